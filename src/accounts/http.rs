@@ -1,0 +1,332 @@
+//! `/api/auth`: for everybody.
+
+use std::time::Duration;
+
+use http::header;
+use serde::Serialize;
+use serde_json::json;
+
+use super::model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User};
+use super::ops::{self, Profile, Rotated};
+use super::password::{self, Busy};
+use super::store::{SESSIONS, USERS};
+use super::tokens::{BadToken, Keys};
+use crate::app::App;
+use crate::clock::Time;
+use crate::http::input::{Fields, Input, object, text, word};
+use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, get, ok, post};
+use crate::id::{SessionId, UserId};
+use crate::address::Address;
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/auth/register/", post(register))
+        .at("/api/auth/login/", post(log_in))
+        .at("/api/auth/token/refresh/", post(refresh))
+        .at("/api/auth/logout/", post(log_out))
+        .at("/api/auth/me/", get(me).patch(change_me))
+        .at("/api/auth/password/", post(change_password))
+}
+
+/// A user as everybody is shown it.
+#[derive(Serialize)]
+pub(super) struct UserView {
+    id: UserId,
+    email: Email,
+    name: String,
+    role: &'static str,
+    is_active: bool,
+    default_address: Option<Address>,
+    created_at: Time,
+    last_login_at: Option<Time>,
+}
+
+impl UserView {
+    pub(super) fn new(id: UserId, user: User) -> UserView {
+        UserView {
+            id,
+            email: user.email,
+            name: user.name,
+            role: user.role.as_str(),
+            is_active: user.is_active,
+            default_address: user.default_address,
+            created_at: user.created_at,
+            last_login_at: user.last_login_at,
+        }
+    }
+}
+
+impl Req {
+    /// Who asks, if they say so: the request's token and, from the store, whoever it speaks of.
+    ///
+    /// # Errors
+    /// 401 `token_invalid` or `token_expired` for a token that is there but no good.
+    pub fn identity(&self) -> Result<Option<Identity>, ApiError> {
+        let Some(value) = self.headers.get(header::AUTHORIZATION) else {
+            return Ok((self.origin == Origin::Operator).then_some(Identity::Operator));
+        };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+            return Err(token_invalid());
+        };
+        let (user, session) = self.app.keys.read_access(token.trim(), self.now()).map_err(|bad| match bad {
+            BadToken::Invalid => token_invalid(),
+            BadToken::Expired => unauthorized("token_expired", "The access token has expired; refresh it."),
+        })?;
+        self.app.store.read(|tx| {
+            let alive = SESSIONS.get(tx, &session)?.filter(|record| record.user == user && record.ended_at.is_none());
+            let found = USERS.get(tx, &user)?.filter(|user| user.is_active);
+            match (alive, found) {
+                (Some(_), Some(found)) => {
+                    Ok(Some(Identity::User(Session { user, session, email: found.email, role: found.role })))
+                }
+                _ => Err(token_invalid()),
+            }
+        })
+    }
+
+    /// Somebody who is logged in.
+    pub fn user(&self) -> Result<Session, ApiError> {
+        match self.identity()?.ok_or_else(not_authenticated)? {
+            Identity::User(session) => Ok(session),
+            Identity::Operator => {
+                let detail = "This is for customers; the operator has no account of their own.";
+                Err(ApiError::new(403, "permission_denied", detail))
+            }
+        }
+    }
+
+    pub fn staff(&self) -> Result<Staff, ApiError> {
+        self.identity()?.ok_or_else(not_authenticated)?.staff().ok_or_else(permission_denied)
+    }
+
+    pub fn admin(&self) -> Result<Admin, ApiError> {
+        self.identity()?.ok_or_else(not_authenticated)?.admin().ok_or_else(permission_denied)
+    }
+
+    /// Whether staff ask, on a route that is open to all.
+    pub fn is_staff(&self) -> Result<bool, ApiError> {
+        Ok(self.identity()?.and_then(Identity::staff).is_some())
+    }
+
+    /// Whose idempotency keys this request's key is among.
+    pub fn asker(&self) -> Result<String, ApiError> {
+        Ok(match self.identity()? {
+            Some(Identity::User(session)) => session.user.to_string(),
+            Some(Identity::Operator) => "operator".into(),
+            None => "-".into(),
+        })
+    }
+}
+
+fn unauthorized(code: &'static str, detail: &str) -> ApiError {
+    ApiError::new(401, code, detail).header(header::WWW_AUTHENTICATE, "Bearer")
+}
+
+fn not_authenticated() -> ApiError {
+    unauthorized("not_authenticated", "Log in, and send the access token as Authorization: Bearer.")
+}
+
+fn token_invalid() -> ApiError {
+    unauthorized("token_invalid", "The access token is not valid, or its session has ended; log in again.")
+}
+
+fn permission_denied() -> ApiError {
+    ApiError::new(403, "permission_denied", "Your role does not allow this.")
+}
+
+struct Registration {
+    email: Email,
+    password: String,
+    name: String,
+}
+
+impl Input for Registration {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Registration {
+            email: from.req("email", word),
+            password: from.req("password", new_password),
+            name: from.opt("name", text(0..=200)).unwrap_or_default(),
+        }
+    }
+}
+
+/// The rule of a password that is being chosen.
+pub(super) fn new_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
+    let serde_json::Value::String(text) = value else { return at.fault("must be a string") };
+    password::acceptable(text).map_or_else(|said| at.fault(said), Some)
+}
+
+/// Any string that could be a password: what is wrong with it, comparing it will tell.
+fn given_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) if text.chars().count() <= *password::LENGTH.end() => Some(text.clone()),
+        _ => at.fault(format!("must be a string of at most {} characters", password::LENGTH.end())),
+    }
+}
+
+async fn register(mut req: Req) -> Answer {
+    let Registration { email, password, name } = req.json().await?;
+    if req.app.store.read(|tx| ops::find(tx, &email))?.is_some() {
+        return Err(AccountError::EmailTaken.into());
+    }
+    let password_hash = req.app.passwords.hash(password).await?;
+    let new = NewUser { email, name, role: Role::Customer, password_hash };
+    let lasts = req.app.refresh_lasts();
+    let (id, user, session_id, session) = req
+        .write(move |tx| {
+            let (id, user) = ops::create_user(tx, &new)?;
+            let (user, session_id, session) = ops::log_in(tx, id, &user.password_hash, lasts)?;
+            Ok((id, user, session_id, session))
+        })
+        .await?;
+    Ok(created(&signed_in(&req.app, id, user, session_id, &session)))
+}
+
+struct Credentials {
+    email: String,
+    password: String,
+}
+
+impl Input for Credentials {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Credentials { email: from.req("email", text(1..=254)), password: from.req("password", given_password) }
+    }
+}
+
+async fn log_in(mut req: Req) -> Answer {
+    let Credentials { email, password } = req.json().await?;
+    let known = match email.parse() {
+        Ok(email) => req.app.store.read(|tx| ops::find(tx, &email))?,
+        Err(_) => None,
+    };
+    let hash = known.as_ref().map(|(_, user)| user.password_hash.clone());
+    let right = req.app.passwords.matches(password, hash.clone()).await?;
+    let (Some((id, _)), Some(hash), true) = (known, hash, right) else {
+        return Err(AccountError::InvalidCredentials.into());
+    };
+    let lasts = req.app.refresh_lasts();
+    let (user, session_id, session) = req.write(move |tx| Ok(ops::log_in(tx, id, &hash, lasts)?)).await?;
+    Ok(ok(&signed_in(&req.app, id, user, session_id, &session)))
+}
+
+fn signed_in(app: &App, id: UserId, user: User, session_id: SessionId, session: &SessionRecord) -> serde_json::Value {
+    let mut body = tokens(app, id, session_id, session);
+    body["user"] = json!(UserView::new(id, user));
+    body
+}
+
+fn tokens(app: &App, user: UserId, id: SessionId, session: &SessionRecord) -> serde_json::Value {
+    let (now, lasts) = (app.clock.now(), app.access_lasts());
+    json!({
+        "access": app.keys.access(user, id, now, now.plus(lasts)),
+        "refresh": app.keys.refresh(id, session),
+        "token_type": "Bearer",
+        "expires_in": lasts.as_secs(),
+    })
+}
+
+struct Refresh {
+    refresh: String,
+}
+
+impl Input for Refresh {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Refresh { refresh: from.req("refresh", text(1..=200)) }
+    }
+}
+
+/// The session and generation of a refresh token that this shop made.
+fn read_refresh(app: &App, token: &str) -> Result<(SessionId, u64), ApiError> {
+    let invalid = || ApiError::from(AccountError::TokenInvalid);
+    let (id, generation, mac) = Keys::read_refresh(token).ok_or_else(invalid)?;
+    let session = app.store.read(|tx| SESSIONS.get(tx, &id))?.ok_or_else(invalid)?;
+    if app.keys.is_refresh_of(id, generation, &mac, &session) { Ok((id, generation)) } else { Err(invalid()) }
+}
+
+async fn refresh(mut req: Req) -> Answer {
+    let Refresh { refresh } = req.json().await?;
+    let (id, generation) = read_refresh(&req.app, &refresh)?;
+    let lasts = req.app.refresh_lasts();
+    match req.write(move |tx| Ok(ops::rotate(tx, id, generation, lasts)?)).await? {
+        Rotated::Fresh(session) => Ok(ok(&tokens(&req.app, session.user, id, &session))),
+        Rotated::Reused => Err(AccountError::TokenReused.into()),
+    }
+}
+
+async fn log_out(mut req: Req) -> Answer {
+    let Refresh { refresh } = req.json().await?;
+    let (id, _) = read_refresh(&req.app, &refresh)?;
+    req.write(move |tx| Ok(ops::end(tx, id)?)).await?;
+    Ok(Reply::no_content())
+}
+
+async fn me(req: Req) -> Answer {
+    let session = req.user()?;
+    let user = req.app.store.read(|tx| ops::get(tx, session.user))?;
+    Ok(ok(&UserView::new(session.user, user)))
+}
+
+impl Input for Profile {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Profile {
+            name: from.change("name", text(0..=200)),
+            default_address: from.change_or_null("default_address", object),
+        }
+    }
+}
+
+async fn change_me(mut req: Req) -> Answer {
+    let id = req.user()?.user;
+    let change: Profile = req.json().await?;
+    let user = req.write(move |tx| Ok(ops::change_profile(tx, id, &change)?)).await?;
+    Ok(ok(&UserView::new(id, user)))
+}
+
+struct NewPassword {
+    current_password: String,
+    new_password: String,
+}
+
+impl Input for NewPassword {
+    fn read(from: &mut Fields<'_>) -> Self {
+        NewPassword {
+            current_password: from.req("current_password", given_password),
+            new_password: from.req("new_password", new_password),
+        }
+    }
+}
+
+async fn change_password(mut req: Req) -> Answer {
+    let session = req.user()?;
+    let NewPassword { current_password, new_password } = req.json().await?;
+    let old = req.app.store.read(|tx| ops::get(tx, session.user))?.password_hash;
+    if !req.app.passwords.matches(current_password, Some(old.clone())).await? {
+        return Err(AccountError::InvalidCredentials.into());
+    }
+    let new = req.app.passwords.hash(new_password).await?;
+    req.write(move |tx| Ok(ops::set_password(tx, session.user, Some(&old), &new, Some(session.session))?)).await?;
+    Ok(Reply::no_content())
+}
+
+impl From<Busy> for ApiError {
+    fn from(_: Busy) -> ApiError {
+        ApiError::new(503, "busy", "Too many logins are under way; try again in a moment.")
+            .header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> ApiError {
+        match error {
+            AccountError::EmailTaken => ApiError::new(409, "email_taken", error),
+            AccountError::InvalidCredentials => unauthorized("invalid_credentials", &error.to_string()),
+            AccountError::TokenInvalid => unauthorized("token_invalid", &error.to_string()),
+            AccountError::TokenReused => unauthorized("token_reused", &error.to_string()),
+            AccountError::Forbidden => permission_denied(),
+            AccountError::NotFound => ApiError::not_found(),
+            AccountError::LastAdmin => ApiError::new(409, "last_admin", error),
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}

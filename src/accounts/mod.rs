@@ -1,0 +1,20 @@
+//! Accounts: who somebody is and what they may do.
+//!
+//! - An e-mail address belongs to one user, compared after trimming and lower-casing.
+//! - Role, activity and session are read from the store on every request, never from the token's claims: a
+//!   change of either takes effect at once.
+//! - A refresh token works once; a second use ends its session.
+//! - There is always an active administrator, once there was one.
+
+pub mod admin;
+pub mod http;
+mod model;
+mod ops;
+mod password;
+pub(crate) mod store;
+mod tokens;
+
+pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
+pub use ops::{confirm, create_user, find, forget_sessions};
+pub use password::{Passwords, random_password};
+pub use tokens::{Keys, sign, signed_by};

@@ -1,0 +1,204 @@
+//! The nouns of accounts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::id::{SessionId, UserId};
+use crate::address::Address;
+use crate::store::StoreError;
+
+/// What somebody may do; each role may do what those before it may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub enum Role {
+    #[default]
+    Customer,
+    Staff,
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Customer => "customer",
+            Role::Staff => "staff",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Role::Customer, Role::Staff, Role::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| "must be customer, staff or admin".to_owned())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An e-mail address, trimmed and in lower case.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Email(String);
+
+impl Email {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Email {
+    type Err = String;
+
+    /// Takes what can be an address at all; whether it is one, only a mail can tell.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim().to_lowercase();
+        let good = text.len() <= 254
+            && text.split_once('@').is_some_and(|(local, domain)| {
+                let label = |label: &str| {
+                    !label.is_empty()
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                        && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                };
+                (1..=64).contains(&local.len())
+                    && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c))
+                    && domain.contains('.')
+                    && domain.split('.').all(label)
+            });
+        if good { Ok(Email(text)) } else { Err("must be an e-mail address".into()) }
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct User {
+    pub email: Email,
+    pub name: String,
+    pub role: Role,
+    pub is_active: bool,
+    /// A PHC string.
+    pub password_hash: String,
+    pub default_address: Option<Address>,
+    pub created_at: Time,
+    pub last_login_at: Option<Time>,
+}
+
+/// What it takes to make a user. The password is hashed outside of any transaction.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    pub email: Email,
+    pub name: String,
+    pub role: Role,
+    pub password_hash: String,
+}
+
+/// A login that lasts: the family of refresh tokens that descend from it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionRecord {
+    pub user: UserId,
+    /// Makes this session's tokens unlike those of any other that ever had its id.
+    pub nonce: [u8; 16],
+    /// Which refresh token is the good one; those before it were used.
+    pub generation: u64,
+    pub created_at: Time,
+    pub expires_at: Time,
+    pub ended_at: Option<Time>,
+}
+
+/// A logged-in user, as read from the store for this request.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub user: UserId,
+    pub session: SessionId,
+    pub email: Email,
+    pub role: Role,
+}
+
+/// Who asks. Only signing in, or the operator's socket, makes one.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    User(Session),
+    /// Whoever may open the data directory.
+    Operator,
+}
+
+/// Somebody who may run the catalogue and the orders.
+#[derive(Clone, Debug)]
+pub struct Staff(pub(super) Identity);
+
+/// Somebody who may touch users and money.
+#[derive(Clone, Debug)]
+pub struct Admin(pub(super) Identity);
+
+impl Identity {
+    fn role(&self) -> Role {
+        match self {
+            Identity::User(session) => session.role,
+            Identity::Operator => Role::Admin,
+        }
+    }
+
+    pub fn staff(self) -> Option<Staff> {
+        (self.role() >= Role::Staff).then_some(Staff(self))
+    }
+
+    pub fn admin(self) -> Option<Admin> {
+        (self.role() >= Role::Admin).then_some(Admin(self))
+    }
+
+    /// How histories name them.
+    pub fn label(&self) -> String {
+        match self {
+            Identity::User(session) if session.role == Role::Customer => "customer".into(),
+            Identity::User(session) => format!("{}:{}", session.role, session.user),
+            Identity::Operator => "operator".into(),
+        }
+    }
+}
+
+impl Staff {
+    pub fn label(&self) -> String {
+        self.0.label()
+    }
+}
+
+impl From<Admin> for Staff {
+    fn from(admin: Admin) -> Staff {
+        Staff(admin.0)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("An account with this e-mail address exists already.")]
+    EmailTaken,
+    #[error("The e-mail address or the password is wrong.")]
+    InvalidCredentials,
+    #[error("The refresh token is not valid; log in again.")]
+    TokenInvalid,
+    #[error("The refresh token was used before; for safety the whole session has been ended. Log in again.")]
+    TokenReused,
+    #[error("You may no longer do this.")]
+    Forbidden,
+    #[error("There is no such user.")]
+    NotFound,
+    #[error("This is the last active administrator; make another one first.")]
+    LastAdmin,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,190 @@
+//! The shop, put together: all that a handler or a job may reach.
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::accounts::{Keys, Passwords};
+use crate::cart::totals::Charges;
+use crate::catalogue::Listings;
+use crate::checkout::Rules;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::http::idempotency::InFlights;
+use crate::money::Currency;
+use crate::orders::Seller;
+use crate::payments::Terms;
+use crate::payments::gateway::test::TestGateway;
+use crate::payments::gateway::{Gateway, Gateways};
+use crate::store::{Disk, FileDisk, META, OpenError, Options, Store, StoreError};
+
+/// In the data directory.
+pub const DATA_FILE: &str = "till.redb";
+const KEY_FILE: &str = "signing.key";
+
+pub struct App {
+    pub store: Arc<Store>,
+    pub clock: Arc<dyn Clock>,
+    pub config: Config,
+    pub charges: Charges,
+    pub seller: Seller,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub gateways: Gateways,
+    pub listings: Arc<Listings>,
+    pub in_flight: InFlights,
+    /// Whether this is a demo, which says so.
+    pub demo: bool,
+    request_ids: AtomicU64,
+}
+
+/// What a shop is put together from. Tests and the simulation bring their own clock, disk, seed and gateways.
+pub struct Parts {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub disk: Box<dyn Disk>,
+    pub seed: [u8; 32],
+    pub signing_key: Vec<u8>,
+    /// Whether the writer has a thread of its own.
+    pub threaded: bool,
+    /// Beside the ones that the configuration switches on.
+    pub gateways: Vec<Arc<dyn Gateway>>,
+    pub demo: bool,
+}
+
+/// Why the shop could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{path}: {error}")]
+    File { path: String, error: io::Error },
+    #[error(
+        "the shop's data is in {has} and shop.currency is {wanted}; a shop's currency can't be changed. Set \
+         shop.currency to {has}, or begin a new shop in another data directory"
+    )]
+    Currency { has: String, wanted: Currency },
+}
+
+impl Parts {
+    /// The parts of a real shop: files in the configured data directory, the machine's clock.
+    pub fn real(config: Config) -> Result<Parts, AppError> {
+        let dir = config.data_dir.clone();
+        let file = |error| AppError::File { path: dir.display().to_string(), error };
+        std::fs::create_dir_all(&dir).map_err(file)?;
+        let key_path = dir.join(KEY_FILE);
+        let signing_key = match config.auth_signing_key.reveal() {
+            "" => own_key(&key_path)
+                .map_err(|error| AppError::File { path: key_path.display().to_string(), error })?,
+            given => given.as_bytes().to_vec(),
+        };
+        let cache = (config.data_cache_mb.0 as usize) << 20;
+        Ok(Parts {
+            clock: Arc::new(SystemClock),
+            disk: Box::new(FileDisk { path: dir.join(DATA_FILE), cache }),
+            seed: rand::make_rng::<StdRng>().random(),
+            signing_key,
+            threaded: true,
+            gateways: Vec::new(),
+            demo: false,
+            config,
+        })
+    }
+}
+
+/// The signing key in `path`, made if it is not there, for this user alone.
+fn own_key(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(key) if key.len() >= 32 => return Ok(key),
+        Ok(_) => return Err(io::Error::other("this is no signing key: it has less than 32 bytes")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let bytes: [u8; 32] = rand::make_rng::<StdRng>().random();
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written whole under another name first, so that a crash leaves no half of a key.
+    let new = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    Ok(key.into_bytes())
+}
+
+impl App {
+    pub fn open(parts: Parts) -> Result<Arc<App>, AppError> {
+        let Parts { config, clock, disk, seed, signing_key, threaded, gateways, demo } = parts;
+        let store = Store::open(Options { disk, clock: Arc::clone(&clock), seed, threaded })?;
+        let store = Arc::new(store);
+        fix_currency(&store, config.shop_currency)?;
+
+        let listings = Arc::new(store.read(Listings::build)?);
+        let heard = Arc::clone(&listings);
+        store.on_commit(move |commit| heard.hear(commit));
+
+        let mut all = gateways;
+        if config.payment_test_enabled || demo {
+            tracing::warn!("the built-in TEST GATEWAY is ON: orders are paid with no money at all");
+            all.push(Arc::new(TestGateway::new(Arc::clone(&store))));
+        }
+        Ok(Arc::new(App {
+            charges: config.charges(),
+            seller: config.seller(),
+            keys: Keys::new(&signing_key),
+            passwords: Passwords::default(),
+            gateways: Gateways::new(all),
+            in_flight: InFlights::default(),
+            request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
+            store,
+            clock,
+            config,
+            listings,
+            demo,
+        }))
+    }
+
+    pub fn currency(&self) -> Currency {
+        self.config.shop_currency
+    }
+
+    pub fn refresh_lasts(&self) -> Duration {
+        Duration::from_secs(24 * 3600 * self.config.auth_refresh_days.0)
+    }
+
+    pub fn access_lasts(&self) -> Duration {
+        Duration::from_secs(60 * self.config.auth_access_minutes.0)
+    }
+
+    /// What orders are placed by.
+    pub fn rules(&self) -> Rules {
+        Rules { charges: self.charges.clone(), seller: self.seller.clone(), hold: self.config.hold() }
+    }
+
+    /// What payments are settled by.
+    pub fn terms(&self) -> Terms {
+        Terms { seller: self.seller.clone(), hold: self.config.hold() }
+    }
+
+    /// An id for a request that brought none: unlike those of other processes, and counting up.
+    pub fn new_request_id(&self) -> String {
+        format!("{:016x}", self.request_ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Fixes the shop's currency at the first start, and holds the configuration against it at every other.
+fn fix_currency(store: &Store, wanted: Currency) -> Result<(), AppError> {
+    let key = "currency".to_owned();
+    match store.read(|tx| META.get(tx, &key))? {
+        None => Ok(store.write_now(move |tx| tx.set_meta("currency", wanted.code()))?),
+        Some(has) if has == wanted.code() => Ok(()),
+        Some(has) => Err(AppError::Currency { has, wanted }),
+    }
+}

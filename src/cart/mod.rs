@@ -1,0 +1,14 @@
+//! The cart: what somebody means to buy. It holds no stock; that is taken when the order is placed.
+//!
+//! Prices always come from the catalogue. A line remembers the price it was put in at only to say when it has
+//! changed.
+
+pub mod http;
+mod model;
+mod ops;
+pub(crate) mod store;
+pub mod totals;
+mod view;
+
+pub use model::{Cart, CartError, Line};
+pub use ops::{clear, get};

@@ -1,0 +1,55 @@
+//! The nouns of the cart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::CatalogueError;
+use crate::id::{CartLineId, ProductId, VariantId};
+use crate::money::{Money, Overflow};
+use crate::store::StoreError;
+
+/// Most lines of a cart, and units of a line.
+pub const MOST_LINES: usize = 100;
+pub const MOST_UNITS: u32 = 1_000_000;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cart {
+    pub lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    pub id: CartLineId,
+    pub product: ProductId,
+    pub variant: VariantId,
+    pub quantity: u32,
+    /// The price when its quantity was last set.
+    pub price_seen: Money,
+}
+
+/// Why a line can't be bought as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Issue {
+    Unavailable,
+    OutOfStock,
+    InsufficientStock,
+    PriceChanged,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CartError {
+    #[error("There is no such line in your cart.")]
+    NoSuchLine,
+    #[error("Only {available} are in stock.")]
+    InsufficientStock { available: i64 },
+    #[error("A cart has at most {MOST_LINES} lines.")]
+    TooManyLines,
+    #[error("A line has at most {MOST_UNITS} units.")]
+    TooManyUnits,
+    #[error("{0}")]
+    Catalogue(#[from] CatalogueError),
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

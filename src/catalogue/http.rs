@@ -1,0 +1,139 @@
+//! `/api/products/`, `/api/categories/`: for everybody.
+
+use std::str::FromStr;
+
+use serde_json::json;
+
+use super::listing::{Among, By, Filter, Ordering, words};
+use super::model::{CatalogueError, Category, Product};
+use super::store::{CATEGORIES, PRODUCTS};
+use super::{ops, view};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
+use crate::id::ProductId;
+use crate::store::{Reads, StoreError};
+
+/// Most words of a search; the rest are passed over.
+const MOST_WORDS: usize = 10;
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/products/", get(list)).at("/api/products/{id}/", get(show)).at("/api/categories/", get(categories))
+}
+
+/// A product's id or slug, as a path names it.
+pub enum ProductRef {
+    Id(ProductId),
+    Slug(String),
+}
+
+impl FromStr for ProductRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(text.parse().map_or_else(|_| ProductRef::Slug(text.to_owned()), ProductRef::Id))
+    }
+}
+
+impl ProductRef {
+    /// The product, archived or not.
+    pub fn find(&self, tx: &impl Reads) -> Result<(ProductId, Product), CatalogueError> {
+        let id = match self {
+            ProductRef::Id(id) => *id,
+            ProductRef::Slug(slug) => ops::find_slug(tx, slug)?.ok_or(CatalogueError::NotFound)?,
+        };
+        Ok((id, PRODUCTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?))
+    }
+}
+
+async fn list(req: Req) -> Answer {
+    let is_staff = req.is_staff()?;
+    let filter = filter(&req, is_staff)?;
+    let page = req.page()?;
+    let found = req.app.listings.current().page(&filter, page);
+    let rendered = req.app.store.read(|tx| {
+        let render = |id| {
+            let product = PRODUCTS.expect(tx, &id)?;
+            let body = String::from_utf8(view::render(tx, id, &product)?).expect("JSON is UTF-8");
+            Ok(serde_json::value::RawValue::from_string(body).expect("it was just written"))
+        };
+        found.items.into_iter().map(render).collect::<Result<Vec<_>, StoreError>>()
+    })?;
+    let body = req.envelope(page, crate::page::Paged { count: found.count, items: rendered })?;
+    Ok(cached(ok(&body), is_staff))
+}
+
+fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
+    let query = &req.query;
+    let archived = query.flag("archived")?.unwrap_or(false);
+    if archived && !is_staff {
+        return Err(ApiError::new(403, "permission_denied", "Only staff can list archived products."));
+    }
+    let ordering = query.word("ordering")?.unwrap_or(Ordering { by: By::CreatedAt, descending: true });
+    if ordering.by == By::StockQuantity && !is_staff {
+        return Err(ApiError::new(403, "permission_denied", "Only staff can order products by stock_quantity."));
+    }
+    let rating = |text: &str| {
+        let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+        let (whole, tenth): (i64, i64) = (whole.parse().ok()?, tenth.parse().ok().filter(|_| tenth.len() == 1)?);
+        Some(whole * 10 + tenth).filter(|tenths| (0..=50).contains(tenths))
+    };
+    let named = |name| query.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    Ok(Filter {
+        among: match (archived, is_staff) {
+            (true, _) => Among::Archived,
+            (false, true) => Among::Live,
+            (false, false) => Among::Public,
+        },
+        categories: named("category"),
+        tags: named("tag"),
+        min_price: query.money("min_price", req.app.currency())?,
+        max_price: query.money("max_price", req.app.currency())?,
+        min_rating: query.read("min_rating", "must be from 0 to 5, with one decimal at most", rating)?,
+        in_stock: query.flag("in_stock")?,
+        search: words(query.get("search").unwrap_or_default()).take(MOST_WORDS).collect(),
+        ordering,
+    })
+}
+
+async fn show(req: Req, product: ProductRef) -> Answer {
+    let is_staff = req.is_staff()?;
+    let body = req.app.store.read(|tx| {
+        let (id, found) = product.find(tx)?;
+        if !is_staff && !found.is_public() {
+            return Err(CatalogueError::NotFound);
+        }
+        Ok(view::render(tx, id, &found)?)
+    })?;
+    Ok(cached(Reply::bytes(http::StatusCode::OK, "application/json", body), is_staff))
+}
+
+async fn categories(req: Req) -> Answer {
+    let listing = req.app.listings.current();
+    let mut all = Vec::new();
+    req.app.store.read(|tx| {
+        CATEGORIES.each(tx, |slug, Category { name }| {
+            let count = listing.count_in(&slug);
+            all.push(json!({"slug": slug, "name": name, "product_count": count}));
+        })
+    })?;
+    Ok(cached(ok(&all), false))
+}
+
+/// May be kept, but must be asked after: stock is part of it.
+fn cached(reply: Reply, is_staff: bool) -> Reply {
+    let control = if is_staff { "private, no-cache" } else { "no-cache" };
+    reply.tagged().header(http::header::CACHE_CONTROL, control).header(http::header::VARY, "Authorization")
+}
+
+impl From<CatalogueError> for ApiError {
+    fn from(error: CatalogueError) -> ApiError {
+        match error {
+            CatalogueError::NotFound => ApiError::not_found(),
+            CatalogueError::VariantNeeded | CatalogueError::NoSuchVariant => ApiError::field("variant_id", error),
+            CatalogueError::SkuTaken(_) => ApiError::new(409, "sku_taken", error),
+            CatalogueError::SlugTaken(_) => ApiError::new(409, "slug_taken", error),
+            CatalogueError::Invalid(faults) => ApiError::invalid(faults),
+            CatalogueError::VersionConflict => ApiError::new(412, "version_conflict", error),
+            CatalogueError::Store(error) => error.into(),
+        }
+    }
+}

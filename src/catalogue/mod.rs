@@ -1,0 +1,24 @@
+//! The catalogue: products, their variants, categories, search and import.
+//!
+//! - A product has at least one variant, and price and SKU stand on variants. One without options is plain: it
+//!   has exactly one variant. Stock is inventory's.
+//! - Slugs and SKUs are unique among products that are not archived. A slug is never all digits.
+//! - Nothing is deleted: an archived product stays for the orders that name it.
+//! - Lists are answered from a read model that the store's change feed keeps, never older than the last
+//!   answered write.
+
+pub mod admin;
+mod draft;
+pub mod http;
+mod import;
+mod listing;
+mod model;
+mod ops;
+pub(crate) mod store;
+mod view;
+
+pub use draft::{Draft, VariantDraft};
+pub use listing::Listings;
+pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Sellable, Variant, slugify};
+pub use ops::{create, describe, find_sku, offer, sellable};
+pub use view::{Summary, summary};

@@ -1,0 +1,157 @@
+//! Products as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::model::{Product, ProductOption, Variant};
+use super::ops;
+use crate::clock::Time;
+use crate::http::etag;
+use crate::id::{ProductId, VariantId};
+use crate::inventory::Stock;
+use crate::money::{Currency, Money};
+use crate::store::{Reads, StoreError};
+
+#[derive(Serialize)]
+struct ProductView<'a> {
+    id: ProductId,
+    slug: &'a str,
+    name: &'a str,
+    description: &'a str,
+    price: Money,
+    compare_at_price: Option<Money>,
+    currency: Currency,
+    image_url: Option<&'a str>,
+    images: &'a [String],
+    category: Option<String>,
+    tags: &'a [String],
+    sku: Option<&'a str>,
+    stock_quantity: i64,
+    in_stock: bool,
+    low_stock_threshold: Option<i64>,
+    weight_grams: Option<i64>,
+    is_active: bool,
+    options: &'a [ProductOption],
+    variants: Vec<VariantView<'a>>,
+    rating: RatingView,
+    version: u64,
+    created_at: Time,
+    updated_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived_at: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct VariantView<'a> {
+    id: VariantId,
+    sku: Option<&'a str>,
+    options: BTreeMap<String, String>,
+    price: Money,
+    compare_at_price: Option<Money>,
+    stock_quantity: i64,
+    in_stock: bool,
+    image_url: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RatingView {
+    /// To one decimal; null while nobody has rated.
+    average: Option<f64>,
+    count: u64,
+}
+
+/// A variant's options by name.
+pub fn options(product: &Product, variant: &Variant) -> BTreeMap<String, String> {
+    product.options.iter().zip(&variant.choices).map(|(option, value)| (option.name.clone(), value.clone())).collect()
+}
+
+/// The whole representation, as bytes.
+pub fn render(tx: &impl Reads, id: ProductId, product: &Product) -> Result<Vec<u8>, StoreError> {
+    let stocks = ops::stocks(tx, product)?;
+    let category = ops::category_name(tx, product)?;
+    let view = view(id, product, &stocks, category);
+    Ok(serde_json::to_vec(&view).expect("products are plain data"))
+}
+
+/// The ETag of the whole representation.
+pub fn tag(tx: &impl Reads, id: ProductId, product: &Product) -> Result<String, StoreError> {
+    Ok(etag(&render(tx, id, product)?))
+}
+
+fn view<'a>(id: ProductId, product: &'a Product, stocks: &[Stock], category: Option<String>) -> ProductView<'a> {
+    let cheapest = product.variants.iter().min_by_key(|variant| variant.price.minor);
+    let total = stocks.iter().map(|stock| stock.quantity).sum();
+    let price = product.lowest_price();
+    let rating = product.rating;
+    ProductView {
+        id,
+        slug: &product.slug,
+        name: &product.name,
+        description: &product.description,
+        price,
+        compare_at_price: cheapest.and_then(|variant| variant.compare_at_price),
+        currency: price.currency,
+        image_url: product.image_url.as_deref(),
+        images: &product.images,
+        category,
+        tags: &product.tags,
+        sku: product.variants.first().filter(|_| product.is_plain()).and_then(|variant| variant.sku.as_deref()),
+        stock_quantity: total,
+        in_stock: total > 0,
+        low_stock_threshold: product.low_stock_threshold,
+        weight_grams: product.weight_grams,
+        is_active: product.is_active,
+        options: &product.options,
+        variants: product.variants.iter().zip(stocks).map(|(v, s)| variant_view(product, v, s)).collect(),
+        rating: RatingView { average: average(rating.sum, rating.count), count: rating.count },
+        version: product.version,
+        created_at: product.created_at,
+        updated_at: product.updated_at,
+        archived_at: product.archived_at,
+    }
+}
+
+fn variant_view<'a>(product: &Product, variant: &'a Variant, stock: &Stock) -> VariantView<'a> {
+    VariantView {
+        id: variant.id,
+        sku: variant.sku.as_deref(),
+        options: options(product, variant),
+        price: variant.price,
+        compare_at_price: variant.compare_at_price,
+        stock_quantity: stock.quantity,
+        in_stock: stock.quantity > 0,
+        image_url: variant.image_url.as_deref(),
+    }
+}
+
+fn average(sum: u64, count: u64) -> Option<f64> {
+    let tenths = (sum * 20 + count).checked_div(count * 2)?;
+    u32::try_from(tenths).ok().map(|tenths| f64::from(tenths) / 10.0)
+}
+
+/// A product in a few words, as carts show it.
+#[derive(Serialize, Clone, Debug)]
+pub struct Summary {
+    pub id: ProductId,
+    pub slug: String,
+    pub name: String,
+    pub image_url: Option<String>,
+    pub sku: Option<String>,
+    pub options: BTreeMap<String, String>,
+    pub price: Money,
+    pub in_stock: bool,
+}
+
+pub fn summary(id: ProductId, product: &Product, variant: &Variant, stock: &Stock) -> Summary {
+    Summary {
+        id,
+        slug: product.slug.clone(),
+        name: product.name.clone(),
+        image_url: variant.image_url.clone().or_else(|| product.image_url.clone()),
+        sku: variant.sku.clone(),
+        options: options(product, variant),
+        price: variant.price,
+        in_stock: stock.quantity > 0,
+    }
+}

@@ -1,0 +1,233 @@
+//! Placing, paying and cancelling, for customers.
+
+use std::sync::Arc;
+
+use super::cancel::cancel;
+use super::pay::{Attempt, Pay, PayError, end, pay};
+use super::place::{Basket, Item, PlaceError, Placing, place};
+use crate::address::Address;
+use crate::http::input::{Fields, Input, id, list, money, object, text, whole};
+use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, post, replayed};
+use crate::id::{OrderId, PaymentId, ProductId, VariantId};
+use crate::money::Money;
+use crate::orders;
+use crate::payments;
+use crate::payments::http::PaymentView;
+use crate::store::Seen;
+
+/// Most items that are bought without a cart.
+const MOST_ITEMS: usize = 100;
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/orders/", post(place_order))
+        .at("/api/orders/{id}/cancel/", post(cancel_order))
+        .at("/api/payment/", post(pay_now))
+}
+
+/// The body of `POST /api/orders/`: the cart is ordered, or a payment's order confirmed.
+struct PlaceInput {
+    placing: Placing,
+    payment: Option<PaymentId>,
+}
+
+impl Input for PlaceInput {
+    fn read(from: &mut Fields<'_>) -> Self {
+        let payment = from.opt("payment_id", id()).map(PaymentId);
+        let shipping_address = if payment.is_some() {
+            from.opt("shipping_address", object).unwrap_or_default()
+        } else {
+            from.req("shipping_address", object::<Address>)
+        };
+        let placing = Placing {
+            basket: Basket::Cart,
+            shipping_address,
+            billing_address: from.opt("billing_address", object),
+            note: from.opt("note", text(0..=2000)).unwrap_or_default(),
+            total: from.opt("total_amount", money),
+        };
+        PlaceInput { placing, payment }
+    }
+}
+
+async fn place_order(mut req: Req) -> Answer {
+    let buyer = req.user()?.user;
+    let PlaceInput { placing, payment } = req.json().await?;
+    if let Some(payment) = payment {
+        return confirm(req, payment).await;
+    }
+    let rules = req.app.rules();
+    let (app, base) = (Arc::clone(&req.app), req.absolute(""));
+    req.write_once(move |tx| {
+        let (id, order) = place(tx, buyer, &placing, &rules)?;
+        let view = orders::http::view(&app, &base, id, order);
+        Ok(created(&view).location(&format!("/api/orders/{id}/")))
+    })
+    .await
+}
+
+/// The order of a payment, after the gateway was asked about it.
+async fn confirm(req: Req, payment: PaymentId) -> Answer {
+    let buyer = req.user()?.user;
+    let known = req.app.store.read(|tx| payments::get(tx, payment))?;
+    if known.user != buyer {
+        return Err(ApiError::not_found());
+    }
+    payments::drive(&req.app, payment).await?;
+    let order = req.app.store.read(|tx| orders::get(tx, known.order))?;
+    Ok(ok(&req.order_view(known.order, order)))
+}
+
+async fn cancel_order(mut req: Req, id: OrderId) -> Answer {
+    let buyer = req.user()?.user;
+    req.bytes(0).await?;
+    let known = req.app.store.read(|tx| orders::get(tx, id))?;
+    if known.user != buyer {
+        return Err(ApiError::not_found());
+    }
+    let (key, _guard) = req.once_key()?.unzip();
+    if let Some(before) = req.answered(key.as_ref())? {
+        return Ok(before);
+    }
+    cancel(&req.app, id, "customer", "").await?;
+    let order = req.app.store.read(|tx| orders::get(tx, id))?;
+    let reply = ok(&req.order_view(id, order));
+    req.remember(key, &reply).await?;
+    Ok(reply)
+}
+
+/// The body of `POST /api/payment/`.
+struct PayInput {
+    what: Pay,
+    provider: Option<String>,
+}
+
+impl Input for Item {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Item {
+            product: ProductId(from.req("product_id", id())),
+            variant: from.opt("variant_id", id()).map(VariantId),
+            quantity: from.req("quantity", whole(1..=1_000_000)),
+        }
+    }
+}
+
+impl Input for PayInput {
+    fn read(from: &mut Fields<'_>) -> Self {
+        let provider = from.opt("provider", text(1..=20));
+        let total: Option<Money> = from.opt("total_amount", money);
+        let order = from.opt("order_id", id()).map(OrderId);
+        let items = from.opt("items", list(object, MOST_ITEMS));
+        if order.is_some() && items.is_some() {
+            from.fault("items", "give either order_id or items");
+        }
+        if items.as_ref().is_some_and(Vec::is_empty) {
+            from.fault("items", "must not be empty");
+        }
+        let what = match order {
+            Some(order) => Pay::Order(order, total),
+            None => Pay::New(Placing {
+                basket: items.map_or(Basket::Cart, Basket::Items),
+                shipping_address: from.req("shipping_address", object),
+                billing_address: from.opt("billing_address", object),
+                note: from.opt("note", text(0..=2000)).unwrap_or_default(),
+                total,
+            }),
+        };
+        PayInput { what, provider }
+    }
+}
+
+async fn pay_now(mut req: Req) -> Answer {
+    let buyer = req.user()?.user;
+    let PayInput { what, provider } = req.json().await?;
+    let gateway = req.app.gateways.find(provider.as_deref()).ok_or_else(|| {
+        let known: Vec<_> = req.app.gateways.all().map(|gateway| gateway.provider()).collect();
+        let said = if known.is_empty() { "no payment provider is switched on".into() } else { format!("must be one of: {}", known.join(", ")) };
+        ApiError::field("provider", said)
+    })?;
+    let provider = gateway.provider();
+    let (key, _guard) = req.once_key()?.unzip();
+
+    let mut attempt = begin(&req, buyer, &what, provider, key.clone()).await?;
+    if let Begun::Attempt(Attempt::Blocked(other)) = attempt {
+        end(&req.app, other).await?;
+        attempt = begin(&req, buyer, &what, provider, key.clone()).await?;
+    }
+    let payment = match attempt {
+        Begun::Before(stored) => return Ok(replayed(stored)),
+        Begun::Attempt(Attempt::Begun(payment)) => payment,
+        Begun::Attempt(Attempt::Blocked(other)) => return Err(payments::PaymentError::Closing(other).into()),
+        Begun::Attempt(Attempt::Free(order)) => {
+            return Err(ApiError::new(409, "already_paid", "The order costs nothing and is paid.").with("order_id", order));
+        }
+    };
+    let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
+    if driven.reference.is_none() {
+        driven = payments::drive(&req.app, payment).await?;
+    }
+    let reply = created(&PaymentView::new(payment, driven)).location(&format!("/api/payment/{payment}/"));
+    req.remember(key, &reply).await?;
+    Ok(reply)
+}
+
+enum Begun {
+    /// Under the same key, before.
+    Before(Stored),
+    Attempt(Attempt),
+}
+
+/// Journals the attempt, and points the idempotency key at it; a key that began one goes on with it.
+async fn begin(
+    req: &Req,
+    buyer: crate::id::UserId,
+    what: &Pay,
+    provider: &'static str,
+    key: Option<crate::store::OnceKey>,
+) -> Result<Begun, ApiError> {
+    let (what, rules) = (what.clone(), req.app.rules());
+    req.write(move |tx| {
+        match key.as_ref().map(|key| key.seen(tx)).transpose()?.transpose()? {
+            Some(Seen::Done(stored)) => return Ok(Begun::Before(stored)),
+            Some(Seen::Began(payment)) => return Ok(Begun::Attempt(Attempt::Begun(PaymentId(payment)))),
+            Some(Seen::New) | None => {}
+        }
+        let attempt = pay(tx, buyer, &what, provider, &rules)?;
+        if let (Attempt::Begun(payment), Some(key)) = (&attempt, &key) {
+            key.began(tx, payment.0)?;
+        }
+        Ok(Begun::Attempt(attempt))
+    })
+    .await
+}
+
+impl From<PlaceError> for ApiError {
+    fn from(error: PlaceError) -> ApiError {
+        match error {
+            PlaceError::CartEmpty => ApiError::new(422, "cart_empty", error),
+            PlaceError::ShortStock(ref lines) => {
+                let lines = lines.clone();
+                ApiError::new(409, "insufficient_stock", error).with("lines", lines)
+            }
+            PlaceError::AmountMismatch { now } => ApiError::new(409, "amount_mismatch", error).with("total", now),
+            PlaceError::Catalogue(crate::catalogue::CatalogueError::NotFound) => {
+                ApiError::field("items", "there is no such product")
+            }
+            PlaceError::Catalogue(error) => error.into(),
+            PlaceError::Cart(error) => error.into(),
+            PlaceError::Order(error) => error.into(),
+            PlaceError::Overflow(error) => error.into(),
+            PlaceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PayError> for ApiError {
+    fn from(error: PayError) -> ApiError {
+        match error {
+            PayError::Place(error) => error.into(),
+            PayError::Payment(error) => error.into(),
+            PayError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! From a basket to an order, in one act.
+
+use std::time::Duration;
+
+use crate::accounts::{Email, User, store::USERS};
+use crate::address::Address;
+use crate::cart::totals::{Charges, totals};
+use crate::cart::{self, CartError};
+use crate::catalogue::{self, CatalogueError, Product, Variant};
+use crate::id::{OrderId, ProductId, UserId, VariantId};
+use crate::inventory::{self, Cause, Short, Want};
+use crate::money::{Money, Overflow};
+use crate::orders::{self, NewOrder, Order, OrderError, OrderLine, PaymentStatus, Seller};
+use crate::store::{Reads, StoreError, WriteTx};
+
+/// What is bought.
+#[derive(Clone, Debug)]
+pub enum Basket {
+    /// The buyer's cart, which is emptied.
+    Cart,
+    /// These, whatever is in the cart.
+    Items(Vec<Item>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub product: ProductId,
+    pub variant: Option<VariantId>,
+    pub quantity: u32,
+}
+
+/// An order as its buyer wants it.
+#[derive(Clone, Debug)]
+pub struct Placing {
+    pub basket: Basket,
+    pub shipping_address: Address,
+    pub billing_address: Option<Address>,
+    pub note: String,
+    /// What the buyer was told that it costs.
+    pub total: Option<Money>,
+}
+
+/// What the shop's settings say about orders.
+#[derive(Clone)]
+pub struct Rules {
+    pub charges: Charges,
+    pub seller: Seller,
+    /// How long an unpaid order keeps its stock.
+    pub hold: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("The cart is empty.")]
+    CartEmpty,
+    #[error("Some of it is not in stock any more; see lines.")]
+    ShortStock(Vec<Short>),
+    #[error("It costs {now} now.")]
+    AmountMismatch { now: Money },
+    #[error("{0}")]
+    Catalogue(#[from] CatalogueError),
+    #[error("{0}")]
+    Cart(#[from] CartError),
+    #[error("{0}")]
+    Order(#[from] OrderError),
+    #[error("{0}")]
+    Overflow(#[from] Overflow),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes the stock, fixes the prices, writes the order and empties the cart: all of it, or nothing. An order that
+/// costs nothing is paid at once.
+pub fn place(tx: &mut WriteTx, buyer: UserId, placing: &Placing, rules: &Rules) -> Result<(OrderId, Order), PlaceError> {
+    let (lines, is_cart) = lines(tx, buyer, &placing.basket)?;
+    let priced: Vec<_> = lines.iter().map(|line| (line.variant.price, line.quantity)).collect();
+    let sums = totals(&priced, &rules.charges)?;
+    if placing.total.is_some_and(|total| total != sums.total) {
+        return Err(PlaceError::AmountMismatch { now: sums.total });
+    }
+    let wants = wants(&lines);
+    let short = inventory::short(tx, &wants)?;
+    if !short.is_empty() {
+        return Err(PlaceError::ShortStock(short));
+    }
+    let email = buyer_email(tx, buyer)?;
+
+    let id = OrderId(tx.next_number("orders")?);
+    inventory::take(tx, &wants, &Cause::Order(id), "customer")?;
+    let numbered = lines.into_iter().zip(sums.lines).zip(sums.taxes).zip(1..);
+    let lines = numbered.map(|(((line, total), tax), id)| line.into_order_line(id, total, tax)).collect();
+    let new = NewOrder {
+        user: buyer,
+        email,
+        lines,
+        subtotal: sums.subtotal,
+        discount: sums.discount,
+        shipping: sums.shipping,
+        tax: sums.tax,
+        total: sums.total,
+        shipping_address: placing.shipping_address.clone(),
+        billing_address: placing.billing_address.clone(),
+        note: placing.note.clone(),
+        hold_until: tx.now().plus(rules.hold),
+    };
+    let order = orders::place(tx, id, new)?;
+    if is_cart {
+        cart::clear(tx, buyer)?;
+    }
+    if !order.total.is_zero() {
+        return Ok((id, order));
+    }
+    orders::record_paid(tx, id, "nothing to pay", "system", &rules.seller)?;
+    orders::note_payment_status(tx, id, PaymentStatus::Paid)?;
+    Ok((id, orders::get(tx, id)?))
+}
+
+/// A line that can be bought: what, and how many.
+struct Buying {
+    product_id: ProductId,
+    product: Product,
+    variant: Variant,
+    quantity: u32,
+}
+
+impl Buying {
+    fn into_order_line(self, id: u64, total: Money, tax: Money) -> OrderLine {
+        OrderLine {
+            id,
+            product: self.product_id,
+            variant: self.variant.id,
+            options: self.product.choices(&self.variant),
+            name: self.product.name,
+            unit_price: self.variant.price,
+            sku: self.variant.sku,
+            quantity: self.quantity,
+            total,
+            tax,
+            restocked: 0,
+        }
+    }
+}
+
+fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>, bool), PlaceError> {
+    let wanted: Vec<_> = match basket {
+        Basket::Cart => cart::get(tx, buyer)?.lines.into_iter().map(|l| (l.product, l.variant, l.quantity)).collect(),
+        Basket::Items(items) => {
+            let mut wanted: Vec<(ProductId, VariantId, u32)> = Vec::new();
+            for item in items {
+                let found = catalogue::sellable(tx, item.product, item.variant)?;
+                match wanted.iter_mut().find(|(_, variant, _)| *variant == found.variant) {
+                    Some((_, _, quantity)) => *quantity = quantity.saturating_add(item.quantity),
+                    None => wanted.push((found.product, found.variant, item.quantity)),
+                }
+            }
+            wanted
+        }
+    };
+    if wanted.is_empty() {
+        return Err(PlaceError::CartEmpty);
+    }
+    let (mut lines, mut gone) = (Vec::new(), Vec::new());
+    for (product_id, variant, quantity) in wanted {
+        match catalogue::offer(tx, product_id, variant)? {
+            Some((product, variant, _)) => lines.push(Buying { product_id, product, variant, quantity }),
+            None => gone.push(Short { variant_id: variant, requested: quantity, available: 0 }),
+        }
+    }
+    if gone.is_empty() { Ok((lines, matches!(basket, Basket::Cart))) } else { Err(PlaceError::ShortStock(gone)) }
+}
+
+fn wants(lines: &[Buying]) -> Vec<Want> {
+    lines.iter().map(|line| Want { variant: line.variant.id, quantity: line.quantity }).collect()
+}
+
+fn buyer_email(tx: &impl Reads, buyer: UserId) -> Result<Email, StoreError> {
+    let User { email, .. } = USERS.expect(tx, &buyer)?;
+    Ok(email)
+}

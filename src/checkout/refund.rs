@@ -1,0 +1,94 @@
+//! Refunds that an administrator asks for: by lines, by amount, or all that is left.
+
+use crate::id::{OrderId, RefundId};
+use crate::money::{Money, Overflow};
+use crate::orders::{self, Order, OrderLine, RefundStatus};
+use crate::payments::{self, NewRefund, PaymentError, Refund};
+use crate::store::WriteTx;
+
+/// What is to go back.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Line ids and units; empty: not by lines.
+    pub lines: Vec<(u64, u32)>,
+    /// `None`: what the lines cost, or all that is left.
+    pub amount: Option<Money>,
+    pub reason: String,
+    /// Puts the units back on the shelf.
+    pub restock: bool,
+}
+
+/// Journals the refund.
+pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<RefundId, PaymentError> {
+    let order = orders::get(tx, id)?;
+    let own = payments::of_order(tx, id)?.into_iter().find(|(_, p)| !p.is_surplus && p.captured.minor > 0);
+    let Some((payment_id, payment)) = own else { return Err(PaymentError::NothingToRefund) };
+    let left = payments::left_of(tx, payment_id, &payment)?;
+    if left.minor <= 0 {
+        return Err(PaymentError::NothingToRefund);
+    }
+    let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
+    let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
+        order.lines.iter().map(|line| (line.id, units_left(line, &before))).filter(|(_, units)| *units > 0).collect()
+    } else {
+        asked.lines.clone()
+    };
+    let amount = match asked.amount {
+        Some(amount) => amount,
+        None if asked.lines.is_empty() => left,
+        None => price_of(&order, &asked.lines, &before)?,
+    };
+    check_lines(&order, &lines, &before)?;
+    if amount.minor > left.minor {
+        return Err(PaymentError::RefundTooLarge { left });
+    }
+
+    let restocked = if asked.restock { lines.clone() } else { Vec::new() };
+    let new = NewRefund { amount, reason: &asked.reason, lines, is_surplus: false, by };
+    let refund = payments::begin_refund(tx, payment_id, new)?;
+    if !restocked.is_empty() && order.status != orders::Status::Cancelled {
+        orders::restock(tx, id, &restocked, refund, by)?;
+    }
+    Ok(refund)
+}
+
+/// Units of a line that earlier refunds gave back.
+fn units_before(line: &OrderLine, before: &[Refund]) -> u32 {
+    let live = before.iter().filter(|refund| refund.status != RefundStatus::Failed);
+    live.flat_map(|refund| &refund.lines).filter(|(id, _)| *id == line.id).map(|(_, units)| *units).sum()
+}
+
+fn units_left(line: &OrderLine, before: &[Refund]) -> u32 {
+    line.quantity.saturating_sub(units_before(line, before))
+}
+
+fn check_lines(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result<(), PaymentError> {
+    for (n, (id, units)) in lines.iter().enumerate() {
+        let Some(line) = order.lines.iter().find(|line| line.id == *id) else {
+            return Err(PaymentError::RefundLines(format!("the order has no line {id}")));
+        };
+        if lines[..n].iter().any(|(other, _)| other == id) {
+            return Err(PaymentError::RefundLines(format!("line {id} is given twice")));
+        }
+        let left = units_left(line, before);
+        if *units > left {
+            return Err(PaymentError::RefundLines(format!("line {id} has {left} units that are not refunded")));
+        }
+    }
+    Ok(())
+}
+
+/// What units of lines cost with their tax. Shares are cut from the whole line, so that they sum exactly.
+fn price_of(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result<Money, Overflow> {
+    let mut sum = order.total.currency.zero();
+    for (id, units) in lines {
+        if let Some(line) = order.lines.iter().find(|line| line.id == *id) {
+            let whole = line.total.plus(line.tax)?;
+            let (from, of) = (units_before(line, before), line.quantity);
+            let to = from.saturating_add(*units).min(of);
+            let share = |units: u32| whole.share(i64::from(units), i64::from(of));
+            sum = sum.plus(share(to)?.minus(share(from.min(of))?)?)?;
+        }
+    }
+    Ok(sum)
+}

@@ -1,0 +1,263 @@
+//! Every setting: its name, meaning, default and check. A value comes from the file, the environment or a flag,
+//! each beating the one before, and every fault is said at once, with where it stands and what is allowed.
+
+mod read;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use read::{ConfigError, Flags};
+pub use value::{LogFormat, Secret, Setting};
+
+use crate::cart::totals::Charges;
+use crate::money::{Currency, Rate};
+use crate::orders::Seller;
+
+/// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
+pub struct Declared {
+    pub key: &'static str,
+    pub doc: &'static [&'static str],
+    pub default: &'static str,
+    pub is_secret: bool,
+    /// In the example file it stands in quotes.
+    pub is_text: bool,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    File { path: PathBuf, line: usize },
+    Environment(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::Environment(name) => write!(f, "${name}"),
+            Source::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Declares the settings: a field for each, a table of all, and how they are read.
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $key:literal $field:ident: $type:ty = $default:literal;)+) => {
+        /// All settings, read and checked.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            sources: Vec<Source>,
+        }
+
+        /// All settings there are, in the order of the example file.
+        pub const SETTINGS: &[Declared] = &[$(Declared {
+            key: $key,
+            doc: &[$($doc),+],
+            default: $default,
+            is_secret: <$type as Setting>::IS_SECRET,
+            is_text: <$type as Setting>::IS_TEXT,
+        }),+];
+
+        impl Config {
+            fn assemble(given: &mut read::Given) -> Config {
+                let mut sources = Vec::with_capacity(SETTINGS.len());
+                Config {
+                    $($field: {
+                        let (value, source) = given.take::<$type>($key, $default);
+                        sources.push(source);
+                        value
+                    },)+
+                    sources,
+                }
+            }
+
+            /// Each setting's value, masked where it is a secret, and where it came from.
+            pub fn shown(&self) -> Vec<(&'static str, String, &Source)> {
+                let values = [$(($key, Setting::show(&self.$field))),+];
+                values.into_iter().zip(&self.sources).map(|((key, value), source)| (key, value, source)).collect()
+            }
+        }
+    };
+}
+
+settings! {
+    /// Where the shop listens: address and port. Port 0 picks a free one.
+    "server.listen" server_listen: SocketAddr = "127.0.0.1:8080";
+    /// What customers call the shop, such as https://shop.example.com: links in answers begin with it.
+    /// Empty: whatever the request was sent to.
+    "server.public_url" server_public_url: String = "";
+    /// Where the data file, the signing key and the operator's socket are kept.
+    "data.dir" data_dir: PathBuf = "./till-data";
+    /// Memory for the data file's pages, in mebibytes (4 to 65536).
+    "data.cache_mb" data_cache_mb: CacheSize = "64";
+    /// The shop's name, on invoices.
+    "shop.name" shop_name: String = "till";
+    /// The seller's address and tax number, on invoices; lines are split at "\n".
+    "shop.address" shop_address: String = "";
+    /// The shop's one currency, an ISO 4217 code. It can't be changed once the shop has data.
+    "shop.currency" shop_currency: Currency = "USD";
+    /// What signs tokens and links: at least 32 characters. Empty: a key that is made at the first start and
+    /// kept in the data directory.
+    "auth.signing_key" auth_signing_key: Secret = "";
+    /// How long an access token is good, in minutes (1 to 1440).
+    "auth.access_minutes" auth_access_minutes: AccessMinutes = "15";
+    /// How long a login lasts without being used, in days (1 to 365).
+    "auth.refresh_days" auth_refresh_days: RefreshDays = "30";
+    /// How long an unpaid order keeps its stock, in minutes (1 to 43200).
+    "orders.hold_minutes" orders_hold_minutes: HoldMinutes = "60";
+    /// What sending an order costs.
+    "shipping.flat" shipping_flat: String = "0";
+    /// From this subtotal on, sending is free. Empty: never.
+    "shipping.free_from" shipping_free_from: String = "";
+    /// Tax that is added to every line, in percent.
+    "tax.percent" tax_percent: Rate = "0";
+    /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
+    "payment.test.enabled" payment_test_enabled: bool = "false";
+    /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
+    "log.level" log_level: String = "info";
+    /// How it is logged: text or json.
+    "log.format" log_format: LogFormat = "text";
+}
+
+macro_rules! ranged {
+    ($($name:ident $range:expr),+) => {$(
+        #[doc = concat!("A number in the range of its setting (", stringify!($range), ").")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name(pub u64);
+
+        impl Setting for $name {
+            const IS_TEXT: bool = false;
+
+            fn read(text: &str) -> Result<Self, String> {
+                let range: std::ops::RangeInclusive<u64> = $range;
+                let said = || format!("must be an integer from {} to {}", range.start(), range.end());
+                text.parse().ok().filter(|n| range.contains(n)).map($name).ok_or_else(said)
+            }
+
+            fn show(&self) -> String {
+                self.0.to_string()
+            }
+        }
+    )+};
+}
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200);
+
+impl Config {
+    /// Reads the settings: the file, if there is one, then the environment, then the flags.
+    ///
+    /// # Errors
+    /// Every fault of all three, with its place.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Config, ConfigError> {
+        let mut given = read::Given::gather(file, environment, flags)?;
+        let config = Config::assemble(&mut given);
+        if let Err((key, said)) = config.cross_check() {
+            given.fault(key, &said);
+        }
+        given.finish()?;
+        Ok(config)
+    }
+
+    /// What a shop is on that nobody configured.
+    pub fn defaults() -> Config {
+        Config::load(None, [], &Flags::default()).expect("the defaults are good")
+    }
+
+    /// What one setting's check can't see.
+    fn cross_check(&self) -> Result<(), (&'static str, String)> {
+        self.amounts().map(drop)?;
+        let key = self.auth_signing_key.reveal();
+        if !key.is_empty() && key.len() < 32 {
+            return Err(("auth.signing_key", "must have at least 32 characters".into()));
+        }
+        let url = &self.server_public_url;
+        if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
+            return Err(("server.public_url", "must begin with https:// or http://".into()));
+        }
+        Ok(())
+    }
+
+    fn amounts(&self) -> Result<Charges, (&'static str, String)> {
+        let currency = self.shop_currency;
+        let amount = |key, text: &str| currency.parse(text).map_err(|said| (key, format!("{said}, in {currency}")));
+        let from = &self.shipping_free_from;
+        Ok(Charges {
+            currency,
+            shipping: amount("shipping.flat", &self.shipping_flat)?,
+            free_shipping_from: if from.is_empty() { None } else { Some(amount("shipping.free_from", from)?) },
+            tax: self.tax_percent,
+        })
+    }
+
+    pub fn charges(&self) -> Charges {
+        self.amounts().expect("checked when the settings were read")
+    }
+
+    pub fn seller(&self) -> Seller {
+        Seller { name: self.shop_name.clone(), address: self.shop_address.replace("\\n", "\n") }
+    }
+
+    pub fn hold(&self) -> Duration {
+        Duration::from_secs(60 * self.orders_hold_minutes.0)
+    }
+
+    /// The commented example: every setting with its default.
+    pub fn example() -> String {
+        let mut out = String::from(
+            "# till's settings. Every one is optional; what stands here is the default.\n\
+             # An environment variable beats the file: TILL_ + section + __ + key, such as TILL_SERVER__LISTEN.\n\
+             # A flag beats both. Secrets can come from a file of their own: write its path under key_file.\n",
+        );
+        let mut section = "";
+        for setting in SETTINGS {
+            let (own, key) = setting.key.rsplit_once('.').expect("settings have a section");
+            if own != section {
+                out.push_str(&format!("\n[{own}]\n"));
+                section = own;
+            }
+            for line in setting.doc {
+                out.push_str(&format!("#{line}\n"));
+            }
+            let quote = if setting.is_text { "\"" } else { "" };
+            out.push_str(&format!("# {key} = {quote}{}{quote}\n", setting.default));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_is_in_step() {
+        let file = include_str!("../../config.toml.example");
+        assert_eq!(file, Config::example(), "write it anew: cargo run -- config example > config.toml.example");
+    }
+
+    #[test]
+    fn the_example_file_is_good_when_its_defaults_are_switched_on() {
+        let text: String = Config::example()
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        let config = Config::load(Some(&path), [], &Flags::default()).expect("a good file");
+        assert!(config.shown().iter().all(|(_, _, source)| matches!(source, Source::File { .. })));
+    }
+}

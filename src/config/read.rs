@@ -1,0 +1,213 @@
+//! Gathering values from file, environment and flags.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{SETTINGS, Setting, Source};
+
+/// What is wrong with the settings, all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Values that flags give: setting, flag, value.
+#[derive(Default, Clone, Debug)]
+pub struct Flags(pub Vec<(&'static str, &'static str, String)>);
+
+/// The last value given for each setting, and where.
+pub struct Given {
+    values: HashMap<&'static str, (String, Source)>,
+    faults: Vec<String>,
+}
+
+impl Given {
+    pub fn gather(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Given, ConfigError> {
+        let mut given = Given { values: HashMap::new(), faults: Vec::new() };
+        if let Some(path) = file {
+            given.read_file(path)?;
+        }
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort();
+        for (name, value) in environment {
+            if name == "TILL_DATA_DIR" {
+                given.put("data.dir", value, Source::Environment(name));
+            } else if let Some(rest) = name.strip_prefix("TILL_").filter(|rest| rest.contains("__")) {
+                let key = rest.to_lowercase().replace("__", ".");
+                given.put(&key, value, Source::Environment(name));
+            }
+        }
+        for (key, flag, value) in &flags.0 {
+            given.put(key, value.clone(), Source::Flag(flag));
+        }
+        Ok(given)
+    }
+
+    fn put(&mut self, key: &str, value: String, source: Source) {
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+            self.values.insert(setting.key, (value, source));
+            return;
+        }
+        let secret = key.strip_suffix("_file").and_then(|own| SETTINGS.iter().find(|s| s.is_secret && s.key == own));
+        if let Some(setting) = secret {
+            match std::fs::read_to_string(&value) {
+                Ok(text) => drop(self.values.insert(setting.key, (text.trim_end().to_owned(), source))),
+                Err(error) => self.faults.push(format!("{source}: {key}: {value} can't be read: {error}")),
+            }
+            return;
+        }
+        let nearest = SETTINGS.iter().map(|s| (strsim::jaro_winkler(s.key, key), s.key));
+        let nearest = nearest.filter(|(near, _)| *near > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = match nearest {
+            Some((_, nearest)) => format!("did you mean {nearest}?"),
+            None => format!("the settings are {}", SETTINGS.iter().map(|s| s.key).collect::<Vec<_>>().join(", ")),
+        };
+        self.faults.push(format!("{source}: {key} is not a setting; {hint}"));
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(vec![format!("{} can't be read: {error}", path.display())]))?;
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let document = DeTable::parse(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(span.start));
+            ConfigError(vec![format!("{}:{line}: {}", path.display(), error.message())])
+        })?;
+        let mut found = Vec::new();
+        flatten("", document.get_ref(), &mut found);
+        found.sort_by_key(|(_, _, at)| *at);
+        for (key, value, at) in found {
+            let source = Source::File { path: path.to_owned(), line: line_of(at) };
+            match value {
+                Some(value) => self.put(&key, value, source),
+                None => self.faults.push(format!("{source}: {key} must be a string, a number, true or false")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The setting's value, or its default; a value that is no good is noted.
+    pub fn take<T: Setting>(&mut self, key: &'static str, default: &str) -> (T, Source) {
+        let fallback = || T::read(default).expect("defaults are good");
+        let Some((text, source)) = self.values.get(key) else { return (fallback(), Source::Default) };
+        match T::read(text) {
+            Ok(value) => (value, source.clone()),
+            Err(said) => {
+                let shown = if T::IS_SECRET { "********" } else { text };
+                self.faults.push(format!("{source}: {key} is {shown:?}; it {said}"));
+                (fallback(), Source::Default)
+            }
+        }
+    }
+
+    /// A fault that was found after reading.
+    pub fn fault(&mut self, key: &'static str, said: &str) {
+        let source = self.values.get(key).map_or(Source::Default, |(_, source)| source.clone());
+        self.faults.push(format!("{source}: {key}: {said}"));
+    }
+
+    pub fn finish(self) -> Result<(), ConfigError> {
+        if self.faults.is_empty() { Ok(()) } else { Err(ConfigError(self.faults)) }
+    }
+}
+
+/// The values of a document by dotted key, with where they stand; `None` for what is no plain value.
+fn flatten(path: &str, table: &DeTable<'_>, found: &mut Vec<(String, Option<String>, usize)>) {
+    for (name, value) in table {
+        let key = if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
+        let text = match value.get_ref() {
+            DeValue::Table(inner) => {
+                flatten(&key, inner, found);
+                continue;
+            }
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            DeValue::Float(number) => Some(number.to_string()),
+            DeValue::Boolean(flag) => Some(flag.to_string()),
+            DeValue::Datetime(_) | DeValue::Array(_) => None,
+        };
+        found.push((key, text, name.span().start));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let loaded = Config::load(Some(&path), environment, &Flags::default());
+        loaded.map_err(|error| {
+            let place = format!("{}/", dir.path().display());
+            ConfigError(error.0.into_iter().map(|fault| fault.replace(&place, "")).collect())
+        })
+    }
+
+    #[test]
+    fn every_fault_is_said_with_its_place_and_what_is_allowed() {
+        let faults = load(
+            "[server]\nlisten = \"here\"\n\n[orders]\nhold_minute = 5\n[auth]\naccess_minutes = 0\n",
+            &[("TILL_SHOP__CURRENCY", "EURO"), ("TILL_HOME", "unrelated")],
+        )
+        .expect_err("a bad file")
+        .0;
+        assert_eq!(
+            faults,
+            [
+                "config.toml:5: orders.hold_minute is not a setting; did you mean orders.hold_minutes?",
+                "config.toml:2: server.listen is \"here\"; it must be ADDRESS:PORT, such as 127.0.0.1:8080 or [::]:80",
+                "$TILL_SHOP__CURRENCY: shop.currency is \"EURO\"; it must be an ISO 4217 code in capitals, such as USD, EUR or JPY",
+                "config.toml:7: auth.access_minutes is \"0\"; it must be an integer from 1 to 1440",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_said_with_its_line() {
+        let faults = load("[server]\nlisten = \n", &[]).expect_err("a bad file").0;
+        assert!(faults[0].starts_with("config.toml:2: "), "{faults:?}");
+    }
+
+    #[test]
+    fn the_environment_beats_the_file() {
+        let config = load("[shop]\nname = \"File\"\ncurrency = \"EUR\"\n", &[("TILL_SHOP__NAME", "Env")]).expect("good");
+        assert_eq!((config.shop_name.as_str(), config.shop_currency.code()), ("Env", "EUR"));
+    }
+
+    #[test]
+    fn a_secret_can_come_from_a_file_and_is_masked() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = dir.path().join("key");
+        std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").expect("written");
+        let text = format!("[auth]\nsigning_key_file = {:?}\n", key.to_str().expect("UTF-8"));
+        let config = load(&text, &[]).expect("good");
+        assert_eq!(config.auth_signing_key.reveal(), "0123456789abcdef0123456789abcdef");
+        let shown = config.shown();
+        let shown = shown.iter().find(|(key, _, _)| *key == "auth.signing_key").expect("it is a setting");
+        assert_eq!(shown.1, "********");
+        assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn amounts_are_held_against_the_currency() {
+        let faults = load("[shop]\ncurrency = \"JPY\"\n[shipping]\nflat = \"4.90\"\n", &[]).expect_err("bad").0;
+        assert_eq!(faults, ["config.toml:4: shipping.flat: must have at most 0 decimals in JPY, in JPY"]);
+    }
+}

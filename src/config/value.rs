@@ -1,0 +1,141 @@
+//! The types that settings have.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+use crate::money::{Currency, Rate};
+
+/// A type that a setting can have. All layers bring text.
+pub trait Setting: Sized {
+    const IS_SECRET: bool = false;
+    const IS_TEXT: bool = true;
+
+    /// # Errors
+    /// What is allowed.
+    fn read(text: &str) -> Result<Self, String>;
+    /// How `till config show` prints it.
+    fn show(&self) -> String;
+}
+
+/// A value that is never shown.
+#[derive(Clone, Default)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+impl Setting for Secret {
+    const IS_SECRET: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Secret(Zeroizing::new(text.to_owned())))
+    }
+
+    fn show(&self) -> String {
+        if self.0.is_empty() { String::new() } else { "********".into() }
+    }
+}
+
+impl Setting for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("must be a path".into()) } else { Ok(text.into()) }
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Setting for bool {
+    const IS_TEXT: bool = false;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("must be true or false".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        let local = text.replace("localhost:", "127.0.0.1:");
+        local.parse().map_err(|_| "must be ADDRESS:PORT, such as 127.0.0.1:8080 or [::]:80".into())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Currency {
+    fn read(text: &str) -> Result<Self, String> {
+        Currency::from_str(text).map_err(|said| format!("must be {said}"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Rate {
+    fn read(text: &str) -> Result<Self, String> {
+        Rate::from_str(text).map_err(|said| format!("must be {said}"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Setting for LogFormat {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("must be text or json".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            LogFormat::Text => "text".into(),
+            LogFormat::Json => "json".into(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! For whoever watches the process.
+
+use serde_json::json;
+
+use super::{ApiError, Answer, Req, Routes, get, ok};
+use crate::payments::gateway::Mode;
+use crate::store::COUNTERS;
+
+pub fn routes() -> Routes {
+    Routes::new().at("/healthz", get(healthz)).at("/readyz", get(readyz))
+}
+
+/// The process lives.
+async fn healthz(_req: Req) -> Answer {
+    Ok(ok(&json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})))
+}
+
+/// It can write and read: a small commit of its own goes to the disk.
+async fn readyz(req: Req) -> Answer {
+    let seq = req
+        .write(|tx| {
+            let probe = "readiness probe".to_owned();
+            let probes = COUNTERS.get(tx, &probe)?.unwrap_or(0) + 1;
+            COUNTERS.put(tx, &probe, &probes).map_err(ApiError::from)
+        })
+        .await
+        .and_then(|()| req.app.store.seq().map_err(ApiError::from))?;
+    let gateways = req.app.gateways.all().map(|gateway| match gateway.mode() {
+        Mode::Test => json!({"provider": gateway.provider(), "mode": "test",
+            "warning": "The built-in test gateway is ON: orders are paid with no money at all."}),
+    });
+    Ok(ok(&json!({
+        "status": "ready",
+        "version": env!("CARGO_PKG_VERSION"),
+        "commit": seq,
+        "demo": req.app.demo,
+        "payment": gateways.collect::<Vec<_>>(),
+    })))
+}

@@ -1,0 +1,233 @@
+//! The accept loop: TCP and the data directory's Unix socket, over hyper with warp's service on top.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+
+use super::{Body, Incoming, Origin, Reply};
+use crate::app::App;
+
+/// Most connections at a time.
+const CONNECTIONS: usize = 4096;
+/// How long a client may take over a request's head.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long requests that run may go on after the stop was asked for.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// The longest path that a Unix socket's address holds on every system (bytes).
+const SOCKET_PATH: usize = 100;
+/// In the data directory: the socket, and, where its path would be too long, a file that says where it is.
+const SOCKET: &str = "till.sock";
+const SOCKET_ELSEWHERE: &str = "till.sock.path";
+
+/// The bound sockets, not yet served.
+pub struct Listeners {
+    tcp: Option<TcpListener>,
+    unix: Option<(UnixListener, PathBuf)>,
+}
+
+/// Sockets that are served.
+pub struct Running {
+    address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    socket: Option<PathBuf>,
+}
+
+impl Listeners {
+    pub async fn tcp(address: SocketAddr) -> io::Result<Listeners> {
+        Ok(Listeners { tcp: Some(TcpListener::bind(address).await?), unix: None })
+    }
+
+    /// Adds the operator's socket in `data_dir`, for this user alone.
+    pub fn with_socket(mut self, data_dir: &Path) -> io::Result<Listeners> {
+        let path = make_socket_path(data_dir)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        self.unix = Some((listener, path));
+        Ok(self)
+    }
+
+    /// Starts to answer.
+    pub fn serve(self, app: &Arc<App>) -> Running {
+        let (stop, stopping) = watch::channel(false);
+        let address = self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut tasks = Vec::new();
+        if let Some(tcp) = self.tcp {
+            let accept = async move || {
+                let (stream, _) = tcp.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            };
+            let app = Arc::clone(app);
+            tasks.push(tokio::spawn(accept_all(accept, app, Origin::Network, stopping.clone(), Arc::clone(&places))));
+        }
+        let mut socket = None;
+        if let Some((unix, path)) = self.unix {
+            socket = Some(path);
+            let accept = async move || unix.accept().await.map(|(stream, _)| stream);
+            tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), Origin::Operator, stopping, places)));
+        }
+        Running { address, stop, tasks, socket }
+    }
+}
+
+impl Running {
+    /// Where the shop listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Accepts nothing more, lets what runs finish, and returns when it has, or when it took too long.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        if let Some(path) = self.socket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+async fn accept_all<S, A>(
+    accept: A,
+    app: Arc<App>,
+    origin: Origin,
+    mut stopping: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    A: AsyncFn() -> io::Result<S>,
+{
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // hyper answers what is beyond these by itself; the shop's own limits are lower and say why.
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_headers(512).max_buf_size(128 << 10);
+    server.http2().timer(TokioTimer::new()).max_header_list_size(64 << 10).max_concurrent_streams(128);
+    let service = TowerToHyperService::new(warp::service(filter(app, origin)));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        let stream = tokio::select! {
+            stream = accept() => stream,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to be given back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    if tokio::time::timeout(DRAIN_TIME, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+}
+
+/// All routes as one warp filter. A refusal is an answer of ours, never a rejection.
+fn filter(app: Arc<App>, origin: Origin) -> BoxedFilter<(Response<Bytes>,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap, body| {
+            let app = Arc::clone(&app);
+            async move {
+                let head = method == Method::HEAD;
+                let path = path.as_str().to_owned();
+                let body = Some(readable(body));
+                let reply = super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
+                response(reply, head)
+            }
+        })
+        .boxed()
+}
+
+fn readable<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
+    Box::pin(body.map(|chunk| match chunk {
+        Ok(mut chunk) => Ok(chunk.copy_to_bytes(chunk.remaining())),
+        Err(error) => Err(error.to_string()),
+    }))
+}
+
+fn response(reply: Reply, head: bool) -> Response<Bytes> {
+    let Reply { status, mut headers, body } = reply;
+    if head && !body.is_empty() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let mut response = Response::new(if head { Bytes::new() } else { body });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Where the operator's socket of `data_dir` is to be: in it, or, where the system takes no path as long as
+/// that, in a directory of this user's own, which a file in `data_dir` names.
+fn make_socket_path(data_dir: &Path) -> io::Result<PathBuf> {
+    let path = data_dir.join(SOCKET);
+    let elsewhere = data_dir.join(SOCKET_ELSEWHERE);
+    if path.as_os_str().len() <= SOCKET_PATH {
+        match std::fs::remove_file(&elsewhere) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(path),
+        }
+    }
+    let whole = data_dir.canonicalize()?;
+    let owner = whole.metadata()?.uid();
+    let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+    let dir = std::env::temp_dir().join(format!("till-{owner}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
+    match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = dir.symlink_metadata()?;
+    if !found.is_dir() || found.uid() != owner || found.mode() & 0o077 != 0 {
+        let said = format!("{} is not a directory of this user's own", dir.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, said));
+    }
+    let path = dir.join(SOCKET);
+    std::fs::write(&elsewhere, path.as_os_str().as_encoded_bytes())?;
+    Ok(path)
+}
+
+/// Where a running shop of `data_dir` has its operator's socket.
+pub fn find_socket(data_dir: &Path) -> PathBuf {
+    let elsewhere = std::fs::read_to_string(data_dir.join(SOCKET_ELSEWHERE));
+    elsewhere.map_or_else(|_| data_dir.join(SOCKET), PathBuf::from)
+}

@@ -1,0 +1,171 @@
+//! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
+//! where they are mounted.
+
+mod error;
+mod health;
+pub mod idempotency;
+pub mod input;
+mod listener;
+mod reply;
+mod request;
+mod routes;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+pub use error::{ApiError, Faults};
+pub use listener::{Listeners, Running, find_socket};
+pub use reply::{Answer, ListBody, Reply, Stored, created, etag, names_tag, ok, replayed};
+pub use request::{Body, Origin, Req, unsupported};
+pub use routes::{Routes, Verbs, delete, get, patch, post, put};
+
+use crate::app::App;
+
+/// Most bytes of path and query.
+const URI_LIMIT: usize = 8 << 10;
+/// Most header lines, and most bytes of them.
+const HEADER_LINES: usize = 100;
+const HEADER_BYTES: usize = 16 << 10;
+
+/// Every route of the shop.
+fn routes() -> Routes {
+    Routes::new()
+        .and(health::routes())
+        .and(crate::catalogue::http::routes())
+        .and(crate::cart::http::routes())
+        .and(crate::orders::http::routes())
+        .and(crate::payments::http::routes())
+        .and(crate::checkout::http::routes())
+        .and(crate::accounts::http::routes())
+        .and(crate::accounts::admin::routes())
+        .and(crate::inventory::admin::routes())
+        .and(crate::catalogue::admin::routes())
+        .and(crate::orders::admin::routes())
+        .and(crate::payments::admin::routes())
+        .and(crate::checkout::admin::routes())
+        .and(crate::check::routes())
+}
+
+/// The path finder, made once.
+static ROUTER: LazyLock<matchit::Router<Verbs>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    for (path, verbs) in routes().into_iter() {
+        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        router.insert(path, verbs).expect("routes don't shadow one another");
+    }
+    router
+});
+
+/// The paths and verbs that are routed: what the documentation and the authorisation tests go by.
+pub fn operations() -> Vec<(&'static str, &'static str)> {
+    routes().into_iter().flat_map(|(path, verbs)| verbs.names().map(move |verb| (verb, path)).collect::<Vec<_>>()).collect()
+}
+
+/// A request's head and body, as whatever listens hands them in.
+pub struct Incoming {
+    pub method: Method,
+    pub path: String,
+    /// Without its question mark; empty for none.
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Option<Body>,
+    pub origin: Origin,
+}
+
+/// Answers one request: every way in ends here.
+pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
+    let started = Instant::now();
+    let id = request_id(app, &incoming.headers);
+    let (method, path) = (incoming.method.clone(), incoming.path.clone());
+    let if_none_match = incoming.headers.get(header::IF_NONE_MATCH).cloned();
+
+    let answered = match dispatch(app, incoming, &id) {
+        Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(ApiError::internal(format!("a handler panicked: {}", said.unwrap_or_default())))
+        }),
+        Err(error) => Err(error),
+    };
+    let mut reply = answered.unwrap_or_else(|error| {
+        if let Some(cause) = error.cause() {
+            tracing::error!(request_id = id, %method, path, cause, "request failed");
+        }
+        error.into_reply(&id)
+    });
+
+    if method == Method::GET || method == Method::HEAD {
+        reply = not_modified(reply, if_none_match.as_ref());
+    }
+    if !reply.headers.contains_key(header::CACHE_CONTROL) {
+        reply.push(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    reply = reply.header(HeaderName::from_static("x-request-id"), &id);
+    reply.push(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let (status, ms) = (reply.status.as_u16(), started.elapsed().as_secs_f64() * 1000.0);
+    tracing::info!(request_id = id, %method, path, status, ms, "request");
+    reply
+}
+
+/// Finds the handler, under the limits that hold for every request.
+fn dispatch(
+    app: &Arc<App>,
+    incoming: Incoming,
+    id: &str,
+) -> Result<impl Future<Output = Answer> + Send + use<>, ApiError> {
+    let Incoming { method, path, query, headers, body, origin } = incoming;
+    if path.len() + query.len() > URI_LIMIT {
+        return Err(ApiError::new(414, "uri_too_long", format!("The path and query are over {URI_LIMIT} bytes.")));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > HEADER_LINES || bytes > HEADER_BYTES {
+        return Err(ApiError::new(431, "headers_too_large", format!("At most {HEADER_LINES} headers, {HEADER_BYTES} bytes.")));
+    }
+    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(&path) } else { &path };
+    let found = ROUTER.at(path).map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
+    let Some(handler) = found.value.of(&method) else {
+        let allow = found.value.allow();
+        let detail = format!("This path does not take {method}; it takes {allow}.");
+        return Err(ApiError::new(405, "method_not_allowed", detail).header(header::ALLOW, &allow));
+    };
+    let params: Option<Vec<_>> = found.params.iter().map(|(_, value)| input::decode(value)).collect();
+    let req = Req {
+        app: Arc::clone(app),
+        method,
+        path: path.to_owned(),
+        query: input::Query::parse(&query)?,
+        headers,
+        id: id.to_owned(),
+        origin,
+        params: params.ok_or_else(ApiError::not_found)?,
+        body,
+        digest: [0; 32],
+    };
+    Ok(handler(req))
+}
+
+/// The client's request id where it is sane, else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> String {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(sane);
+    given.map_or_else(|| app.new_request_id(), str::to_owned)
+}
+
+fn not_modified(reply: Reply, if_none_match: Option<&HeaderValue>) -> Reply {
+    let tag = reply.headers.get(header::ETAG).and_then(|value| value.to_str().ok());
+    let asked = if_none_match.and_then(|value| value.to_str().ok());
+    match (tag, asked) {
+        (Some(tag), Some(asked)) if reply.status == StatusCode::OK && names_tag(asked, tag) => {
+            let mut same = Reply { status: StatusCode::NOT_MODIFIED, headers: reply.headers, body: bytes::Bytes::new() };
+            same.headers.remove(header::CONTENT_TYPE);
+            same
+        }
+        _ => reply,
+    }
+}

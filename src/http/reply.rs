@@ -1,0 +1,142 @@
+//! Answers before they are sent.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use crate::page::Paged;
+
+/// What every handler returns.
+pub type Answer = Result<Reply, ApiError>;
+
+/// A whole answer, in memory.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Reply {
+        let body = serde_json::to_vec(body).expect("answers are plain data");
+        Reply::bytes(status, "application/json", body)
+    }
+
+    pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+        let mut reply = Reply { status, headers: HeaderMap::new(), body: body.into() };
+        reply.set_type(content_type);
+        reply
+    }
+
+    pub fn no_content() -> Reply {
+        Reply { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    pub fn set_type(&mut self, content_type: &'static str) {
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+
+    pub fn push(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.insert(name, value);
+    }
+
+    pub fn header(mut self, name: HeaderName, value: &str) -> Reply {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    pub fn location(self, path: &str) -> Reply {
+        self.header(header::LOCATION, path)
+    }
+
+    /// Adds the strong ETag of the body.
+    pub fn tagged(self) -> Reply {
+        let tag = etag(&self.body);
+        self.header(header::ETAG, &tag)
+    }
+}
+
+/// The strong ETag of a representation.
+pub fn etag(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    for byte in &digest[..12] {
+        tag.push_str(&format!("{byte:02x}"));
+    }
+    tag.push('"');
+    tag
+}
+
+/// Whether an `If-Match` or `If-None-Match` header's value names `tag` (RFC 9110, 13.1).
+pub fn names_tag(header: &str, tag: &str) -> bool {
+    header.trim() == "*" || header.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
+pub fn ok(body: &impl Serialize) -> Reply {
+    Reply::json(StatusCode::OK, body)
+}
+
+pub fn created(body: &impl Serialize) -> Reply {
+    Reply::json(StatusCode::CREATED, body)
+}
+
+/// The envelope of every list.
+#[derive(Serialize)]
+pub struct ListBody<T> {
+    pub count: u64,
+    pub next: Option<String>,
+    pub previous: Option<String>,
+    pub results: Vec<T>,
+}
+
+impl<T> ListBody<T> {
+    pub fn new(page: Paged<T>, next: Option<String>, previous: Option<String>) -> Self {
+        ListBody { count: page.count, next, previous, results: page.items }
+    }
+}
+
+/// An answer as it is stored under an idempotency key.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Stored {
+    status: u16,
+    content_type: String,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+impl From<&Reply> for Stored {
+    fn from(reply: &Reply) -> Stored {
+        let text = |name| reply.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
+        Stored {
+            status: reply.status.as_u16(),
+            content_type: text(header::CONTENT_TYPE).unwrap_or_default(),
+            location: text(header::LOCATION),
+            body: reply.body.to_vec(),
+        }
+    }
+}
+
+impl From<Stored> for Reply {
+    fn from(stored: Stored) -> Reply {
+        let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
+        let mut reply = Reply { status, headers: HeaderMap::new(), body: stored.body.into() };
+        if !stored.content_type.is_empty() {
+            reply = reply.header(header::CONTENT_TYPE, &stored.content_type);
+        }
+        match stored.location {
+            Some(location) => reply.location(&location),
+            None => reply,
+        }
+    }
+}
+
+/// Marks an answer that was given before.
+pub fn replayed(stored: Stored) -> Reply {
+    Reply::from(stored).header(HeaderName::from_static("idempotency-replayed"), "true")
+}

@@ -1,0 +1,228 @@
+//! A request as handlers see it.
+
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, Method, header};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use super::idempotency::InFlight;
+use super::input::{Input, Query, read_json};
+use super::reply::{self, Answer, ListBody, Reply, Stored};
+use crate::app::App;
+use crate::clock::Time;
+use crate::page::{Page, Paged};
+use crate::store::{Once, OnceKey, Seen, WriteTx};
+
+/// Most bytes a JSON body may have.
+const BODY_LIMIT: usize = 256 << 10;
+
+/// A body as it arrives.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send + Sync>>;
+
+/// How a request came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Over the network: who asks is in the token.
+    Network,
+    /// Over the data directory's socket, or in process: whoever can, is the operator.
+    Operator,
+}
+
+pub struct Req {
+    pub app: Arc<App>,
+    pub method: Method,
+    /// Without its trailing slash.
+    pub path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    /// The request id.
+    pub id: String,
+    pub origin: Origin,
+    pub(super) params: Vec<String>,
+    pub(super) body: Option<Body>,
+    /// SHA-256 of the body, once it was read.
+    pub(super) digest: [u8; 32],
+}
+
+impl Req {
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The `n`th variable part of the path. One that is no `T` is an unknown path.
+    pub fn param<T: FromStr>(&self, n: usize) -> Result<T, ApiError> {
+        self.params.get(n).and_then(|text| text.parse().ok()).ok_or_else(ApiError::not_found)
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// 413 over `limit` bytes, which holds for chunked bodies too.
+    pub async fn bytes(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        let too_large = || {
+            let detail = format!("The body is over the limit of {limit} bytes.");
+            ApiError::new(413, "body_too_large", detail).header(header::CONNECTION, "close")
+        };
+        let said: Option<usize> = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        if said.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut whole = BytesMut::with_capacity(said.unwrap_or(0).min(limit));
+        if let Some(mut body) = self.body.take() {
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk.map_err(|error| {
+                    ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
+                })?;
+                if whole.len() + chunk.len() > limit {
+                    return Err(too_large());
+                }
+                whole.extend_from_slice(&chunk);
+            }
+        }
+        self.digest = Sha256::digest(&whole).into();
+        Ok(whole.freeze())
+    }
+
+    /// The media type of the body, without its parameters, in lower case.
+    pub fn media_type(&self) -> String {
+        let value = self.header(header::CONTENT_TYPE).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// Reads a JSON body.
+    pub async fn json<T: Input>(&mut self) -> Result<T, ApiError> {
+        let media_type = self.media_type();
+        if media_type != "application/json" {
+            return Err(unsupported("application/json"));
+        }
+        let body = self.bytes(BODY_LIMIT).await?;
+        read_json(&body, self.app.currency())
+    }
+
+    /// Reads a JSON body that may be left out altogether.
+    pub async fn json_or_nothing<T: Input + Default>(&mut self) -> Result<T, ApiError> {
+        let none = self.header(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+            && self.header(header::TRANSFER_ENCODING).is_none()
+            && self.headers.get(header::CONTENT_TYPE).is_none();
+        if none {
+            self.bytes(BODY_LIMIT).await?;
+            return Ok(T::default());
+        }
+        self.json().await
+    }
+
+    /// Which page of a list is wanted.
+    pub fn page(&self) -> Result<Page, ApiError> {
+        let number = |text: &str| text.parse::<u64>().ok();
+        let page = self.query.read("page", "must be a page number from 1", |text| {
+            number(text).filter(|n| (1..=1 << 40).contains(n))
+        })?;
+        let said = format!("must be from 1 to {}", Page::MAX_SIZE);
+        let size =
+            self.query.read("page_size", &said, |text| number(text).filter(|n| (1..=Page::MAX_SIZE).contains(n)))?;
+        Ok(Page { number: page.unwrap_or(1), size: size.unwrap_or(Page::DEFAULT_SIZE) })
+    }
+
+    /// The answer with one page of a list in it.
+    ///
+    /// # Errors
+    /// 404 `page_not_found` past the end.
+    pub fn list<T: Serialize>(&self, page: Page, items: Paged<T>) -> Answer {
+        let body = self.envelope(page, items)?;
+        Ok(reply::ok(&body))
+    }
+
+    pub fn envelope<T>(&self, page: Page, items: Paged<T>) -> Result<ListBody<T>, ApiError> {
+        if page.number > 1 && page.offset() >= items.count {
+            return Err(ApiError::new(404, "page_not_found", "There is no such page; the list ends before it."));
+        }
+        let link = |number: u64| self.absolute(&format!("{}/{}", self.path, self.query.with("page", &number.to_string())));
+        let next = (page.offset() + page.size < items.count).then(|| link(page.number + 1));
+        let previous = (page.number > 1).then(|| link(page.number - 1));
+        Ok(ListBody::new(items, next, previous))
+    }
+
+    /// `path` as an absolute URL: by the configured public address, else by what the client called us.
+    pub fn absolute(&self, path: &str) -> String {
+        let public = &self.app.config.server_public_url;
+        if !public.is_empty() {
+            return format!("{}{path}", public.trim_end_matches('/'));
+        }
+        let sane = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b));
+        let host = self.header(header::HOST).filter(sane).unwrap_or("localhost");
+        format!("http://{host}{path}")
+    }
+
+    pub fn now(&self) -> Time {
+        self.app.clock.now()
+    }
+
+    /// The request's idempotency key, if it has one, held for as long as the guard lives. The body must have
+    /// been read.
+    ///
+    /// # Errors
+    /// 409 `idempotency_in_progress` while another request with it runs; 422 for a key that is none.
+    pub fn once_key(&self) -> Result<Option<(OnceKey, InFlight)>, ApiError> {
+        let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
+        let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
+        let Some(key) = key else {
+            return Err(ApiError::field("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
+        };
+        let who = self.asker()?;
+        let scope = format!("{who} {} {} {key}", self.method, self.path);
+        // What the query asks for is part of what is asked.
+        let mut digest = Sha256::new();
+        digest.update(self.digest);
+        digest.update(format!("{:?}", self.query));
+        let guard = self.app.in_flight.enter(&scope)?;
+        Ok(Some((OnceKey { scope, body: digest.finalize().into() }, guard)))
+    }
+
+    /// Has the store run `act` and answers with what it returns, at most once per idempotency key.
+    pub async fn write_once(
+        &self,
+        act: impl Fn(&mut WriteTx) -> Result<Reply, ApiError> + Send + 'static,
+    ) -> Answer {
+        let (key, _guard) = self.once_key()?.unzip();
+        let once = self.app.store.write_once(key, move |tx| act(tx).map(|reply| (Stored::from(&reply)))).await;
+        Ok(match once? {
+            Once::Fresh(stored) => stored.into(),
+            Once::Replayed(stored) => reply::replayed(stored),
+        })
+    }
+
+    /// What was answered under this key before: for acts of several commits, which can't use
+    /// [`Req::write_once`].
+    pub fn answered(&self, key: Option<&OnceKey>) -> Result<Option<Reply>, ApiError> {
+        let Some(key) = key else { return Ok(None) };
+        let seen = self.app.store.read(|tx| Ok::<_, ApiError>(key.seen::<Stored>(tx)??))?;
+        Ok(if let Seen::Done(stored) = seen { Some(reply::replayed(stored)) } else { None })
+    }
+
+    /// Stores the answer under its key.
+    pub async fn remember(&self, key: Option<OnceKey>, reply: &Reply) -> Result<(), ApiError> {
+        let Some(key) = key else { return Ok(()) };
+        let stored = Stored::from(reply);
+        self.write(move |tx| Ok(key.done(tx, &stored)?)).await
+    }
+
+    /// Has the store run `act`.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        act: impl Fn(&mut WriteTx) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.app.store.write(act).await
+    }
+}
+
+/// 415, with what would be right.
+pub fn unsupported(right: &str) -> ApiError {
+    ApiError::new(415, "unsupported_media_type", format!("Send the body with Content-Type: {right}."))
+        .header(header::ACCEPT, right)
+}

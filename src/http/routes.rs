@@ -1,0 +1,117 @@
+//! Routes as data: a path, its verbs and their handlers.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::reply::Answer;
+use super::request::Req;
+
+type Handler = Arc<dyn Fn(Req) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+/// A function that answers a request, after the path's variable parts were read.
+pub trait Handle<P>: Clone + Send + Sync + 'static {
+    fn handle(self, req: Req) -> impl Future<Output = Answer> + Send;
+}
+
+impl<H, F> Handle<()> for H
+where
+    H: Fn(Req) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send,
+{
+    async fn handle(self, req: Req) -> Answer {
+        self(req).await
+    }
+}
+
+impl<H, F, A> Handle<(A,)> for H
+where
+    H: Fn(Req, A) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send,
+    A: FromStr + Send,
+{
+    async fn handle(self, req: Req) -> Answer {
+        let a = req.param(0)?;
+        self(req, a).await
+    }
+}
+
+/// The verbs of one path.
+#[derive(Default, Clone)]
+pub struct Verbs(BTreeMap<&'static str, Handler>);
+
+macro_rules! verbs {
+    ($($verb:ident = $name:literal),*) => {
+        impl Verbs {$(
+            pub fn $verb<P: 'static>(mut self, handler: impl Handle<P>) -> Verbs {
+                let handler = Arc::new(move |req| -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+                    Box::pin(handler.clone().handle(req))
+                });
+                self.0.insert($name, handler);
+                self
+            }
+        )*}
+        $(pub fn $verb<P: 'static>(handler: impl Handle<P>) -> Verbs {
+            Verbs::default().$verb(handler)
+        })*
+    };
+}
+verbs!(get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE");
+
+impl Verbs {
+    /// The handler of a method; `HEAD` is answered as `GET`.
+    pub(super) fn of(&self, method: &Method) -> Option<&Handler> {
+        self.0.get(if method == Method::HEAD { "GET" } else { method.as_str() })
+    }
+
+    /// The value of an `Allow` header.
+    pub(super) fn allow(&self) -> String {
+        let mut verbs: Vec<_> = self.0.keys().copied().collect();
+        if verbs.contains(&"GET") {
+            verbs.push("HEAD");
+        }
+        verbs.join(", ")
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+}
+
+/// A room's table of routes.
+#[derive(Default)]
+pub struct Routes(BTreeMap<&'static str, Verbs>);
+
+impl Routes {
+    pub fn new() -> Routes {
+        Routes::default()
+    }
+
+    /// Adds verbs to a path. Rooms may share a path, not a verb of it.
+    pub fn at(mut self, path: &'static str, verbs: Verbs) -> Routes {
+        self.add(path, verbs);
+        self
+    }
+
+    fn add(&mut self, path: &'static str, verbs: Verbs) {
+        let have = self.0.entry(path).or_default();
+        for (verb, handler) in verbs.0 {
+            assert!(have.0.insert(verb, handler).is_none(), "{verb} {path} is routed twice");
+        }
+    }
+
+    pub fn and(mut self, others: Routes) -> Routes {
+        for (path, verbs) in others.0 {
+            self.add(path, verbs);
+        }
+        self
+    }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (&'static str, Verbs)> {
+        self.0.into_iter()
+    }
+}

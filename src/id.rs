@@ -1,0 +1,50 @@
+//! Ids: integers that can't be mistaken for one another.
+
+/// Declares id types: transparent over `u64` in records and JSON, readable from a path.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map($name)
+            }
+        }
+
+        impl $crate::store::Key for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+
+            fn take(from: &mut &[u8]) -> Option<Self> {
+                u64::take(from).map($name)
+            }
+        }
+    )*};
+}
+
+ids! {
+    UserId,
+    SessionId,
+    ProductId,
+    VariantId,
+    MovementId,
+    /// A line of a cart.
+    CartLineId,
+    OrderId,
+    PaymentId,
+    RefundId,
+    InvoiceId,
+    CreditNoteId,
+}

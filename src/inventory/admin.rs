@@ -1,0 +1,122 @@
+//! `/api/admin/inventory/`: for staff.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::model::{Cause, InventoryError, MOST, Movement};
+use super::ops;
+use super::store::{BY_VARIANT, MOVEMENTS};
+use crate::accounts;
+use crate::clock::Time;
+use crate::http::input::{Fields, Input, id, integer, text};
+use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
+use crate::id::{MovementId, VariantId};
+use crate::page::Paged;
+use crate::store::{Direction, Key, Span, StoreError};
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/admin/inventory/movements/", get(movements))
+        .at("/api/admin/inventory/adjust/", post(adjust))
+}
+
+#[derive(Serialize)]
+struct MovementView {
+    id: MovementId,
+    variant_id: VariantId,
+    delta: i64,
+    stock_after: i64,
+    cause: &'static str,
+    order_id: Option<u64>,
+    refund_id: Option<u64>,
+    reason: Option<String>,
+    by: String,
+    at: Time,
+}
+
+impl MovementView {
+    fn new(id: MovementId, movement: Movement) -> MovementView {
+        let cause = movement.cause.kind();
+        let (order_id, refund_id, reason) = match movement.cause {
+            Cause::Import => (None, None, None),
+            Cause::Adjustment { reason } => (None, None, Some(reason)),
+            Cause::Order(order) | Cause::Cancellation(order) => (Some(order.0), None, None),
+            Cause::Refund(refund) => (None, Some(refund.0), None),
+        };
+        MovementView {
+            id,
+            variant_id: movement.variant,
+            delta: movement.delta,
+            stock_after: movement.after,
+            cause,
+            order_id,
+            refund_id,
+            reason,
+            by: movement.by,
+            at: movement.at,
+        }
+    }
+}
+
+/// The ledger, newest first; of one variant or of all.
+async fn movements(req: Req) -> Answer {
+    req.staff()?;
+    let page = req.page()?;
+    let variant = req.query.read("variant_id", "must be a variant's id", |text| text.parse::<VariantId>().ok())?;
+    let found = req.app.store.read(|tx| match variant {
+        None => MOVEMENTS.page(tx, page, Direction::Down),
+        Some(variant) => {
+            let keys = BY_VARIANT.page(tx, Span::under(variant.bytes(), Direction::Down), page)?;
+            let items = keys.items.into_iter().map(|id| Ok((id, MOVEMENTS.expect(tx, &id)?)));
+            Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? })
+        }
+    })?;
+    req.list(page, found.map(|(id, movement)| MovementView::new(id, movement)))
+}
+
+struct Adjustment {
+    variant: VariantId,
+    set: Option<i64>,
+    delta: Option<i64>,
+    reason: String,
+}
+
+impl Input for Adjustment {
+    fn read(from: &mut Fields<'_>) -> Self {
+        let adjustment = Adjustment {
+            variant: VariantId(from.req("variant_id", id())),
+            set: from.opt("set", integer(0..=MOST)),
+            delta: from.opt("delta", integer(-MOST..=MOST)),
+            reason: from.req("reason", text(1..=500)),
+        };
+        if from.given("set") == from.given("delta") {
+            from.fault("set", "give either set or delta");
+        }
+        adjustment
+    }
+}
+
+async fn adjust(mut req: Req) -> Answer {
+    let by = req.staff()?;
+    let Adjustment { variant, set, delta, reason } = req.json().await?;
+    req.write_once(move |tx| {
+        accounts::confirm(tx, &by)?;
+        let cause = Cause::Adjustment { reason: reason.clone() };
+        let stock = match (set, delta) {
+            (Some(quantity), _) => ops::set(tx, variant, quantity, &cause, &by.label())?,
+            (None, delta) => ops::adjust(tx, variant, delta.unwrap_or(0), &cause, &by.label())?,
+        };
+        Ok(ok(&json!({"variant_id": variant, "product_id": stock.product, "stock_quantity": stock.quantity})))
+    })
+    .await
+}
+
+impl From<InventoryError> for ApiError {
+    fn from(error: InventoryError) -> ApiError {
+        match error {
+            InventoryError::NotFound => ApiError::field("variant_id", "there is no such variant"),
+            InventoryError::OutOfRange(_) => ApiError::new(409, "stock_out_of_range", error),
+            InventoryError::Store(error) => error.into(),
+        }
+    }
+}

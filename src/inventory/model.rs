@@ -1,0 +1,87 @@
+//! The nouns of inventory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::id::{OrderId, ProductId, RefundId, VariantId};
+use crate::store::StoreError;
+
+/// Most units of a variant that a shop can have.
+pub const MOST: i64 = 1_000_000_000;
+
+/// How much of a variant there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stock {
+    pub product: ProductId,
+    /// Units that can be sold. Never below zero.
+    pub quantity: i64,
+    /// At or below this it is reported as low; `None` for what is not watched.
+    pub low_at: Option<i64>,
+    /// Units in orders that were not cancelled.
+    pub sold: i64,
+}
+
+impl Stock {
+    pub fn is_low(&self) -> bool {
+        self.low_at.is_some_and(|low| self.quantity <= low)
+    }
+}
+
+/// Why stock moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Cause {
+    Import,
+    Adjustment { reason: String },
+    Order(OrderId),
+    Cancellation(OrderId),
+    Refund(RefundId),
+}
+
+impl Cause {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Cause::Import => "import",
+            Cause::Adjustment { .. } => "adjustment",
+            Cause::Order(_) => "order",
+            Cause::Cancellation(_) => "cancellation",
+            Cause::Refund(_) => "refund",
+        }
+    }
+}
+
+/// One entry of the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Movement {
+    pub variant: VariantId,
+    pub delta: i64,
+    /// The stock after it.
+    pub after: i64,
+    pub cause: Cause,
+    pub by: String,
+    pub at: Time,
+}
+
+/// So many of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    pub variant: VariantId,
+    pub quantity: u32,
+}
+
+/// A want that the shelf can't fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Short {
+    pub variant_id: VariantId,
+    pub requested: u32,
+    pub available: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    #[error("There is no such variant.")]
+    NotFound,
+    #[error("The stock would be {0}; it must be from 0 to {MOST}.")]
+    OutOfRange(i64),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

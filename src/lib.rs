@@ -1,0 +1,33 @@
+//! till: a whole online shop in one binary.
+//!
+//! The rooms, in the order of who may know whom: a room calls those above it, never one below.
+//!
+//! - [`money`], [`clock`], [`id`], [`page`], [`address`]: the words that every room uses.
+//! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`]: the shop.
+//! - [`check`] looks at all of it; [`jobs`] is what happens on a clock.
+//! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
+//!   and `store/schema.rs` lists their tables.
+//! - [`app`] puts the shop together, [`config`] says how, [`cli`] is the operator's way in.
+//!
+//! A read goes listener → route → one read transaction → bytes. A write goes listener → route → validation → an
+//! act, run by the store's one writer in a durable commit shared with whatever else waits → answer.
+
+pub mod accounts;
+pub mod address;
+pub mod app;
+pub mod cart;
+pub mod catalogue;
+pub mod check;
+pub mod checkout;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod id;
+pub mod inventory;
+pub mod jobs;
+pub mod money;
+pub mod orders;
+pub mod page;
+pub mod payments;
+pub mod store;

@@ -1,0 +1,7 @@
+//! The binary: reads the command line, runs it, and turns the outcome into an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    till::cli::main()
+}

@@ -1,0 +1,141 @@
+//! `/api/admin/orders/`: seeing every order, for staff.
+
+use std::ops::ControlFlow;
+
+use super::lifecycle::Status;
+use super::model::{Order, PaymentStatus};
+use super::ops;
+use super::store::{BY_EMAIL, BY_PAYMENT_STATUS, BY_STATUS, ORDERS};
+use crate::accounts::Email;
+use crate::clock::Time;
+use crate::http::{Answer, ApiError, Req, Routes, get, ok};
+use crate::id::OrderId;
+use crate::page::{Page, Paged};
+use crate::store::{Direction, Key, ReadTx, Span, StoreError};
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/admin/orders/", get(list)).at("/api/admin/orders/{id}/", get(show))
+}
+
+/// Which orders are wanted.
+struct Filter {
+    status: Option<Status>,
+    payment_status: Option<PaymentStatus>,
+    email: Option<String>,
+    /// In number, e-mail, names and SKUs; lower case.
+    search: Option<String>,
+    created_after: Option<Time>,
+    created_before: Option<Time>,
+    direction: Direction,
+}
+
+impl Filter {
+    fn lets_through(&self, order: &Order) -> bool {
+        let has = |search: &String| {
+            let texts = [order.number.as_str(), order.email.as_str(), order.shipping_address.name.as_str()];
+            let lines = order.lines.iter().flat_map(|line| [Some(line.name.as_str()), line.sku.as_deref()]).flatten();
+            texts.into_iter().chain(lines).any(|text| text.to_lowercase().contains(search.as_str()))
+        };
+        self.status.is_none_or(|status| order.status == status)
+            && self.payment_status.is_none_or(|status| order.payment_status == status)
+            && self.email.as_ref().is_none_or(|email| order.email.as_str() == email)
+            && self.created_after.is_none_or(|after| order.created_at >= after)
+            && self.created_before.is_none_or(|before| order.created_at < before)
+            && self.search.as_ref().is_none_or(has)
+    }
+
+    /// How many conditions there are beside the one that an index answers.
+    fn is_only(&self, one: bool) -> bool {
+        let set = [
+            self.status.is_some(),
+            self.payment_status.is_some(),
+            self.email.is_some(),
+            self.search.is_some(),
+            self.created_after.is_some(),
+            self.created_before.is_some(),
+        ];
+        set.into_iter().filter(|set| *set).count() == usize::from(one)
+    }
+}
+
+async fn list(req: Req) -> Answer {
+    req.staff()?;
+    let page = req.page()?;
+    let ordering = |text: &str| match text {
+        "created_at" => Some(Direction::Up),
+        "-created_at" => Some(Direction::Down),
+        _ => None,
+    };
+    let filter = Filter {
+        status: req.query.word("status")?,
+        payment_status: req.query.word("payment_status")?,
+        email: req.query.word::<Email>("email")?.map(|email| email.to_string()),
+        search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
+        created_after: req.query.time("created_after")?,
+        created_before: req.query.time("created_before")?,
+        direction: req.query.read("ordering", "must be created_at or -created_at", ordering)?.unwrap_or(Direction::Down),
+    };
+    // A search may read every order, so it is done off the async threads.
+    let app = std::sync::Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    let found = found.await.map_err(ApiError::internal)??;
+    let views = found.map(|(id, order)| req.order_view(id, order));
+    req.list(page, views)
+}
+
+/// One page of the orders that `filter` lets through. A single condition that an index knows is answered by it
+/// alone; several are tried on the records of the narrowest index.
+fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<(OrderId, Order)>, StoreError> {
+    if filter.is_only(false) {
+        return ORDERS.page(tx, page, filter.direction);
+    }
+    let (index, at) = match (&filter.email, filter.payment_status, filter.status) {
+        (Some(email), _, _) => (&BY_EMAIL, email.clone()),
+        (None, Some(status), _) => (&BY_PAYMENT_STATUS, status.as_str().to_owned()),
+        (None, None, Some(status)) => (&BY_STATUS, status.as_str().to_owned()),
+        (None, None, None) => {
+            let mut found = Matches { page, count: 0, items: Vec::new() };
+            ORDERS.scan(tx, Span::all(filter.direction), |id, order| found.offer(filter, id, order))?;
+            return Ok(Paged { count: found.count, items: found.items });
+        }
+    };
+    let span = Span::under(at.bytes(), filter.direction);
+    if filter.is_only(true) {
+        let keys = index.page(tx, span, page)?;
+        let items = keys.items.into_iter().map(|id| Ok((id, ORDERS.expect(tx, &id)?)));
+        return Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? });
+    }
+    let (mut found, mut failed) = (Matches { page, count: 0, items: Vec::new() }, None);
+    index.scan(tx, span, |_, id| match ORDERS.expect(tx, &id) {
+        Ok(order) => found.offer(filter, id, order),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(Paged { count: found.count, items: found.items }), Err)
+}
+
+struct Matches {
+    page: Page,
+    count: u64,
+    items: Vec<(OrderId, Order)>,
+}
+
+impl Matches {
+    fn offer(&mut self, filter: &Filter, id: OrderId, order: Order) -> ControlFlow<()> {
+        if filter.lets_through(&order) {
+            self.count += 1;
+            if self.count > self.page.offset() && (self.items.len() as u64) < self.page.size {
+                self.items.push((id, order));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+async fn show(req: Req, id: OrderId) -> Answer {
+    req.staff()?;
+    let order = req.app.store.read(|tx| ops::get(tx, id))?;
+    Ok(ok(&req.order_view(id, order)))
+}

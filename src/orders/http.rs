@@ -1,0 +1,139 @@
+//! `/api/orders/`: reading one's own. Placing and cancelling are checkout's.
+
+use std::time::Duration;
+
+use http::{StatusCode, header};
+use serde_json::json;
+
+use super::model::{Order, OrderError};
+use super::store::{BY_USER, ORDERS};
+use super::view::{OrderView, parcel};
+use super::{invoice, ops};
+use crate::accounts::{self, Identity};
+use crate::app::App;
+use crate::clock::Time;
+use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
+use crate::id::OrderId;
+use crate::page::Paged;
+use crate::store::{Direction, Key, Span, StoreError};
+
+/// How long an invoice's link is good.
+const LINK_LASTS: Duration = Duration::from_secs(24 * 3600);
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/orders/", get(list))
+        .at("/api/orders/{id}/", get(show))
+        .at("/api/orders/{id}/tracking/", get(tracking))
+        .at("/api/orders/{id}/invoice/", get(show_invoice))
+}
+
+impl Req {
+    /// An order as JSON.
+    pub fn order_view(&self, id: OrderId, order: Order) -> OrderView {
+        view(&self.app, &self.absolute(""), id, order)
+    }
+
+    /// An order that the one who asks may see: their own, or any for staff.
+    pub fn own_order(&self, id: OrderId) -> Result<Order, ApiError> {
+        let who = self.identity()?;
+        let Some(who) = who else { return Err(self.user().err().unwrap_or_else(ApiError::not_found)) };
+        let order = self.app.store.read(|tx| ops::get(tx, id))?;
+        match &who {
+            Identity::User(session) if session.user == order.user => Ok(order),
+            _ if who.clone().staff().is_some() => Ok(order),
+            _ => Err(ApiError::not_found()),
+        }
+    }
+}
+
+/// An order as JSON, with the link to its invoice once it has one. `base` is what the shop's paths follow on.
+pub fn view(app: &App, base: &str, id: OrderId, order: Order) -> OrderView {
+    let link = order.paid_at.map(|_| format!("{base}{}", invoice_link(app, id, app.clock.now())));
+    OrderView::new(id, order, link)
+}
+
+async fn list(req: Req) -> Answer {
+    let buyer = req.user()?.user;
+    let page = req.page()?;
+    let found = req.app.store.read(|tx| {
+        let keys = BY_USER.page(tx, Span::under(buyer.bytes(), Direction::Down), page)?;
+        let items = keys.items.into_iter().map(|id| Ok((id, ORDERS.expect(tx, &id)?)));
+        Ok::<_, StoreError>(Paged { count: keys.count, items: items.collect::<Result<Vec<_>, StoreError>>()? })
+    })?;
+    let views = found.map(|(id, order)| req.order_view(id, order));
+    req.list(page, views)
+}
+
+async fn show(req: Req, id: OrderId) -> Answer {
+    let order = req.own_order(id)?;
+    Ok(ok(&req.order_view(id, order)))
+}
+
+async fn tracking(req: Req, id: OrderId) -> Answer {
+    let order = req.own_order(id)?;
+    Ok(ok(&json!({
+        "order_id": id,
+        "number": order.number,
+        "status": order.status,
+        "tracking": order.fulfilments.last().map(|parcel| &parcel.tracking),
+        "fulfilments": order.fulfilments.iter().map(parcel).collect::<Vec<_>>(),
+        "history": order.history,
+    })))
+}
+
+fn signed(id: OrderId, expires: i64) -> String {
+    format!("{id} until {expires}")
+}
+
+fn invoice_link(app: &App, id: OrderId, now: Time) -> String {
+    let expires = now.plus(LINK_LASTS).seconds();
+    let signature = accounts::sign(&app.keys, "invoice", &signed(id, expires));
+    format!("/api/orders/{id}/invoice/?format=html&expires={expires}&signature={signature}")
+}
+
+/// Whether the request carries the code of an invoice's link that is still good.
+fn has_link(req: &Req, id: OrderId) -> Result<bool, ApiError> {
+    let Some(signature) = req.query.get("signature") else { return Ok(false) };
+    let expires = req.query.get("expires").and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+    let good = accounts::signed_by(&req.app.keys, "invoice", &signed(id, expires), signature);
+    if good && expires > req.now().seconds() {
+        return Ok(true);
+    }
+    Err(ApiError::new(403, "link_invalid", "This link is not valid any more; open the order for a new one."))
+}
+
+async fn show_invoice(req: Req, id: OrderId) -> Answer {
+    if !has_link(&req, id)? {
+        req.own_order(id)?;
+    }
+    let accept = req.header(header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
+    let format = match req.query.get("format") {
+        Some(format) => format,
+        None if accept.contains("text/html") => "html",
+        None if accept.contains("json") || accept.contains("*/*") || accept.is_empty() => "json",
+        None => "other",
+    };
+    let (number, found) = req.app.store.read(|tx| ops::invoice(tx, id))?;
+    match format {
+        "json" => Ok(ok(&found.json(number))),
+        "html" => {
+            let page = Reply::bytes(StatusCode::OK, "text/html; charset=utf-8", found.html(number));
+            let name = format!("inline; filename=\"{}.html\"", invoice::number(number));
+            let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+            Ok(page.header(header::CONTENT_DISPOSITION, &name).header(header::CONTENT_SECURITY_POLICY, policy))
+        }
+        _ => Err(ApiError::new(406, "not_acceptable", "An invoice can be had as application/json or text/html.")),
+    }
+}
+
+impl From<OrderError> for ApiError {
+    fn from(error: OrderError) -> ApiError {
+        match error {
+            OrderError::NotFound => ApiError::not_found(),
+            OrderError::InvalidTransition(..) => ApiError::new(409, "invalid_transition", error),
+            OrderError::InvoiceNotReady => ApiError::new(404, "invoice_not_ready", error),
+            OrderError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Orders as records: lines, totals, status and history, invoices and credit notes.
+//!
+//! - Totals are fixed when the order is placed, and add up (I2).
+//! - A live order holds exactly its quantities; a cancelled one has given them back, once (I3).
+//! - `status` moves only along its machine's edges ([`Status::after`]), and each move stands in the history (I9).
+//! - Invoice and credit-note numbers have no gaps; a paid order has exactly one invoice, which never changes (I6).
+
+pub mod admin;
+mod check;
+pub mod http;
+mod invoice;
+mod lifecycle;
+mod model;
+mod ops;
+pub(crate) mod store;
+mod view;
+
+pub use check::check;
+pub use invoice::{CreditNote, Invoice, Seller};
+pub use lifecycle::{Event, Status};
+pub use model::{
+    Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
+};
+pub use ops::{
+    act, cancel, credit, extend_hold, get, note_payment_status, note_refund, place, record_paid, restock, send, set_note, wants,
+};
+pub use view::OrderView;

@@ -1,0 +1,184 @@
+//! The nouns of orders.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Event, Status};
+use crate::accounts::Email;
+use crate::address::Address;
+use crate::catalogue::Choice;
+use crate::clock::Time;
+use crate::id::{ProductId, RefundId, UserId, VariantId};
+use crate::money::Money;
+use crate::store::StoreError;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// What customers call it. Given at the commit, without gaps.
+    pub number: String,
+    pub user: UserId,
+    pub email: Email,
+    pub status: Status,
+    /// Derived from the order's payments and refunds, which tell it.
+    pub payment_status: PaymentStatus,
+    pub lines: Vec<OrderLine>,
+    pub subtotal: Money,
+    pub discount: Money,
+    pub shipping: Money,
+    pub tax: Money,
+    pub total: Money,
+    pub coupon_code: Option<String>,
+    pub shipping_address: Address,
+    pub billing_address: Option<Address>,
+    pub note: String,
+    pub fulfilments: Vec<Fulfilment>,
+    /// What the refunds room told, oldest first.
+    pub refunds: Vec<RefundNote>,
+    pub history: Vec<Moved>,
+    /// Until when an unpaid order keeps its stock.
+    pub hold_until: Option<Time>,
+    /// A hold is extended once, while the customer is at their bank.
+    pub hold_extended: bool,
+    pub paid_at: Option<Time>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// From 1, within the order.
+    pub id: u64,
+    pub product: ProductId,
+    pub variant: VariantId,
+    pub sku: Option<String>,
+    pub name: String,
+    pub options: Vec<Choice>,
+    pub unit_price: Money,
+    pub quantity: u32,
+    pub total: Money,
+    pub tax: Money,
+    /// Units that went back to the shelf with a refund.
+    pub restocked: u32,
+}
+
+/// A parcel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fulfilment {
+    pub id: u64,
+    /// Line ids and units.
+    pub lines: Vec<(u64, u32)>,
+    pub tracking: Tracking,
+    pub at: Time,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tracking {
+    pub carrier: String,
+    pub number: String,
+    pub url: Option<String>,
+}
+
+/// What an order shows of a refund.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefundNote {
+    pub id: RefundId,
+    pub amount: Money,
+    pub status: RefundStatus,
+    pub reason: String,
+    pub at: Time,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+/// A move of the order's status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    pub status: Status,
+    pub at: Time,
+    pub by: String,
+    pub note: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    Unpaid,
+    Processing,
+    Failed,
+    Paid,
+    PartiallyRefunded,
+    Refunded,
+}
+
+impl PaymentStatus {
+    pub const ALL: [PaymentStatus; 6] = [
+        PaymentStatus::Unpaid,
+        PaymentStatus::Processing,
+        PaymentStatus::Failed,
+        PaymentStatus::Paid,
+        PaymentStatus::PartiallyRefunded,
+        PaymentStatus::Refunded,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PaymentStatus::Unpaid => "unpaid",
+            PaymentStatus::Processing => "processing",
+            PaymentStatus::Failed => "failed",
+            PaymentStatus::Paid => "paid",
+            PaymentStatus::PartiallyRefunded => "partially_refunded",
+            PaymentStatus::Refunded => "refunded",
+        }
+    }
+}
+
+impl fmt::Display for PaymentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PaymentStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = PaymentStatus::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| "must be unpaid, processing, failed, paid, partially_refunded or refunded".to_owned())
+    }
+}
+
+/// What is placed. Stock was taken for it in the same act.
+pub struct NewOrder {
+    pub user: UserId,
+    pub email: Email,
+    pub lines: Vec<OrderLine>,
+    pub subtotal: Money,
+    pub discount: Money,
+    pub shipping: Money,
+    pub tax: Money,
+    pub total: Money,
+    pub shipping_address: Address,
+    pub billing_address: Option<Address>,
+    pub note: String,
+    pub hold_until: Time,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("There is no such order.")]
+    NotFound,
+    #[error("The order is {0}, so this can't happen to it now.")]
+    InvalidTransition(Status, Event),
+    #[error("There is an invoice once the order is paid.")]
+    InvoiceNotReady,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

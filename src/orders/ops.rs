@@ -1,0 +1,196 @@
+//! The acts of orders. Those that are payments' or checkout's to decide are called by them.
+
+use super::invoice::{CreditNote, Invoice, Seller};
+use super::lifecycle::{Event, Status};
+use super::model::{
+    Fulfilment, Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote, Tracking,
+};
+use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, NOTE_OF, ORDERS};
+use crate::clock::Time;
+use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
+use crate::inventory::{self, Cause, Want};
+use crate::money::Money;
+use crate::store::{Reads, StoreError, WriteTx};
+
+/// The first order's number is the one after this.
+const NUMBERS_FROM: u64 = 1000;
+
+pub fn get(tx: &impl Reads, id: OrderId) -> Result<Order, OrderError> {
+    ORDERS.get(tx, &id)?.ok_or(OrderError::NotFound)
+}
+
+/// The stock that lines of an order took and still hold.
+pub fn wants(order: &Order) -> Vec<Want> {
+    let held = order.lines.iter().map(|line| Want { variant: line.variant, quantity: line.quantity - line.restocked });
+    held.filter(|want| want.quantity > 0).collect()
+}
+
+/// Writes the order down, under an id that the caller took the stock for.
+pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, StoreError> {
+    let now = tx.now();
+    let order = Order {
+        number: (NUMBERS_FROM + id.0).to_string(),
+        user: new.user,
+        email: new.email,
+        status: Status::Pending,
+        payment_status: PaymentStatus::Unpaid,
+        lines: new.lines,
+        subtotal: new.subtotal,
+        discount: new.discount,
+        shipping: new.shipping,
+        tax: new.tax,
+        total: new.total,
+        coupon_code: None,
+        shipping_address: new.shipping_address,
+        billing_address: new.billing_address,
+        note: new.note,
+        fulfilments: Vec::new(),
+        refunds: Vec::new(),
+        history: vec![Moved { status: Status::Pending, at: now, by: "customer".into(), note: String::new() }],
+        hold_until: Some(new.hold_until),
+        hold_extended: false,
+        paid_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    ORDERS.put(tx, &id, &order)?;
+    Ok(order)
+}
+
+/// Moves the status along an edge of its machine, and writes down who did it.
+fn step(order: &mut Order, event: Event, now: Time, by: &str, note: &str) -> Result<(), OrderError> {
+    let status = order.status.after(event).ok_or(OrderError::InvalidTransition(order.status, event))?;
+    order.status = status;
+    order.history.push(Moved { status, at: now, by: by.to_owned(), note: note.to_owned() });
+    Ok(())
+}
+
+fn save(tx: &mut WriteTx, id: OrderId, order: &mut Order) -> Result<(), StoreError> {
+    order.updated_at = tx.now();
+    ORDERS.put(tx, &id, order)
+}
+
+/// A person moves the order on: ships it, or says that it arrived.
+pub fn act(tx: &mut WriteTx, id: OrderId, event: Event, by: &str, note: &str) -> Result<Order, OrderError> {
+    let mut order = get(tx, id)?;
+    step(&mut order, event, tx.now(), by, note)?;
+    save(tx, id, &mut order)?;
+    Ok(order)
+}
+
+/// The order was paid for in full: it goes to processing, and gets its invoice, in this commit.
+pub fn record_paid(tx: &mut WriteTx, id: OrderId, method: &str, by: &str, seller: &Seller) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    step(&mut order, Event::Pay, tx.now(), by, "")?;
+    order.hold_until = None;
+    order.paid_at = Some(tx.now());
+    save(tx, id, &mut order)?;
+    let invoice = InvoiceId(tx.next_number("invoices")?);
+    INVOICES.put(tx, &invoice, &Invoice::of(id, &order, method, seller, tx.now()))?;
+    Ok(())
+}
+
+/// Cancels the order and puts back on the shelf what it holds.
+pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    step(&mut order, Event::Cancel, tx.now(), by, note)?;
+    order.hold_until = None;
+    let held = wants(&order);
+    save(tx, id, &mut order)?;
+    Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
+}
+
+/// Keeps the stock of an unpaid order until `until`; `once`: only if its hold was not extended before.
+pub fn extend_hold(tx: &mut WriteTx, id: OrderId, until: Time, once: bool) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    let Some(now) = order.hold_until else { return Ok(()) };
+    if (once && order.hold_extended) || until <= now {
+        return Ok(());
+    }
+    order.hold_until = Some(until);
+    order.hold_extended = true;
+    Ok(save(tx, id, &mut order)?)
+}
+
+/// Takes note of what the order's payments and refunds add up to.
+pub fn note_payment_status(tx: &mut WriteTx, id: OrderId, status: PaymentStatus) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    if order.payment_status == status {
+        return Ok(());
+    }
+    order.payment_status = status;
+    Ok(save(tx, id, &mut order)?)
+}
+
+/// Takes note of a refund, or of what became of it.
+pub fn note_refund(tx: &mut WriteTx, id: OrderId, note: RefundNote) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    match order.refunds.iter_mut().find(|known| known.id == note.id) {
+        Some(known) => *known = note,
+        None => order.refunds.push(note),
+    }
+    Ok(save(tx, id, &mut order)?)
+}
+
+/// Puts units of some lines back on the shelf, with the refund that caused it.
+pub fn restock(
+    tx: &mut WriteTx,
+    id: OrderId,
+    lines: &[(u64, u32)],
+    refund: RefundId,
+    by: &str,
+) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    let mut back = Vec::new();
+    for (line_id, quantity) in lines {
+        if let Some(line) = order.lines.iter_mut().find(|line| line.id == *line_id) {
+            let quantity = (*quantity).min(line.quantity - line.restocked);
+            line.restocked += quantity;
+            back.push(Want { variant: line.variant, quantity });
+        }
+    }
+    save(tx, id, &mut order)?;
+    Ok(inventory::give_back(tx, &back, &Cause::Refund(refund), by)?)
+}
+
+/// Says how the order is sent: changes the newest parcel, or makes one of all lines.
+pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    match order.fulfilments.last_mut() {
+        Some(newest) => newest.tracking = tracking.clone(),
+        None => {
+            let lines = order.lines.iter().map(|line| (line.id, line.quantity)).collect();
+            order.fulfilments.push(Fulfilment { id: 1, lines, tracking: tracking.clone(), at: tx.now() });
+        }
+    }
+    Ok(save(tx, id, &mut order)?)
+}
+
+pub fn set_note(tx: &mut WriteTx, id: OrderId, note: &str) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    note.clone_into(&mut order.note);
+    Ok(save(tx, id, &mut order)?)
+}
+
+/// The invoice of a paid order.
+pub fn invoice(tx: &impl Reads, id: OrderId) -> Result<(InvoiceId, Invoice), OrderError> {
+    let number = INVOICE_OF.find(tx, &id)?.ok_or(OrderError::InvoiceNotReady)?;
+    Ok((number, INVOICES.expect(tx, &number)?))
+}
+
+/// Writes the credit note of a refund that succeeded, once. Money that was never invoiced has none.
+pub fn credit(
+    tx: &mut WriteTx,
+    id: OrderId,
+    refund: RefundId,
+    amount: Money,
+    reason: &str,
+) -> Result<(), OrderError> {
+    let Some(invoice) = INVOICE_OF.find(tx, &id)? else { return Ok(()) };
+    if NOTE_OF.find(tx, &refund)?.is_some() {
+        return Ok(());
+    }
+    let number = CreditNoteId(tx.next_number("credit_notes")?);
+    let note = CreditNote { order: id, invoice, refund, amount, reason: reason.to_owned(), at: tx.now() };
+    Ok(CREDIT_NOTES.put(tx, &number, &note)?)
+}

@@ -1,0 +1,33 @@
+//! Tables of orders.
+
+use super::invoice::{CreditNote, Invoice};
+use super::model::Order;
+use crate::clock::Time;
+use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId, UserId};
+use crate::store::{Index, Table, record};
+
+record!(Order as StoredOrder: V1);
+record!(Invoice as StoredInvoice: V1);
+record!(CreditNote as StoredCreditNote: V1);
+
+pub static BY_USER: Index<OrderId, Order, UserId> = Index::list("orders.by_user", |order| vec![order.user]);
+pub static BY_EMAIL: Index<OrderId, Order, String> =
+    Index::list("orders.by_email", |order| vec![order.email.as_str().to_owned()]);
+pub static BY_STATUS: Index<OrderId, Order, String> =
+    Index::list("orders.by_status", |order| vec![order.status.as_str().to_owned()]);
+pub static BY_PAYMENT_STATUS: Index<OrderId, Order, String> =
+    Index::list("orders.by_payment_status", |order| vec![order.payment_status.as_str().to_owned()]);
+/// Unpaid orders by the end of their hold.
+pub static BY_HOLD: Index<OrderId, Order, Time> =
+    Index::list("orders.by_hold", |order| order.hold_until.into_iter().collect());
+pub static ORDERS: Table<OrderId, Order> =
+    Table::new("orders", &[&BY_USER, &BY_EMAIL, &BY_STATUS, &BY_PAYMENT_STATUS, &BY_HOLD]);
+
+/// By their number, which counts from 1.
+pub static INVOICE_OF: Index<InvoiceId, Invoice, OrderId> =
+    Index::unique("invoices.by_order", |invoice| vec![invoice.order]);
+pub static INVOICES: Table<InvoiceId, Invoice> = Table::new("invoices", &[&INVOICE_OF]);
+
+pub static NOTE_OF: Index<CreditNoteId, CreditNote, RefundId> =
+    Index::unique("credit_notes.by_refund", |note| vec![note.refund]);
+pub static CREDIT_NOTES: Table<CreditNoteId, CreditNote> = Table::new("credit_notes", &[&NOTE_OF]);

@@ -1,0 +1,150 @@
+//! `/api/payment/`: asking after a payment, and the test gateway's side of it. Paying is checkout's.
+
+use serde::Serialize;
+
+use super::drive::{DriveError, drive};
+use super::gateway::GatewayError;
+use super::gateway::test::{self, Notify, Outcome, TestGateway};
+use super::lifecycle::Status;
+use super::model::{Payment, PaymentError};
+use super::ops;
+use crate::accounts::Identity;
+use crate::http::input::{Fields, Input, word};
+use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
+use crate::id::{OrderId, PaymentId};
+use crate::money::{Currency, Money};
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/payment/{id}/", get(show)).at("/api/payment/test/{id}/", post(decide))
+}
+
+/// A payment as its customer is shown it.
+#[derive(Serialize)]
+pub struct PaymentView {
+    id: PaymentId,
+    order_id: OrderId,
+    provider: String,
+    status: Status,
+    amount: Money,
+    currency: Currency,
+    client_secret: Option<String>,
+    approve_url: Option<String>,
+    last_error: Option<ToldView>,
+}
+
+#[derive(Serialize)]
+struct ToldView {
+    code: String,
+    message: String,
+}
+
+impl PaymentView {
+    pub fn new(id: PaymentId, payment: Payment) -> PaymentView {
+        PaymentView {
+            id,
+            order_id: payment.order,
+            provider: payment.provider,
+            status: payment.status,
+            amount: payment.amount,
+            currency: payment.amount.currency,
+            client_secret: payment.client_secret,
+            approve_url: payment.approve_url,
+            last_error: payment.last_error.map(|told| ToldView { code: told.code, message: told.message }),
+        }
+    }
+}
+
+/// The payment, if it belongs to the one who asks, or staff ask.
+fn own_payment(req: &Req, id: PaymentId) -> Result<Payment, ApiError> {
+    let Some(who) = req.identity()? else { return Err(req.user().err().unwrap_or_else(ApiError::not_found)) };
+    let payment = req.app.store.read(|tx| ops::get(tx, id))?;
+    match &who {
+        Identity::User(session) if session.user == payment.user => Ok(payment),
+        _ if who.clone().staff().is_some() => Ok(payment),
+        _ => Err(ApiError::not_found()),
+    }
+}
+
+/// The payment as its gateway has it now, if our own record is not final.
+async fn show(req: Req, id: PaymentId) -> Answer {
+    own_payment(&req, id)?;
+    let payment = drive(&req.app, id).await?;
+    Ok(ok(&PaymentView::new(id, payment)))
+}
+
+struct Decision {
+    outcome: Outcome,
+    notify: Notify,
+}
+
+impl Input for Decision {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Decision { outcome: from.req("outcome", word), notify: from.opt("notify", word).unwrap_or_default() }
+    }
+}
+
+/// What the customer does at the test gateway.
+async fn decide(mut req: Req, id: PaymentId) -> Answer {
+    let payment = own_payment(&req, id)?;
+    let Decision { outcome, notify } = req.json().await?;
+    if payment.provider != test::PROVIDER || req.app.gateways.find(Some(test::PROVIDER)).is_none() {
+        return Err(ApiError::not_found());
+    }
+    let payment = if payment.reference.is_none() { drive(&req.app, id).await? } else { payment };
+    let reference = payment.reference.ok_or_else(ApiError::not_found)?;
+    let event = TestGateway::decide(&req.app.store, &reference, outcome, notify).await.map_err(|error| match error {
+        GatewayError::Refused(said) => ApiError::new(409, "invalid_transition", said),
+        other => other.into(),
+    })?;
+    let times = match notify {
+        Notify::Once => 1,
+        Notify::Twice => 2,
+        Notify::Late | Notify::Never => 0,
+    };
+    for _ in 0..times {
+        TestGateway::tell(&req.app, &reference, event).await?;
+    }
+    let payment = req.app.store.read(|tx| ops::get(tx, id))?;
+    Ok(ok(&PaymentView::new(id, payment)))
+}
+
+impl From<PaymentError> for ApiError {
+    fn from(error: PaymentError) -> ApiError {
+        match error {
+            PaymentError::NotFound => ApiError::not_found(),
+            PaymentError::AlreadyPaid => ApiError::new(409, "already_paid", error),
+            PaymentError::OrderCancelled => ApiError::new(409, "order_cancelled", error),
+            PaymentError::Closing(id) => ApiError::new(409, "payment_closing", error).with("payment_id", id),
+            PaymentError::NothingToRefund => ApiError::new(409, "nothing_to_refund", error),
+            PaymentError::RefundTooLarge { left } => {
+                ApiError::new(409, "refund_too_large", error).with("available", left)
+            }
+            PaymentError::RefundLines(said) => ApiError::field("lines", said),
+            PaymentError::Order(error) => error.into(),
+            PaymentError::Overflow(error) => error.into(),
+            PaymentError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<GatewayError> for ApiError {
+    fn from(error: GatewayError) -> ApiError {
+        let again = "Nothing is lost: the same call again goes on from here.";
+        match error {
+            GatewayError::Timeout => ApiError::new(504, "gateway_timeout", format!("The payment gateway did not answer in time. {again}")),
+            GatewayError::Failed(_) | GatewayError::Refused(_) => {
+                tracing::warn!(%error, "a gateway call failed");
+                ApiError::new(502, "gateway_error", format!("The payment gateway could not do this now. {again}"))
+            }
+        }
+    }
+}
+
+impl From<DriveError> for ApiError {
+    fn from(error: DriveError) -> ApiError {
+        match error {
+            DriveError::Gateway(error) => error.into(),
+            DriveError::Payment(error) => error.into(),
+        }
+    }
+}

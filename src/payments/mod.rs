@@ -1,0 +1,31 @@
+//! Payments: the journal comes first.
+//!
+//! - A payment attempt is written down, with its idempotency key, before any call goes out; a call whose
+//!   outcome is unknown is made again with the same key.
+//! - Whatever is learned, from whomever, ends in [`settle`], which is idempotent and only moves forward.
+//! - An order has one live payment at most. Captured money belongs to an order or is on its way back (I4).
+//! - A live payment that is to end is first journalled as *closing*; only when the gateway says that it is
+//!   cancelled does what it was closed for take place.
+
+pub mod admin;
+mod check;
+mod drive;
+mod events;
+pub mod gateway;
+pub mod http;
+mod lifecycle;
+mod model;
+mod ops;
+mod settle;
+pub(crate) mod store;
+
+pub use check::check;
+pub use drive::{DriveError, drive, drive_refund, reconcile};
+pub use events::{receive, work_events};
+pub use lifecycle::Status;
+pub use model::{Closing, Payment, PaymentError, Refund, Why};
+pub use ops::{
+    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand, refund_rest,
+    refunds_of,
+};
+pub use settle::{Terms, settle, settle_refund};

@@ -1,0 +1,183 @@
+//! The acts of payments. What a gateway said is taken over by [`settle`](super::settle).
+
+use std::time::Duration;
+
+use super::lifecycle::{Status, derive};
+use super::model::{BY_HAND, Closing, Payment, PaymentError, Refund, Why};
+use super::store::{OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
+use crate::id::{OrderId, PaymentId, RefundId};
+use crate::money::Money;
+use crate::orders::{self, Order, RefundNote, RefundStatus, Seller};
+use crate::store::{Reads, StoreError, WriteTx};
+
+/// How long the reconciler leaves a new attempt to the request that makes it.
+pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+pub fn get(tx: &impl Reads, id: PaymentId) -> Result<Payment, PaymentError> {
+    PAYMENTS.get(tx, &id)?.ok_or(PaymentError::NotFound)
+}
+
+pub fn get_refund(tx: &impl Reads, id: RefundId) -> Result<Refund, PaymentError> {
+    REFUNDS.get(tx, &id)?.ok_or(PaymentError::NotFound)
+}
+
+/// The attempts to pay an order, oldest first.
+pub fn of_order(tx: &impl Reads, order: OrderId) -> Result<Vec<(PaymentId, Payment)>, StoreError> {
+    OF_ORDER.all(tx, &order)?.into_iter().map(|id| Ok((id, PAYMENTS.expect(tx, &id)?))).collect()
+}
+
+/// The refunds of an order, oldest first.
+pub fn refunds_of(tx: &impl Reads, order: OrderId) -> Result<Vec<(RefundId, Refund)>, StoreError> {
+    REFUNDS_OF.all(tx, &order)?.into_iter().map(|id| Ok((id, REFUNDS.expect(tx, &id)?))).collect()
+}
+
+/// The attempt that is not final; an order has one at most.
+pub fn live_of(tx: &impl Reads, order: OrderId) -> Result<Option<(PaymentId, Payment)>, StoreError> {
+    Ok(of_order(tx, order)?.into_iter().find(|(_, payment)| !payment.status.is_final()))
+}
+
+/// Tells the order what its payments and refunds add up to.
+pub(super) fn tell_order(tx: &mut WriteTx, id: OrderId) -> Result<(), PaymentError> {
+    let total = orders::get(tx, id)?.total;
+    let payments: Vec<_> = of_order(tx, id)?.into_iter().map(|(_, payment)| payment).collect();
+    let refunds: Vec<_> = refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
+    Ok(orders::note_payment_status(tx, id, derive(total, &payments, &refunds))?)
+}
+
+/// How long to wait before the next look: longer each time, and not in step with the others.
+pub(super) fn next_wait(tx: &mut WriteTx, looks: u32) -> Duration {
+    let wait = FIRST_LOOK.saturating_mul(1 << looks.min(10)).min(LONGEST_WAIT);
+    tx.jittered(wait)
+}
+
+/// Journals a new attempt to pay `order`, which has no live one.
+pub fn begin(tx: &mut WriteTx, id: OrderId, order: &Order, provider: &str) -> Result<(PaymentId, Payment), StoreError> {
+    let now = tx.now();
+    let payment = Payment {
+        order: id,
+        user: order.user,
+        provider: provider.to_owned(),
+        status: Status::RequiresPayment,
+        amount: order.total,
+        nonce: tx.random(),
+        reference: None,
+        client_secret: None,
+        approve_url: None,
+        last_error: None,
+        captured: order.total.currency.zero(),
+        is_surplus: false,
+        closing: None,
+        by_hand: None,
+        next_look_at: Some(now.plus(FIRST_LOOK)),
+        looks: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    let payment_id = PaymentId(tx.next_number("payments")?);
+    PAYMENTS.put(tx, &payment_id, &payment)?;
+    Ok((payment_id, payment))
+}
+
+/// Journals that a live payment is to end. What it is closed for stays what it was closed for first.
+pub fn close(tx: &mut WriteTx, id: PaymentId, why: Why, by: &str) -> Result<(), PaymentError> {
+    let mut payment = get(tx, id)?;
+    if payment.status.is_final() || payment.closing.is_some() {
+        return Ok(());
+    }
+    payment.closing = Some(Closing { why, by: by.to_owned(), at: tx.now() });
+    payment.updated_at = tx.now();
+    Ok(PAYMENTS.put(tx, &id, &payment)?)
+}
+
+/// Records money that was taken by hand for an order that has no live payment, and what follows.
+pub fn pay_by_hand(tx: &mut WriteTx, id: OrderId, how: &str, by: &str, seller: &Seller) -> Result<(), PaymentError> {
+    let order = orders::get(tx, id)?;
+    let (payment_id, mut payment) = begin(tx, id, &order, BY_HAND)?;
+    payment.status = Status::Succeeded;
+    payment.captured = payment.amount;
+    payment.by_hand = Some(how.to_owned());
+    payment.next_look_at = None;
+    PAYMENTS.put(tx, &payment_id, &payment)?;
+    orders::record_paid(tx, id, how, by, seller)?;
+    tell_order(tx, id)
+}
+
+/// What is to be refunded.
+pub struct NewRefund<'a> {
+    pub amount: Money,
+    pub reason: &'a str,
+    pub lines: Vec<(u64, u32)>,
+    pub is_surplus: bool,
+    pub by: &'a str,
+}
+
+/// What of a payment's captured money is not refunded, nor on its way.
+pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Money, PaymentError> {
+    let spoken_for = refunds_of(tx, payment.order)?
+        .into_iter()
+        .filter(|(_, refund)| refund.payment == id && refund.status != RefundStatus::Failed)
+        .map(|(_, refund)| refund.amount);
+    Ok(payment.captured.minus(Money::sum(payment.captured.currency, spoken_for)?)?)
+}
+
+/// Journals a refund of captured money. Money that was taken by hand is given back by hand: its refund is done.
+pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Result<RefundId, PaymentError> {
+    let payment = get(tx, id)?;
+    let left = left_of(tx, id, &payment)?;
+    if new.amount.minor > left.minor {
+        return Err(PaymentError::RefundTooLarge { left });
+    }
+    let now = tx.now();
+    let by_hand = payment.provider == BY_HAND;
+    let refund = Refund {
+        order: payment.order,
+        payment: id,
+        provider: payment.provider,
+        amount: new.amount,
+        status: RefundStatus::Pending,
+        reason: new.reason.to_owned(),
+        nonce: tx.random(),
+        reference: None,
+        lines: new.lines,
+        is_surplus: new.is_surplus,
+        last_error: None,
+        by: new.by.to_owned(),
+        next_look_at: Some(now.plus(FIRST_LOOK)),
+        looks: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    let refund_id = RefundId(tx.next_number("refunds")?);
+    REFUNDS.put(tx, &refund_id, &refund)?;
+    orders::note_refund(tx, refund.order, note(refund_id, &refund))?;
+    if by_hand {
+        let done = super::gateway::Returned { reference: String::new(), status: RefundStatus::Succeeded, error: None };
+        super::settle_refund(tx, refund_id, &done)?;
+    }
+    Ok(refund_id)
+}
+
+/// A refund as its order shows it.
+pub(super) fn note(id: RefundId, refund: &Refund) -> RefundNote {
+    RefundNote {
+        id,
+        amount: refund.amount,
+        status: refund.status,
+        reason: refund.reason.clone(),
+        at: refund.created_at,
+    }
+}
+
+/// Journals the refund of all that is left of an order's money.
+pub fn refund_rest(tx: &mut WriteTx, order: OrderId, reason: &str, by: &str) -> Result<Vec<RefundId>, PaymentError> {
+    let mut refunds = Vec::new();
+    for (id, payment) in of_order(tx, order)? {
+        let left = left_of(tx, id, &payment)?;
+        if left.minor > 0 {
+            let new = NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by };
+            refunds.push(begin_refund(tx, id, new)?);
+        }
+    }
+    Ok(refunds)
+}

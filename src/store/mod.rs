@@ -1,0 +1,171 @@
+//! The store: one redb file, many readers, one writer.
+//!
+//! - A read ([`Store::read`]) is a view of one commit. It takes no lock and waits for nobody.
+//! - A write ([`Store::write`]) hands an *act* to the writer, which runs all acts that wait in one durable
+//!   commit and answers each only after it. An act is all or nothing.
+//! - Tables hold typed records ([`Table`]); a record names its indexes and the store keeps them in step.
+//! - Every commit has a sequence number, and [`Store::on_commit`] hands out what it changed before the acts
+//!   of that commit are answered.
+
+mod codec;
+mod key;
+mod once;
+mod open;
+pub mod schema;
+mod table;
+mod tx;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub(crate) use codec::record;
+pub use codec::{Record, decode, encode};
+pub use key::Key;
+pub use once::{KeyReused, Once, OnceKey, Seen};
+pub(crate) use once::{ONCE, forget};
+pub use open::{Disk, FileDisk, OpenError, Options};
+pub use table::{AnyTable, Index, Indexed, Table};
+pub(crate) use table::{COUNTERS, META};
+pub use tx::{Change, Direction, ReadTx, Reads, Span, WriteTx};
+use writer::Shared;
+
+/// Why the store could not do what it was asked. None of these is a refusal of the shop's rules.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk failed, or is full. Nothing was changed.
+    #[error("the data file can't be read or written: {0}")]
+    Disk(String),
+    /// The store is closed or the file can't be opened again. What was asked may or may not have been saved.
+    #[error("the store is not available")]
+    Unavailable,
+    #[error("the data file is damaged at {table}: {said}")]
+    Corrupt { table: &'static str, said: String },
+    /// An act panicked; it changed nothing.
+    #[error("an operation failed inside: {0}")]
+    Panicked(String),
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(table: &'static str, said: impl Into<String>) -> StoreError {
+        StoreError::Corrupt { table, said: said.into() }
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> StoreError {
+                StoreError::Disk(error.to_string())
+            }
+        }
+    )*};
+}
+from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
+
+/// Something that `till check` found to be untrue.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// Which invariant of the shop, `I1` to `I10`.
+    pub invariant: &'static str,
+    /// The record it is about.
+    pub subject: String,
+    /// What disagrees, with the figures.
+    pub detail: String,
+}
+
+impl Finding {
+    pub fn new(invariant: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Finding {
+        Finding { invariant, subject: subject.into(), detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.invariant, self.subject, self.detail)
+    }
+}
+
+/// A commit that took place: its sequence number and the rows it changed.
+pub struct Commit {
+    pub seq: u64,
+    pub changes: Vec<Change>,
+}
+
+/// The open data file.
+pub struct Store {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Reads from the newest commit.
+    pub fn read<T, E: From<StoreError>>(&self, look: impl FnOnce(&ReadTx) -> Result<T, E>) -> Result<T, E> {
+        look(&self.shared.snapshot()?)
+    }
+
+    /// Has the writer run `act`, and answers when the commit that holds it is on the disk. The act may be run
+    /// more than once, and only its last run counts; an act that returns `Err` has changed nothing.
+    pub async fn write<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let answer = self.shared.submit(act);
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
+    }
+
+    /// [`Store::write`] for threads that may wait: the start of the shop, and tests.
+    pub fn write_now<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let answer = self.shared.submit(act);
+        if self.writer.is_none() {
+            self.step();
+        }
+        answer.blocking_recv().unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
+    }
+
+    /// Runs the acts that wait, in one commit, on this thread; how many they were. For a store that was opened
+    /// without a writer thread.
+    pub fn step(&self) -> usize {
+        self.shared.run_waiting()
+    }
+
+    /// Has `hear` told of every commit, in order, before its acts are answered. It runs on the writer's
+    /// thread, must be quick and must not write.
+    pub fn on_commit(&self, hear: impl Fn(&Commit) + Send + Sync + 'static) {
+        self.shared.hear(Box::new(hear));
+    }
+
+    /// The sequence number of the newest commit.
+    pub fn seq(&self) -> Result<u64, StoreError> {
+        self.read(|tx| COUNTERS.get(tx, &writer::SEQ.to_owned()).map(|seq| seq.unwrap_or(0)))
+    }
+
+    /// I5 over every table: records decode, and indexes and records agree.
+    pub fn check(&self, tx: &ReadTx) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = Vec::new();
+        for table in schema::tables() {
+            table.check(tx, &mut findings)?;
+        }
+        Ok(findings)
+    }
+}
+
+impl Drop for Store {
+    /// Runs what waits, then closes the file.
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != std::thread::current().id()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer thread had panicked");
+        }
+        self.shared.release();
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening a data file: the lock, the format, the first commit.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableHandle};
+
+use super::writer::Shared;
+use super::{META, Store, StoreError, schema};
+use crate::clock::Clock;
+
+/// The version of the file's layout. A file with a higher one is from a newer till.
+const FORMAT: u32 = 1;
+
+/// Where the file is. The simulation has one of its own.
+pub trait Disk: Send + Sync {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::DatabaseAlreadyOpen`] when another process has it.
+    fn open(&self) -> Result<Database, DatabaseError>;
+    /// What to call it in messages.
+    fn name(&self) -> String;
+}
+
+/// A file on the machine's own disk.
+pub struct FileDisk {
+    pub path: PathBuf,
+    /// redb's page cache (bytes).
+    pub cache: usize,
+}
+
+impl Disk for FileDisk {
+    fn open(&self) -> Result<Database, DatabaseError> {
+        Database::builder().set_cache_size(self.cache).create(&self.path)
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// How a store is run.
+pub struct Options {
+    pub disk: Box<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    /// Where the ids' randomness and the secrets come from: the system's generator, or a test's seed.
+    pub seed: [u8; 32],
+    /// Whether the writer has a thread of its own. Without, [`Store::step`] runs what waits.
+    pub threaded: bool,
+}
+
+/// Why a data file could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has it.
+    Locked(String),
+    /// It was written by a newer till.
+    Newer { file: String, format: u32 },
+    Failed { file: String, said: String },
+}
+
+impl std::error::Error for OpenError {}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Locked(file) => write!(
+                f,
+                "{file} is in use by another process: a till that serves this shop, or a command that works on it. \
+                 Stop it, or name another data directory with --data-dir"
+            ),
+            OpenError::Newer { file, format } => write!(
+                f,
+                "{file} was written by a newer till (file format {format}, this one reads up to {FORMAT}). Run the \
+                 newer till, or restore a backup made by this one"
+            ),
+            OpenError::Failed { file, said } => write!(f, "{file} can't be opened: {said}"),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the file, makes sure that every table is there, and starts the writer.
+    pub fn open(options: Options) -> Result<Store, OpenError> {
+        let Options { disk, clock, seed, threaded } = options;
+        let file = disk.name();
+        let failed = |said: &dyn fmt::Display| OpenError::Failed { file: file.clone(), said: said.to_string() };
+        let db = disk.open().map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(file.clone()),
+            other => failed(&other),
+        })?;
+        let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
+
+        shared.ensure_tables().map_err(|error| failed(&error))?;
+        let tx = shared.snapshot().map_err(|error| failed(&error))?;
+        let format = META.get(&tx, &"format".to_owned()).map_err(|error| failed(&error))?;
+        drop(tx);
+        if let Some(format) = format.and_then(|text| text.parse::<u32>().ok()).filter(|format| *format > FORMAT) {
+            return Err(OpenError::Newer { file, format });
+        }
+
+        let writer = threaded.then(|| {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name("writer".into());
+            thread.spawn(move || shared.run_until_closed()).expect("the system can start a thread")
+        });
+        let store = Store { shared, writer };
+        store.first_commit().map_err(|error| failed(&error))?;
+        Ok(store)
+    }
+
+    /// Marks a new file with its format and the identity of its shop.
+    fn first_commit(&self) -> Result<(), StoreError> {
+        if self.read(|tx| META.get(tx, &"format".to_owned()))?.is_some() {
+            return Ok(());
+        }
+        self.write_now(|tx| {
+            let shop: [u8; 8] = tx.random();
+            tx.set_meta("format", &FORMAT.to_string())?;
+            tx.set_meta("shop_id", &format!("{:016x}", u64::from_be_bytes(shop)))
+        })
+    }
+}
+
+impl Shared {
+    /// Makes the tables that the file lacks, so that no read meets one that is not there.
+    fn ensure_tables(&self) -> Result<(), StoreError> {
+        let mut names: Vec<_> = schema::tables().iter().flat_map(|table| table.index_names()).collect();
+        names.extend(schema::tables().iter().map(|table| table.name()));
+        self.with_db(|db| {
+            let have: HashSet<_> = db.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
+            if names.iter().all(|name| have.contains(*name)) {
+                return Ok(());
+            }
+            let mut tx = db.begin_write()?;
+            tx.set_quick_repair(true);
+            for name in &names {
+                tx.open_table(TableDefinition::<&[u8], &[u8]>::new(name))?;
+            }
+            Ok(tx.commit()?)
+        })
+    }
+}

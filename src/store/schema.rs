@@ -1,0 +1,26 @@
+//! Every table there is.
+
+use super::AnyTable;
+
+pub fn tables() -> Vec<&'static dyn AnyTable> {
+    vec![
+        &super::META,
+        &super::COUNTERS,
+        &super::ONCE,
+        &crate::accounts::store::USERS,
+        &crate::accounts::store::SESSIONS,
+        &crate::inventory::store::STOCK,
+        &crate::inventory::store::MOVEMENTS,
+        &crate::catalogue::store::PRODUCTS,
+        &crate::catalogue::store::CATEGORIES,
+        &crate::cart::store::CARTS,
+        &crate::orders::store::ORDERS,
+        &crate::orders::store::INVOICES,
+        &crate::orders::store::CREDIT_NOTES,
+        &crate::payments::store::PAYMENTS,
+        &crate::payments::store::REFUNDS,
+        &crate::payments::store::EVENTS,
+        &crate::payments::gateway::test::INTENTS,
+        &crate::payments::gateway::test::REFUNDS,
+    ]
+}

@@ -1,0 +1,314 @@
+//! Typed tables and their indexes. A record names its indexes; `put` and `delete` keep them in step.
+
+use std::marker::PhantomData;
+use std::ops::{Bound, ControlFlow};
+
+use super::codec::Record;
+use super::key::Key;
+use super::tx::{Change, Direction, Reads, Span, WriteTx};
+use super::{Finding, StoreError};
+use crate::page::{Page, Paged};
+
+/// Properties of the file: format, shop id, currency.
+pub(crate) static META: Table<String, String> = Table::new("meta", &[]);
+/// The last number given by each counter.
+pub(crate) static COUNTERS: Table<String, u64> = Table::new("counters", &[]);
+
+/// Records of type `V` under keys of type `K`.
+pub struct Table<K: 'static, V: 'static> {
+    pub(crate) name: &'static str,
+    indexes: &'static [&'static dyn Indexed<V>],
+    key: PhantomData<fn() -> K>,
+}
+
+/// An index of `V` records, without its types.
+pub trait Indexed<V>: Sync {
+    fn name(&self) -> &'static str;
+    fn is_unique(&self) -> bool;
+    /// The index keys of a record, encoded.
+    fn keys_of(&self, record: &V) -> Vec<Vec<u8>>;
+}
+
+/// Finds `K` by `I`. In a unique index an `I` leads to one record at most.
+pub struct Index<K: 'static, V: 'static, I: 'static> {
+    name: &'static str,
+    unique: bool,
+    keys: fn(&V) -> Vec<I>,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K: Key, V: Record> Table<K, V> {
+    pub const fn new(name: &'static str, indexes: &'static [&'static dyn Indexed<V>]) -> Self {
+        Table { name, indexes, key: PhantomData }
+    }
+
+    pub fn get(&self, tx: &impl Reads, key: &K) -> Result<Option<V>, StoreError> {
+        let bytes = tx.get_raw(self.name, &key.bytes())?;
+        bytes.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    /// The record that another record points at. One that is not there is a broken file, not a refusal.
+    pub fn expect(&self, tx: &impl Reads, key: &K) -> Result<V, StoreError> {
+        self.get(tx, key)?.ok_or_else(|| StoreError::corrupt(self.name, "a record that is pointed at is missing"))
+    }
+
+    pub fn put(&self, tx: &mut WriteTx, key: &K, record: &V) -> Result<(), StoreError> {
+        let key = key.bytes();
+        let after = record.encode();
+        let before = tx.put_raw(self.name, &key, &after)?;
+        if before.as_ref() != Some(&after) {
+            self.reindex(tx, &key, before.as_deref(), Some(record))?;
+            tx.changes.push(Change { table: self.name, key, before, after: Some(after) });
+        }
+        Ok(())
+    }
+
+    pub fn delete(&self, tx: &mut WriteTx, key: &K) -> Result<(), StoreError> {
+        let key = key.bytes();
+        if let Some(before) = tx.delete_raw(self.name, &key)? {
+            self.reindex(tx, &key, Some(&before), None)?;
+            tx.changes.push(Change { table: self.name, key, before: Some(before), after: None });
+        }
+        Ok(())
+    }
+
+    fn reindex(
+        &self,
+        tx: &mut WriteTx,
+        key: &[u8],
+        before: Option<&[u8]>,
+        after: Option<&V>,
+    ) -> Result<(), StoreError> {
+        if self.indexes.is_empty() {
+            return Ok(());
+        }
+        let before = before.map(|bytes| self.decode(bytes)).transpose()?;
+        for index in self.indexes {
+            let old = before.as_ref().map_or_else(Vec::new, |record| entries(*index, record, key));
+            let new = after.map_or_else(Vec::new, |record| entries(*index, record, key));
+            for (entry, _) in old.iter().filter(|entry| !new.contains(entry)) {
+                tx.delete_raw(index.name(), entry)?;
+            }
+            for (entry, target) in new.iter().filter(|entry| !old.contains(entry)) {
+                if let Some(other) = tx.put_raw(index.name(), entry, target)?.filter(|other| other != target) {
+                    let said = format!("two records share a unique key, {other:?} and {target:?}");
+                    return Err(StoreError::corrupt(index.name(), said));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands every record in `span` to `visit`.
+    pub fn scan(
+        &self,
+        tx: &impl Reads,
+        span: Span,
+        mut visit: impl FnMut(K, V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        tx.scan_raw(self.name, span, &mut |key, value| match (self.key(key), self.decode(value)) {
+            (Ok(key), Ok(value)) => visit(key, value),
+            (Err(error), _) | (_, Err(error)) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Every record, by key, to the last.
+    pub fn each(&self, tx: &impl Reads, mut visit: impl FnMut(K, V)) -> Result<(), StoreError> {
+        self.scan(tx, Span::all(Direction::Up), |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        })
+    }
+
+    pub fn count(&self, tx: &impl Reads) -> Result<u64, StoreError> {
+        tx.len_raw(self.name)
+    }
+
+    /// One page of the table in the order of its keys. What is before the page is passed over unread.
+    pub fn page(&self, tx: &impl Reads, page: Page, direction: Direction) -> Result<Paged<(K, V)>, StoreError> {
+        let mut keys = Vec::new();
+        let mut passed = 0;
+        tx.scan_raw(self.name, Span::all(direction), &mut |key, value| {
+            passed += 1;
+            if passed > page.offset() {
+                keys.push((self.key(key), self.decode(value)));
+            }
+            if keys.len() as u64 == page.size { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let items = keys.into_iter().map(|(key, value)| Ok((key?, value?))).collect::<Result<_, StoreError>>()?;
+        Ok(Paged { count: self.count(tx)?, items })
+    }
+
+    pub(crate) fn key(&self, bytes: &[u8]) -> Result<K, StoreError> {
+        K::from_bytes(bytes).ok_or_else(|| StoreError::corrupt(self.name, "a key does not decode"))
+    }
+
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<V, StoreError> {
+        V::decode(bytes).ok_or_else(|| StoreError::corrupt(self.name, "a record does not decode"))
+    }
+}
+
+/// The rows that `record` has in `index`: entry and what it leads to.
+fn entries<V>(index: &dyn Indexed<V>, record: &V, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let entry = |mut at: Vec<u8>| {
+        if index.is_unique() {
+            (at, key.to_vec())
+        } else {
+            at.extend_from_slice(key);
+            (at, Vec::new())
+        }
+    };
+    index.keys_of(record).into_iter().map(entry).collect()
+}
+
+impl<K: Key, V, I: Key> Index<K, V, I> {
+    pub const fn unique(name: &'static str, keys: fn(&V) -> Vec<I>) -> Self {
+        Index { name, unique: true, keys, key: PhantomData }
+    }
+
+    pub const fn list(name: &'static str, keys: fn(&V) -> Vec<I>) -> Self {
+        Index { name, unique: false, keys, key: PhantomData }
+    }
+
+    /// What `at` leads to in a unique index.
+    pub fn find(&self, tx: &impl Reads, at: &I) -> Result<Option<K>, StoreError> {
+        debug_assert!(self.unique, "{} is a list", self.name);
+        let target = tx.get_raw(self.name, &at.bytes())?;
+        target.map(|bytes| K::from_bytes(&bytes).ok_or_else(|| self.garbled())).transpose()
+    }
+
+    fn garbled(&self) -> StoreError {
+        StoreError::corrupt(self.name, "an index entry does not decode")
+    }
+
+    /// Hands every entry in `span` to `visit`, until it breaks.
+    pub fn scan(
+        &self,
+        tx: &impl Reads,
+        span: Span,
+        mut visit: impl FnMut(I, K) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut garbled = false;
+        tx.scan_raw(self.name, span, &mut |mut entry, mut target| {
+            let at = I::take(&mut entry);
+            let key = if self.unique { K::take(&mut target) } else { K::take(&mut entry) };
+            let (Some(at), Some(key)) = (at, key) else {
+                garbled = true;
+                return ControlFlow::Break(());
+            };
+            visit(at, key)
+        })?;
+        if garbled { Err(self.garbled()) } else { Ok(()) }
+    }
+
+    /// The keys under `at`, oldest key first.
+    pub fn all(&self, tx: &impl Reads, at: &I) -> Result<Vec<K>, StoreError> {
+        let mut keys = Vec::new();
+        self.scan(tx, Span::under(at.bytes(), Direction::Up), |_, key| {
+            keys.push(key);
+            ControlFlow::Continue(())
+        })?;
+        Ok(keys)
+    }
+
+    /// At most `limit` keys whose index key is below `end`, lowest first.
+    pub fn below(&self, tx: &impl Reads, end: &I, limit: usize) -> Result<Vec<K>, StoreError> {
+        let mut keys = Vec::new();
+        let span = Span { from: Bound::Unbounded, to: Bound::Excluded(end.bytes()), direction: Direction::Up };
+        self.scan(tx, span, |_, key| {
+            keys.push(key);
+            if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(keys)
+    }
+
+    /// One page of the keys in `span`.
+    pub fn page(&self, tx: &impl Reads, span: Span, page: Page) -> Result<Paged<K>, StoreError> {
+        let (mut count, mut items) = (0, Vec::new());
+        self.scan(tx, span, |_, key| {
+            count += 1;
+            if count > page.offset() && (items.len() as u64) < page.size {
+                items.push(key);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Paged { count, items })
+    }
+}
+
+impl<K: Key, V, I: Key> Indexed<V> for Index<K, V, I> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn is_unique(&self) -> bool {
+        self.unique
+    }
+
+    fn keys_of(&self, record: &V) -> Vec<Vec<u8>> {
+        (self.keys)(record).iter().map(Key::bytes).collect()
+    }
+}
+
+/// A table without its types, for what is done to all of them.
+pub trait AnyTable: Sync {
+    fn name(&self) -> &'static str;
+    fn index_names(&self) -> Vec<&'static str>;
+    /// I5: every record decodes and has its index entries, and every index entry has its record.
+    fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>;
+}
+
+impl<K: Key, V: Record> AnyTable for Table<K, V> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn index_names(&self) -> Vec<&'static str> {
+        self.indexes.iter().map(|index| index.name()).collect()
+    }
+
+    fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        let mut wanted: Vec<u64> = vec![0; self.indexes.len()];
+        let mut missing = Vec::new();
+        let mut broken = Vec::new();
+        tx.scan_raw(self.name, Span::all(Direction::Up), &mut |key, value| {
+            let (true, Some(record)) = (K::from_bytes(key).is_some(), V::decode(value)) else {
+                broken.push(format!("{key:02x?}"));
+                return ControlFlow::Continue(());
+            };
+            for (index, wanted) in self.indexes.iter().zip(&mut wanted) {
+                let mut rows = entries(*index, &record, key);
+                rows.sort();
+                rows.dedup();
+                *wanted += rows.len() as u64;
+                for (entry, target) in rows {
+                    if !matches!(tx.get_raw(index.name(), &entry), Ok(Some(found)) if found == target) {
+                        missing.push((index.name(), format!("{key:02x?}")));
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        for key in broken {
+            findings.push(Finding::new("I5", format!("{} {key}", self.name), "the row does not decode"));
+        }
+        for (index, key) in missing {
+            let subject = format!("{} {key}", self.name);
+            findings.push(Finding::new("I5", subject, format!("the record has no entry of its own in {index}")));
+        }
+        // Each record's entries were seen to be there, so what is more than them has no record.
+        for (index, wanted) in self.indexes.iter().zip(wanted) {
+            let found = tx.len_raw(index.name())?;
+            if found > wanted {
+                let said = format!("{found} entries, but the records account for {wanted}");
+                findings.push(Finding::new("I5", index.name().to_owned(), said));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Transactions: a read sees one commit, whole; a write is the writer's alone.
+
+use std::cell::Cell;
+use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+
+use super::StoreError;
+use super::table::{COUNTERS, META};
+use crate::clock::Time;
+
+/// Which way a range is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    Up,
+    Down,
+}
+
+type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The redb table of this name. All are bytes to bytes; [`Table`](super::Table) gives them their types.
+fn raw(name: &'static str) -> Bytes {
+    TableDefinition::new(name)
+}
+
+/// What reading a table hands each row to: key, value, and whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// The rows between two keys, in one direction.
+pub struct Span {
+    pub from: Bound<Vec<u8>>,
+    pub to: Bound<Vec<u8>>,
+    pub direction: Direction,
+}
+
+impl Span {
+    pub fn all(direction: Direction) -> Span {
+        Span { from: Bound::Unbounded, to: Bound::Unbounded, direction }
+    }
+
+    /// The rows whose key begins with `prefix`.
+    pub fn under(prefix: Vec<u8>, direction: Direction) -> Span {
+        let end = prefix.iter().rposition(|&byte| byte != 0xFF).map(|last| {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end
+        });
+        Span { from: Bound::Included(prefix), to: end.map_or(Bound::Unbounded, Bound::Excluded), direction }
+    }
+}
+
+/// What can be read from, inside either kind of transaction.
+pub trait Reads {
+    fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+    fn len_raw(&self, table: &'static str) -> Result<u64, StoreError>;
+    /// The moment of this transaction.
+    fn now(&self) -> Time;
+}
+
+fn scan(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    span: &Span,
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    let (from, to) = (span.from.as_ref().map(Vec::as_slice), span.to.as_ref().map(Vec::as_slice));
+    let mut rows = table.range::<&[u8]>((from, to))?;
+    loop {
+        let row = match span.direction {
+            Direction::Up => rows.next(),
+            Direction::Down => rows.next_back(),
+        };
+        let Some(row) = row else { return Ok(()) };
+        let (key, value) = row?;
+        if visit(key.value(), value.value()).is_break() {
+            return Ok(());
+        }
+    }
+}
+
+/// A view of one commit. It waits for nobody and nobody waits for it.
+pub struct ReadTx {
+    pub(super) inner: redb::ReadTransaction,
+    pub(super) now: Time,
+}
+
+impl Reads for ReadTx {
+    fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        scan(&self.inner.open_table(raw(table))?, &span, visit)
+    }
+
+    fn len_raw(&self, table: &'static str) -> Result<u64, StoreError> {
+        Ok(self.inner.open_table(raw(table))?.len()?)
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+}
+
+/// A row that a commit changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub table: &'static str,
+    pub key: Vec<u8>,
+    pub before: Option<Vec<u8>>,
+    pub after: Option<Vec<u8>>,
+}
+
+/// The writer's transaction, lent to one act after the other. Time, ids and random bytes come from it.
+pub struct WriteTx {
+    pub(super) inner: redb::WriteTransaction,
+    pub(super) now: Time,
+    pub(super) rng: StdRng,
+    pub(super) changes: Vec<Change>,
+    /// Rows written so far, indexes and counters included.
+    pub(super) writes: u64,
+    /// The disk failed under this transaction: it can't be committed.
+    pub(super) broken: Cell<bool>,
+}
+
+impl WriteTx {
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.is_err() {
+            self.broken.set(true);
+        }
+        result
+    }
+
+    pub(super) fn put_raw(
+        &mut self,
+        table: &'static str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.writes += 1;
+        let put = || {
+            let mut open = self.inner.open_table(raw(table))?;
+            Ok(open.insert(key, value)?.map(|old| old.value().to_vec()))
+        };
+        self.note(put())
+    }
+
+    pub(super) fn delete_raw(&mut self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.writes += 1;
+        let delete = || {
+            let mut open = self.inner.open_table(raw(table))?;
+            Ok(open.remove(key)?.map(|old| old.value().to_vec()))
+        };
+        self.note(delete())
+    }
+
+    /// The next number of the counter `name`, from 1, without gaps: a number taken by an act that is rolled
+    /// back is given again.
+    pub fn next_number(&mut self, name: &str) -> Result<u64, StoreError> {
+        let name = name.to_owned();
+        let next = COUNTERS.get(self, &name)?.unwrap_or(0) + 1;
+        COUNTERS.put(self, &name, &next)?;
+        Ok(next)
+    }
+
+    /// Random bytes, fit for secrets.
+    pub fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// `span`, more or less by a quarter, so that what is repeated does not march in step.
+    pub fn jittered(&mut self, span: Duration) -> Duration {
+        span.mul_f64(self.rng.random_range(0.75..1.25))
+    }
+
+    /// Fixes a property of the file at its first use.
+    pub(crate) fn set_meta(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        META.put(self, &name.to_owned(), &value.to_owned())
+    }
+}
+
+impl Reads for WriteTx {
+    fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let get = || Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()));
+        self.note(get())
+    }
+
+    fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut rows = || scan(&self.inner.open_table(raw(table))?, &span, visit);
+        self.note(rows())
+    }
+
+    fn len_raw(&self, table: &'static str) -> Result<u64, StoreError> {
+        let len = || Ok(self.inner.open_table(raw(table))?.len()?);
+        self.note(len())
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+}
