@@ -112,7 +112,8 @@ fn own_key(path: &Path) -> io::Result<Vec<u8>> {
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     // Written whole under another name first, so that a crash leaves no half of a key.
     let new = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(key.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;

@@ -7,7 +7,8 @@
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
 //!   and `store/schema.rs` lists their tables.
-//! - [`app`] puts the shop together, [`config`] says how, [`cli`] is the operator's way in.
+//! - [`app`] puts the shop together, [`config`] says how, [`demo`] fills one to try things out, [`cli`] is the
+//!   operator's way in.
 //!
 //! A read goes listener → route → one read transaction → bytes. A write goes listener → route → validation → an
 //! act, run by the store's one writer in a durable commit shared with whatever else waits → answer.
@@ -22,6 +23,7 @@ pub mod checkout;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod http;
 pub mod id;
 pub mod inventory;

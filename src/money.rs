@@ -55,7 +55,11 @@ impl Currency {
             return Err("must not be negative".into());
         }
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if whole.is_empty() || !plain(whole) || !plain(fraction) || (text.contains('.') && fraction.is_empty()) {
+        if whole.is_empty()
+            || !plain(whole)
+            || !plain(fraction)
+            || (text.contains('.') && fraction.is_empty())
+        {
             return Err("must be a decimal number such as \"19.99\"".into());
         }
         if whole.trim_start_matches('0').len() > MAX_INTEGER_DIGITS {
@@ -256,7 +260,8 @@ mod tests {
 
     #[test]
     fn amounts_are_written_with_the_currencys_own_decimals() {
-        for (code, text, minor) in [("USD", "19.99", 1999), ("JPY", "1999", 1999), ("KWD", "19.990", 19_990)] {
+        for (code, text, minor) in [("USD", "19.99", 1999), ("JPY", "1999", 1999), ("KWD", "19.990", 19_990)]
+        {
             let money = currency(code).parse(text).expect("a good amount");
             assert_eq!((money.minor, money.to_string().as_str()), (minor, text));
         }
@@ -264,7 +269,9 @@ mod tests {
 
     #[test]
     fn amounts_that_are_not_plain_decimals_are_refused() {
-        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "NaN", "1.999", " 1", "1,50", "1234567890123", "٣"] {
+        for bad in
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "NaN", "1.999", " 1", "1,50", "1234567890123", "٣"]
+        {
             assert!(currency("USD").parse(bad).is_err(), "{bad:?} was accepted");
         }
         assert!(currency("JPY").parse("1.0").is_err());

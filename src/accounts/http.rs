@@ -1,22 +1,22 @@
 //! `/api/auth`: for everybody.
 
-use std::time::Duration;
-
 use http::header;
 use serde::Serialize;
 use serde_json::json;
 
-use super::model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User};
+use super::model::{
+    AccountError, Admin, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
+};
 use super::ops::{self, Profile, Rotated};
 use super::password::{self, Busy};
 use super::store::{SESSIONS, USERS};
 use super::tokens::{BadToken, Keys};
+use crate::address::Address;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, object, text, word};
 use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, get, ok, post};
 use crate::id::{SessionId, UserId};
-use crate::address::Address;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -69,12 +69,16 @@ impl Req {
         let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
             return Err(token_invalid());
         };
-        let (user, session) = self.app.keys.read_access(token.trim(), self.now()).map_err(|bad| match bad {
-            BadToken::Invalid => token_invalid(),
-            BadToken::Expired => unauthorized("token_expired", "The access token has expired; refresh it."),
-        })?;
+        let (user, session) =
+            self.app.keys.read_access(token.trim(), self.now()).map_err(|bad| match bad {
+                BadToken::Invalid => token_invalid(),
+                BadToken::Expired => {
+                    unauthorized("token_expired", "The access token has expired; refresh it.")
+                }
+            })?;
         self.app.store.read(|tx| {
-            let alive = SESSIONS.get(tx, &session)?.filter(|record| record.user == user && record.ended_at.is_none());
+            let alive =
+                SESSIONS.get(tx, &session)?.filter(|record| record.user == user && record.ended_at.is_none());
             let found = USERS.get(tx, &user)?.filter(|user| user.is_active);
             match (alive, found) {
                 (Some(_), Some(found)) => {
@@ -160,7 +164,9 @@ pub(super) fn new_password(value: &serde_json::Value, at: &mut crate::http::inpu
 /// Any string that could be a password: what is wrong with it, comparing it will tell.
 fn given_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
     match value {
-        serde_json::Value::String(text) if text.chars().count() <= *password::LENGTH.end() => Some(text.clone()),
+        serde_json::Value::String(text) if text.chars().count() <= *password::LENGTH.end() => {
+            Some(text.clone())
+        }
         _ => at.fault(format!("must be a string of at most {} characters", password::LENGTH.end())),
     }
 }
@@ -190,7 +196,10 @@ struct Credentials {
 
 impl Input for Credentials {
     fn read(from: &mut Fields<'_>) -> Self {
-        Credentials { email: from.req("email", text(1..=254)), password: from.req("password", given_password) }
+        Credentials {
+            email: from.req("email", text(1..=254)),
+            password: from.req("password", given_password),
+        }
     }
 }
 
@@ -210,7 +219,13 @@ async fn log_in(mut req: Req) -> Answer {
     Ok(ok(&signed_in(&req.app, id, user, session_id, &session)))
 }
 
-fn signed_in(app: &App, id: UserId, user: User, session_id: SessionId, session: &SessionRecord) -> serde_json::Value {
+fn signed_in(
+    app: &App,
+    id: UserId,
+    user: User,
+    session_id: SessionId,
+    session: &SessionRecord,
+) -> serde_json::Value {
     let mut body = tokens(app, id, session_id, session);
     body["user"] = json!(UserView::new(id, user));
     body
@@ -305,7 +320,8 @@ async fn change_password(mut req: Req) -> Answer {
         return Err(AccountError::InvalidCredentials.into());
     }
     let new = req.app.passwords.hash(new_password).await?;
-    req.write(move |tx| Ok(ops::set_password(tx, session.user, Some(&old), &new, Some(session.session))?)).await?;
+    req.write(move |tx| Ok(ops::set_password(tx, session.user, Some(&old), &new, Some(session.session))?))
+        .await?;
     Ok(Reply::no_content())
 }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{SessionId, UserId};
-use crate::address::Address;
 use crate::store::StoreError;
 
 /// What somebody may do; each role may do what those before it may.
@@ -71,7 +71,9 @@ impl FromStr for Email {
                         && label.chars().all(|c| c.is_alphanumeric() || c == '-')
                 };
                 (1..=64).contains(&local.len())
-                    && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c))
+                    && !local
+                        .chars()
+                        .any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c))
                     && domain.contains('.')
                     && domain.split('.').all(label)
             });

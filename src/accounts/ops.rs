@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::model::{AccountError, Email, Identity, NewUser, Role, SessionRecord, Staff, User};
 use super::store::{ADMINS, ALIVE, BY_EMAIL, BY_EXPIRY, SESSIONS, USERS};
-use crate::id::{SessionId, UserId};
 use crate::address::Address;
+use crate::id::{SessionId, UserId};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The user of an address.
@@ -151,6 +151,17 @@ pub fn set_password(
     end_all_but(tx, id, keep)
 }
 
+/// Sets the password of whoever has this address, and ends their sessions.
+pub fn set_password_of(tx: &mut WriteTx, email: &Email, hash: &str) -> Result<(), AccountError> {
+    let (id, _) = find(tx, email)?.ok_or(AccountError::NotFound)?;
+    set_password(tx, id, None, hash, None)
+}
+
+/// What to call a user.
+pub fn name_of(tx: &impl Reads, id: UserId) -> Result<String, AccountError> {
+    Ok(get(tx, id)?.name)
+}
+
 /// Changes what an administrator may change of a user. A deactivated user's sessions end.
 pub fn set_role_and_activity(
     tx: &mut WriteTx,
@@ -181,12 +192,12 @@ pub fn confirm(tx: &impl Reads, by: &Staff) -> Result<(), AccountError> {
     if user.is_active && alive && user.role >= session.role { Ok(()) } else { Err(AccountError::Forbidden) }
 }
 
-/// Forgets at most `limit` sessions that ran out; how many.
-pub fn forget_sessions(tx: &mut WriteTx, limit: usize) -> Result<usize, AccountError> {
+/// Forgets at most `limit` sessions that ran out.
+pub fn forget_sessions(tx: &mut WriteTx, limit: usize) -> Result<(), AccountError> {
     let now = tx.now();
     let old = BY_EXPIRY.below(tx, &now, limit)?;
     for id in &old {
         SESSIONS.delete(tx, id)?;
     }
-    Ok(old.len())
+    Ok(())
 }

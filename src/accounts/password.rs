@@ -5,9 +5,9 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use rand::RngExt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
 
 /// Those that everybody tries first, in lower case.
@@ -56,7 +56,7 @@ fn argon() -> Argon2<'static> {
 
 fn hash(password: &str) -> String {
     let salt: [u8; 16] = rand::make_rng::<StdRng>().random();
-    let hash: argon2::password_hash::phc::PasswordHash =
+    let hash: PasswordHash =
         argon().hash_password_with_salt(password.as_bytes(), &salt).expect("the salt has the right length");
     hash.to_string()
 }
@@ -77,7 +77,8 @@ impl Default for Passwords {
 }
 
 /// The hash of a random password that nobody knows.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$1Gz3rFkHfV2cZ1ZbGwq1cQY3xYpZp3wZr0b8kq1d9dE";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$1Gz3rFkHfV2cZ1ZbGwq1cQY3xYpZp3wZr0b8kq1d9dE";
 
 impl Passwords {
     async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {

@@ -12,12 +12,18 @@ pub static BY_EMAIL: Index<UserId, User, String> =
     Index::unique("users.by_email", |user| vec![user.email.as_str().to_owned()]);
 /// Active administrators, under nothing but their id.
 pub static ADMINS: Index<UserId, User, u8> =
-    Index::list("users.admins", |user| if user.is_active && user.role == Role::Admin { vec![0] } else { vec![] });
+    Index::list(
+        "users.admins",
+        |user| if user.is_active && user.role == Role::Admin { vec![0] } else { vec![] },
+    );
 pub static USERS: Table<UserId, User> = Table::new("users", &[&BY_EMAIL, &ADMINS]);
 
 /// Sessions that have not ended, by their user.
 pub static ALIVE: Index<SessionId, SessionRecord, UserId> =
-    Index::list("sessions.alive", |session| if session.ended_at.is_none() { vec![session.user] } else { vec![] });
+    Index::list(
+        "sessions.alive",
+        |session| if session.ended_at.is_none() { vec![session.user] } else { vec![] },
+    );
 /// For housekeeping.
 pub static BY_EXPIRY: Index<SessionId, SessionRecord, Time> =
     Index::list("sessions.by_expiry", |session| vec![session.expires_at]);

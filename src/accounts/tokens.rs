@@ -43,15 +43,19 @@ impl Keys {
     }
 
     pub fn access(&self, user: UserId, session: SessionId, now: Time, expires: Time) -> String {
-        let claims = Claims { sub: user.to_string(), sid: session.0, iat: now.seconds(), exp: expires.seconds() };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).expect("claims are plain data")
+        let claims =
+            Claims { sub: user.to_string(), sid: session.0, iat: now.seconds(), exp: expires.seconds() };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .expect("claims are plain data")
     }
 
     pub fn read_access(&self, token: &str, now: Time) -> Result<(UserId, SessionId), BadToken> {
         let mut rules = Validation::new(Algorithm::HS256);
         // The shop's own clock says what has expired.
         rules.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules).map_err(|_| BadToken::Invalid)?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules)
+            .map_err(|_| BadToken::Invalid)?
+            .claims;
         let user = claims.sub.parse().map_err(|_| BadToken::Invalid)?;
         if claims.exp <= now.seconds() { Err(BadToken::Expired) } else { Ok((user, SessionId(claims.sid))) }
     }
@@ -74,7 +78,13 @@ impl Keys {
         Some((SessionId(number(0)), number(8), bytes[16..].try_into().expect("thirty-two bytes")))
     }
 
-    pub fn is_refresh_of(&self, id: SessionId, generation: u64, mac: &[u8; 32], session: &SessionRecord) -> bool {
+    pub fn is_refresh_of(
+        &self,
+        id: SessionId,
+        generation: u64,
+        mac: &[u8; 32],
+        session: &SessionRecord,
+    ) -> bool {
         subtle::ConstantTimeEq::ct_eq(&mac[..], &self.refresh_mac(id, generation, &session.nonce)[..]).into()
     }
 

@@ -56,7 +56,12 @@ pub fn add(
 }
 
 /// Sets a line's quantity, under the same limits, and takes note of today's price.
-pub fn set_quantity(tx: &mut WriteTx, buyer: UserId, id: CartLineId, quantity: u32) -> Result<Line, CartError> {
+pub fn set_quantity(
+    tx: &mut WriteTx,
+    buyer: UserId,
+    id: CartLineId,
+    quantity: u32,
+) -> Result<Line, CartError> {
     let mut cart = get(tx, buyer)?;
     let line = cart.lines.iter_mut().find(|line| line.id == id).ok_or(CartError::NoSuchLine)?;
     let variant = catalogue::sellable(tx, line.product, Some(line.variant))?;

@@ -34,7 +34,8 @@ pub struct Totals {
 /// Adds up lines of unit price and quantity.
 pub fn totals(lines: &[(Money, u32)], charges: &Charges) -> Result<Totals, Overflow> {
     let currency = charges.currency;
-    let lines = lines.iter().map(|(price, quantity)| price.times(*quantity)).collect::<Result<Vec<_>, _>>()?;
+    let lines =
+        lines.iter().map(|(price, quantity)| price.times(*quantity)).collect::<Result<Vec<_>, _>>()?;
     let taxes = lines.iter().map(|line| line.at_rate(charges.tax)).collect::<Result<Vec<_>, _>>()?;
     let subtotal = Money::sum(currency, lines.iter().copied())?;
     let tax = Money::sum(currency, taxes.iter().copied())?;

@@ -59,7 +59,8 @@ pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<(Issue, Op
     };
     let view = ItemView {
         id: line.id,
-        product: offer.map(|(product, variant, stock)| catalogue::summary(line.product, &product, &variant, &stock)),
+        product: offer
+            .map(|(product, variant, stock)| catalogue::summary(line.product, &product, &variant, &stock)),
         variant_id: line.variant,
         quantity: line.quantity,
         unit_price,

@@ -121,10 +121,15 @@ impl ProductInput {
     /// of them.
     fn onto(self, mut base: Draft, known: &[VariantDraft]) -> Result<Draft, Faults> {
         let mut faults = Faults::new();
-        let mut fault = |path: &str, said: &str| faults.entry(path.to_owned()).or_default().push(said.to_owned());
+        let mut fault =
+            |path: &str, said: &str| faults.entry(path.to_owned()).or_default().push(said.to_owned());
         let shown = ops::shown(&base);
 
-        let over = |to: &mut Option<String>, from: Option<Option<String>>| if let Some(value) = from { *to = value };
+        let over = |to: &mut Option<String>, from: Option<Option<String>>| {
+            if let Some(value) = from {
+                *to = value
+            }
+        };
         if self.slug.is_some() {
             base.slug = self.slug;
         }
@@ -156,9 +161,11 @@ impl ProductInput {
                 if let Some((name, _)) = variant.options.iter().find(|(name, _)| !names.contains(&name)) {
                     fault(&format!("variants.{n}.options.{name}"), "is not an option of this product");
                 }
-                let chosen = |name: &String| variant.options.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+                let chosen =
+                    |name: &String| variant.options.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
                 let choices: Vec<_> = names.into_iter().filter_map(chosen).collect();
-                let same = |old: &&VariantDraft| variant.id.map_or(old.choices == choices, |id| old.id == Some(id));
+                let same =
+                    |old: &&VariantDraft| variant.id.map_or(old.choices == choices, |id| old.id == Some(id));
                 let old = known.iter().find(same);
                 let price = variant.price.or(old.map(|old| old.price)).or(default_price);
                 if price.is_none() {
@@ -209,7 +216,8 @@ impl ProductInput {
     /// What a whole product must have.
     fn whole(&self) -> Result<(), ApiError> {
         let mut faults = Faults::new();
-        let priced = |variants: &Vec<VariantInput>| !variants.is_empty() && variants.iter().all(|v| v.price.is_some());
+        let priced =
+            |variants: &Vec<VariantInput>| !variants.is_empty() && variants.iter().all(|v| v.price.is_some());
         for (name, missing) in [
             ("name", self.name.is_none()),
             ("price", self.price.is_none() && !self.variants.as_ref().is_some_and(priced)),
@@ -222,7 +230,12 @@ impl ProductInput {
     }
 }
 
-fn product_reply(tx: &impl Reads, status: u16, id: crate::id::ProductId, product: &Product) -> Result<Reply, StoreError> {
+fn product_reply(
+    tx: &impl Reads,
+    status: u16,
+    id: crate::id::ProductId,
+    product: &Product,
+) -> Result<Reply, StoreError> {
     let body = view::render(tx, id, product)?;
     let tag = etag(&body);
     let status = http::StatusCode::from_u16(status).expect("statuses are written in the code");

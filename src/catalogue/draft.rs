@@ -116,9 +116,15 @@ impl Draft {
         }
         for (n, variant) in self.variants.iter().enumerate() {
             if variant.choices.len() != self.options.len() {
-                fault(format!("variants.{n}.options"), "must name each of the product's options, and no other");
-            } else if let Some((option, value)) =
-                self.options.iter().zip(&variant.choices).find(|(option, value)| !option.values.contains(value))
+                fault(
+                    format!("variants.{n}.options"),
+                    "must name each of the product's options, and no other",
+                );
+            } else if let Some((option, value)) = self
+                .options
+                .iter()
+                .zip(&variant.choices)
+                .find(|(option, value)| !option.values.contains(value))
             {
                 let said = format!("{value:?} is not a value of the option {:?}", option.name);
                 fault(format!("variants.{n}.options"), &said);
@@ -130,7 +136,11 @@ impl Draft {
                 fault(format!("variants.{n}.id"), "is given twice");
             }
             if variant.compare_at_price.is_some_and(|compare| compare.minor < variant.price.minor) {
-                let path = if self.options.is_empty() { "compare_at_price".into() } else { format!("variants.{n}.compare_at_price") };
+                let path = if self.options.is_empty() {
+                    "compare_at_price".into()
+                } else {
+                    format!("variants.{n}.compare_at_price")
+                };
                 fault(path, "must not be below the price");
             }
         }

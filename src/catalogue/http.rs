@@ -16,7 +16,10 @@ use crate::store::{Reads, StoreError};
 const MOST_WORDS: usize = 10;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/products/", get(list)).at("/api/products/{id}/", get(show)).at("/api/categories/", get(categories))
+    Routes::new()
+        .at("/api/products/", get(list))
+        .at("/api/products/{id}/", get(show))
+        .at("/api/categories/", get(categories))
 }
 
 /// A product's id or slug, as a path names it.
@@ -69,11 +72,16 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
     }
     let ordering = query.word("ordering")?.unwrap_or(Ordering { by: By::CreatedAt, descending: true });
     if ordering.by == By::StockQuantity && !is_staff {
-        return Err(ApiError::new(403, "permission_denied", "Only staff can order products by stock_quantity."));
+        return Err(ApiError::new(
+            403,
+            "permission_denied",
+            "Only staff can order products by stock_quantity.",
+        ));
     }
     let rating = |text: &str| {
         let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
-        let (whole, tenth): (i64, i64) = (whole.parse().ok()?, tenth.parse().ok().filter(|_| tenth.len() == 1)?);
+        let (whole, tenth): (i64, i64) =
+            (whole.parse().ok()?, tenth.parse().ok().filter(|_| tenth.len() == 1)?);
         Some(whole * 10 + tenth).filter(|tenths| (0..=50).contains(tenths))
     };
     let named = |name| query.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect();
@@ -128,7 +136,9 @@ impl From<CatalogueError> for ApiError {
     fn from(error: CatalogueError) -> ApiError {
         match error {
             CatalogueError::NotFound => ApiError::not_found(),
-            CatalogueError::VariantNeeded | CatalogueError::NoSuchVariant => ApiError::field("variant_id", error),
+            CatalogueError::VariantNeeded | CatalogueError::NoSuchVariant => {
+                ApiError::field("variant_id", error)
+            }
             CatalogueError::SkuTaken(_) => ApiError::new(409, "sku_taken", error),
             CatalogueError::SlugTaken(_) => ApiError::new(409, "slug_taken", error),
             CatalogueError::Invalid(faults) => ApiError::invalid(faults),

@@ -175,7 +175,8 @@ impl Row {
         let texts = [product.name.as_str(), product.description.as_str()].into_iter();
         let texts = texts.chain(skus).chain(product.tags.iter().map(String::as_str));
         // A SKU such as AB-12 is found whole, too.
-        let whole = product.variants.iter().filter_map(|variant| variant.sku.as_deref()).map(str::to_lowercase);
+        let whole =
+            product.variants.iter().filter_map(|variant| variant.sku.as_deref()).map(str::to_lowercase);
         let among = match (&product.archived_at, product.is_active) {
             (Some(_), _) => Among::Archived,
             (None, true) => Among::Public,
@@ -187,7 +188,12 @@ impl Row {
             price: product.lowest_price().minor,
             name: product.name.to_lowercase().into(),
             created_at: product.created_at.0,
-            rating: product.rating.sum.saturating_mul(10).checked_div(product.rating.count).map_or(-1, u64::cast_signed),
+            rating: product
+                .rating
+                .sum
+                .saturating_mul(10)
+                .checked_div(product.rating.count)
+                .map_or(-1, u64::cast_signed),
             stock: 0,
             sold: 0,
             category: product.category.clone(),
@@ -253,7 +259,7 @@ impl Listing {
         let old = self.rows.insert(slot, Arc::clone(&row));
         let old = old.as_deref();
 
-        let mut rank = |set: &mut Ranked, of: fn(&Row) -> i64| {
+        let rank = |set: &mut Ranked, of: fn(&Row) -> i64| {
             let (before, after) = (old.map(of), of(&row));
             if before != Some(after) {
                 before.map(|key| set.remove(&(key, slot)));
@@ -311,7 +317,8 @@ impl Listing {
             wanted &= union(filter.tags.iter().filter_map(|tag| self.tags.get(&tag.to_lowercase())));
         }
         for word in &filter.search {
-            let ahead = self.words.range(word.clone()..).take_while(|(known, _)| known.starts_with(word.as_str()));
+            let ahead =
+                self.words.range(word.clone()..).take_while(|(known, _)| known.starts_with(word.as_str()));
             wanted &= union(ahead.map(|(_, posted)| posted));
         }
         match filter.in_stock {
@@ -408,7 +415,11 @@ fn union<'a>(posted: impl Iterator<Item = &'a Arc<RoaringBitmap>>) -> RoaringBit
 fn set(bitmap: &mut Arc<RoaringBitmap>, slot: u32, to: bool) {
     if bitmap.contains(slot) != to {
         let bitmap = Arc::make_mut(bitmap);
-        if to { bitmap.insert(slot) } else { bitmap.remove(slot) };
+        if to {
+            bitmap.insert(slot)
+        } else {
+            bitmap.remove(slot)
+        };
     }
 }
 

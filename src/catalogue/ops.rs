@@ -27,7 +27,8 @@ pub fn sellable(
     product_id: ProductId,
     variant: Option<VariantId>,
 ) -> Result<Sellable, CatalogueError> {
-    let product = PRODUCTS.get(tx, &product_id)?.filter(Product::is_public).ok_or(CatalogueError::NotFound)?;
+    let product =
+        PRODUCTS.get(tx, &product_id)?.filter(Product::is_public).ok_or(CatalogueError::NotFound)?;
     let variant = match variant {
         Some(id) => product.variant(id).ok_or(CatalogueError::NoSuchVariant)?,
         None if product.variants.len() == 1 => &product.variants[0],
@@ -63,7 +64,8 @@ pub fn find_sku(tx: &impl Reads, sku: &str) -> Result<Option<(ProductId, Variant
     let sku = sku.to_lowercase();
     let Some(id) = BY_SKU.find(tx, &sku)? else { return Ok(None) };
     let product = PRODUCTS.expect(tx, &id)?;
-    let variant = product.variants.iter().find(|v| v.sku.as_ref().is_some_and(|own| own.to_lowercase() == sku));
+    let variant =
+        product.variants.iter().find(|v| v.sku.as_ref().is_some_and(|own| own.to_lowercase() == sku));
     Ok(variant.map(|variant| (id, variant.id)))
 }
 
@@ -159,7 +161,11 @@ pub fn live(tx: &impl Reads, id: ProductId) -> Result<Product, CatalogueError> {
 pub fn must_match(tx: &impl Reads, id: ProductId, if_match: Option<&str>) -> Result<(), CatalogueError> {
     let Some(wanted) = if_match else { return Ok(()) };
     let product = live(tx, id)?;
-    if names_tag(wanted, &view::tag(tx, id, &product)?) { Ok(()) } else { Err(CatalogueError::VersionConflict) }
+    if names_tag(wanted, &view::tag(tx, id, &product)?) {
+        Ok(())
+    } else {
+        Err(CatalogueError::VersionConflict)
+    }
 }
 
 fn skus_are_free(tx: &impl Reads, id: Option<ProductId>, draft: &Draft) -> Result<(), CatalogueError> {
@@ -176,7 +182,8 @@ fn skus_are_free(tx: &impl Reads, id: Option<ProductId>, draft: &Draft) -> Resul
 
 /// The slug that is asked for, or one made from the name that nobody has.
 fn free_slug(tx: &impl Reads, id: Option<ProductId>, draft: &Draft) -> Result<String, CatalogueError> {
-    let is_free = |slug: &String| Ok::<_, StoreError>(BY_SLUG.find(tx, slug)?.is_none_or(|owner| Some(owner) == id));
+    let is_free =
+        |slug: &String| Ok::<_, StoreError>(BY_SLUG.find(tx, slug)?.is_none_or(|owner| Some(owner) == id));
     if let Some(slug) = &draft.slug {
         return if is_free(slug)? { Ok(slug.clone()) } else { Err(CatalogueError::SlugTaken(slug.clone())) };
     }
@@ -236,7 +243,15 @@ fn fill(
             }
             None => {
                 let new = VariantId(tx.next_number("variants")?);
-                inventory::open(tx, new, id, wanted.stock.unwrap_or(0), draft.low_stock_threshold, cause, by)?;
+                inventory::open(
+                    tx,
+                    new,
+                    id,
+                    wanted.stock.unwrap_or(0),
+                    draft.low_stock_threshold,
+                    cause,
+                    by,
+                )?;
                 new
             }
         };
@@ -278,6 +293,7 @@ fn enter_category(tx: &mut WriteTx, name: &str) -> Result<String, StoreError> {
 pub fn shown(draft: &Draft) -> (Option<Money>, i64, Option<String>) {
     let price = draft.variants.iter().map(|variant| variant.price).min_by_key(|price| price.minor);
     let stock = draft.variants.iter().filter_map(|variant| variant.stock).sum();
-    let sku = if draft.options.is_empty() { draft.variants.first().and_then(|v| v.sku.clone()) } else { None };
+    let sku =
+        if draft.options.is_empty() { draft.variants.first().and_then(|v| v.sku.clone()) } else { None };
     (price, stock, sku)
 }

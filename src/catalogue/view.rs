@@ -63,7 +63,12 @@ struct RatingView {
 
 /// A variant's options by name.
 pub fn options(product: &Product, variant: &Variant) -> BTreeMap<String, String> {
-    product.options.iter().zip(&variant.choices).map(|(option, value)| (option.name.clone(), value.clone())).collect()
+    product
+        .options
+        .iter()
+        .zip(&variant.choices)
+        .map(|(option, value)| (option.name.clone(), value.clone()))
+        .collect()
 }
 
 /// The whole representation, as bytes.
@@ -79,7 +84,12 @@ pub fn tag(tx: &impl Reads, id: ProductId, product: &Product) -> Result<String, 
     Ok(etag(&render(tx, id, product)?))
 }
 
-fn view<'a>(id: ProductId, product: &'a Product, stocks: &[Stock], category: Option<String>) -> ProductView<'a> {
+fn view<'a>(
+    id: ProductId,
+    product: &'a Product,
+    stocks: &[Stock],
+    category: Option<String>,
+) -> ProductView<'a> {
     let cheapest = product.variants.iter().min_by_key(|variant| variant.price.minor);
     let total = stocks.iter().map(|stock| stock.quantity).sum();
     let price = product.lowest_price();
@@ -96,7 +106,11 @@ fn view<'a>(id: ProductId, product: &'a Product, stocks: &[Stock], category: Opt
         images: &product.images,
         category,
         tags: &product.tags,
-        sku: product.variants.first().filter(|_| product.is_plain()).and_then(|variant| variant.sku.as_deref()),
+        sku: product
+            .variants
+            .first()
+            .filter(|_| product.is_plain())
+            .and_then(|variant| variant.sku.as_deref()),
         stock_quantity: total,
         in_stock: total > 0,
         low_stock_threshold: product.low_stock_threshold,

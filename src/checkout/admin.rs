@@ -91,13 +91,19 @@ fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staf
         return Err(orders::OrderError::InvalidTransition(order.status, event).into());
     }
     if change.tracking.is_some() && matches!(order.status, Status::Pending | Status::Cancelled) {
-        return Err(ApiError::new(409, "invalid_transition", format!("The order is {}, so it is not sent.", order.status)));
+        return Err(ApiError::new(
+            409,
+            "invalid_transition",
+            format!("The order is {}, so it is not sent.", order.status),
+        ));
     }
     if let Some(tracking) = &change.tracking {
         orders::send(tx, id, tracking)?;
     }
     match (event, &change.note) {
-        (Some(event), note) => drop(orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?),
+        (Some(event), note) => {
+            drop(orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?)
+        }
         (None, Some(note)) => orders::set_note(tx, id, note)?,
         (None, None) => {}
     }
@@ -203,7 +209,9 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
     let once = key.clone();
     let refund = req
         .write(move |tx| {
-            if let Some(Seen::Began(refund)) = once.as_ref().map(|key| key.seen::<Stored>(tx)).transpose()?.transpose()? {
+            if let Some(Seen::Began(refund)) =
+                once.as_ref().map(|key| key.seen::<Stored>(tx)).transpose()?.transpose()?
+            {
                 return Ok(RefundId(refund));
             }
             accounts::confirm(tx, &by)?;

@@ -11,7 +11,11 @@ use crate::store::{Reads, WriteTx};
 const MOST: usize = 200;
 
 /// Lets the order expire if its hold has run out: at once, or, where it has a live payment, after that.
-fn expire(tx: &mut WriteTx, id: OrderId, hold: std::time::Duration) -> Result<Option<PaymentId>, PaymentError> {
+fn expire(
+    tx: &mut WriteTx,
+    id: OrderId,
+    hold: std::time::Duration,
+) -> Result<Option<PaymentId>, PaymentError> {
     let order = orders::get(tx, id)?;
     if order.hold_until.is_none_or(|until| until > tx.now()) {
         return Ok(None);

@@ -143,7 +143,11 @@ async fn pay_now(mut req: Req) -> Answer {
     let PayInput { what, provider } = req.json().await?;
     let gateway = req.app.gateways.find(provider.as_deref()).ok_or_else(|| {
         let known: Vec<_> = req.app.gateways.all().map(|gateway| gateway.provider()).collect();
-        let said = if known.is_empty() { "no payment provider is switched on".into() } else { format!("must be one of: {}", known.join(", ")) };
+        let said = if known.is_empty() {
+            "no payment provider is switched on".into()
+        } else {
+            format!("must be one of: {}", known.join(", "))
+        };
         ApiError::field("provider", said)
     })?;
     let provider = gateway.provider();
@@ -159,7 +163,8 @@ async fn pay_now(mut req: Req) -> Answer {
         Begun::Attempt(Attempt::Begun(payment)) => payment,
         Begun::Attempt(Attempt::Blocked(other)) => return Err(payments::PaymentError::Closing(other).into()),
         Begun::Attempt(Attempt::Free(order)) => {
-            return Err(ApiError::new(409, "already_paid", "The order costs nothing and is paid.").with("order_id", order));
+            return Err(ApiError::new(409, "already_paid", "The order costs nothing and is paid.")
+                .with("order_id", order));
         }
     };
     let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
@@ -209,7 +214,9 @@ impl From<PlaceError> for ApiError {
                 let lines = lines.clone();
                 ApiError::new(409, "insufficient_stock", error).with("lines", lines)
             }
-            PlaceError::AmountMismatch { now } => ApiError::new(409, "amount_mismatch", error).with("total", now),
+            PlaceError::AmountMismatch { now } => {
+                ApiError::new(409, "amount_mismatch", error).with("total", now)
+            }
             PlaceError::Catalogue(crate::catalogue::CatalogueError::NotFound) => {
                 ApiError::field("items", "there is no such product")
             }

@@ -43,7 +43,13 @@ impl From<OrderError> for PayError {
 }
 
 /// Journals the attempt to pay, in one commit with the order where that is new.
-pub fn pay(tx: &mut WriteTx, buyer: UserId, what: &Pay, provider: &str, rules: &Rules) -> Result<Attempt, PayError> {
+pub fn pay(
+    tx: &mut WriteTx,
+    buyer: UserId,
+    what: &Pay,
+    provider: &str,
+    rules: &Rules,
+) -> Result<Attempt, PayError> {
     match what {
         Pay::New(placing) => {
             let (id, order) = place(tx, buyer, placing, rules)?;

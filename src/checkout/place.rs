@@ -71,7 +71,12 @@ pub enum PlaceError {
 
 /// Takes the stock, fixes the prices, writes the order and empties the cart: all of it, or nothing. An order that
 /// costs nothing is paid at once.
-pub fn place(tx: &mut WriteTx, buyer: UserId, placing: &Placing, rules: &Rules) -> Result<(OrderId, Order), PlaceError> {
+pub fn place(
+    tx: &mut WriteTx,
+    buyer: UserId,
+    placing: &Placing,
+    rules: &Rules,
+) -> Result<(OrderId, Order), PlaceError> {
     let (lines, is_cart) = lines(tx, buyer, &placing.basket)?;
     let priced: Vec<_> = lines.iter().map(|line| (line.variant.price, line.quantity)).collect();
     let sums = totals(&priced, &rules.charges)?;
@@ -143,7 +148,9 @@ impl Buying {
 
 fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>, bool), PlaceError> {
     let wanted: Vec<_> = match basket {
-        Basket::Cart => cart::get(tx, buyer)?.lines.into_iter().map(|l| (l.product, l.variant, l.quantity)).collect(),
+        Basket::Cart => {
+            cart::get(tx, buyer)?.lines.into_iter().map(|l| (l.product, l.variant, l.quantity)).collect()
+        }
         Basket::Items(items) => {
             let mut wanted: Vec<(ProductId, VariantId, u32)> = Vec::new();
             for item in items {
@@ -166,7 +173,11 @@ fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>
             None => gone.push(Short { variant_id: variant, requested: quantity, available: 0 }),
         }
     }
-    if gone.is_empty() { Ok((lines, matches!(basket, Basket::Cart))) } else { Err(PlaceError::ShortStock(gone)) }
+    if gone.is_empty() {
+        Ok((lines, matches!(basket, Basket::Cart)))
+    } else {
+        Err(PlaceError::ShortStock(gone))
+    }
 }
 
 fn wants(lines: &[Buying]) -> Vec<Want> {

@@ -29,7 +29,12 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
     }
     let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
     let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
-        order.lines.iter().map(|line| (line.id, units_left(line, &before))).filter(|(_, units)| *units > 0).collect()
+        order
+            .lines
+            .iter()
+            .map(|line| (line.id, units_left(line, &before)))
+            .filter(|(_, units)| *units > 0)
+            .collect()
     } else {
         asked.lines.clone()
     };
@@ -72,7 +77,9 @@ fn check_lines(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result
         }
         let left = units_left(line, before);
         if *units > left {
-            return Err(PaymentError::RefundLines(format!("line {id} has {left} units that are not refunded")));
+            return Err(PaymentError::RefundLines(format!(
+                "line {id} has {left} units that are not refunded"
+            )));
         }
     }
     Ok(())

@@ -1,1 +1,174 @@
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+//! The command line: a client of the admin API at three distances. One file per command.
+
+mod check;
+mod client;
+mod config;
+mod order;
+mod output;
+pub(crate) mod product;
+mod serve;
+mod stock;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Flags};
+use client::Shop;
+use output::Output;
+
+/// A whole online shop in one binary.
+///
+/// `till serve --demo` shows a shop at work; `till serve` runs yours. Every other command works on the shop
+/// that runs in the data directory, on a stopped one's data file, or, with --url, on a shop elsewhere: the same
+/// command, the same output.
+#[derive(Parser)]
+#[command(name = "till", version, propagate_version = true, disable_help_subcommand = false)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub struct Global {
+    /// The settings file [else $TILL_CONFIG, ./config.toml, /etc/till/config.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    config: Option<PathBuf>,
+    /// Where the shop's data is [else $TILL_DATA_DIR, the settings file, ./till-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    data_dir: Option<PathBuf>,
+    /// A shop elsewhere, such as https://shop.example.com [else $TILL_URL]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    url: Option<String>,
+    /// An administrator's access token, for --url [else $TILL_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN", help_heading = "Global options")]
+    token: Option<String>,
+    /// Prints JSON that a script can read; long lists as JSON lines
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    /// Prints results and errors only
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// Whether to use colour: auto, always, never
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN", help_heading = "Global options")]
+    color: output::Color,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the shop
+    Serve(serve::Options),
+    /// Accounts: customers, staff, administrators
+    #[command(subcommand)]
+    User(user::Options),
+    /// The catalogue: import from CSV, list
+    #[command(subcommand)]
+    Product(product::Options),
+    /// What is on the shelf
+    #[command(subcommand)]
+    Stock(stock::Options),
+    /// Orders: list, look at, move on, print the invoice
+    #[command(subcommand)]
+    Order(order::Options),
+    /// The settings: check them, see where each comes from
+    #[command(subcommand)]
+    Config(config::Options),
+    /// Proves that the shop's data is as it must be: stock, totals, payments, invoices, indexes
+    Check(check::Options),
+    /// Prints a shell's completion script: till completions bash > /etc/bash_completion.d/till
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the version
+    Version,
+}
+
+/// Why a command failed. What is shown says what to do.
+#[derive(Debug)]
+pub struct CliError(pub String);
+
+impl<E: std::error::Error> From<E> for CliError {
+    fn from(error: E) -> CliError {
+        CliError(error.to_string())
+    }
+}
+
+/// Runs the command line that the process was started with.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let out = Output::new(&global);
+    match run(&global, command, &out) {
+        Ok(code) => code,
+        Err(CliError(said)) => {
+            out.error(&said);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "till", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Version => {
+            println!("till {}", env!("CARGO_PKG_VERSION"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Config(options) => return config::run(options, global, out),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        if let Command::Serve(options) = command {
+            return serve::run(options, global, out).await;
+        }
+        let shop = Shop::find(global).await?;
+        match command {
+            Command::User(options) => user::run(options, &shop, out).await,
+            Command::Product(options) => product::run(options, &shop, out).await,
+            Command::Stock(options) => stock::run(options, &shop, out).await,
+            Command::Order(options) => order::run(options, &shop, out).await,
+            Command::Check(_) => check::run(&shop, out).await,
+            Command::Serve(_) | Command::Config(_) | Command::Completions { .. } | Command::Version => {
+                unreachable!("these have run already")
+            }
+        }
+    })
+}
+
+impl Global {
+    /// The settings file: the one that is named, or the first that is there of the usual ones.
+    fn config_file(&self) -> Option<PathBuf> {
+        let named = self.config.clone().or_else(|| std::env::var_os("TILL_CONFIG").map(PathBuf::from));
+        let usual = || {
+            ["config.toml", "/etc/till/config.toml"].map(PathBuf::from).into_iter().find(|path| path.exists())
+        };
+        named.or_else(usual)
+    }
+
+    /// The settings, with `flags` above all.
+    pub fn load_config(&self, mut flags: Flags) -> Result<Config, ConfigError> {
+        if let Some(dir) = &self.data_dir {
+            flags.0.push(("data.dir", "--data-dir", dir.display().to_string()));
+        }
+        let environment =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Config::load(self.config_file().as_deref(), environment, &flags)
+    }
+
+    /// Whether somebody said where the data is.
+    fn names_data_dir(&self, config: &Config) -> bool {
+        config
+            .shown()
+            .iter()
+            .any(|(key, _, source)| *key == "data.dir" && **source != crate::config::Source::Default)
+    }
+}

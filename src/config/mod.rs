@@ -189,12 +189,17 @@ impl Config {
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {
         let currency = self.shop_currency;
-        let amount = |key, text: &str| currency.parse(text).map_err(|said| (key, format!("{said}, in {currency}")));
+        let amount =
+            |key, text: &str| currency.parse(text).map_err(|said| (key, format!("{said}, in {currency}")));
         let from = &self.shipping_free_from;
         Ok(Charges {
             currency,
             shipping: amount("shipping.flat", &self.shipping_flat)?,
-            free_shipping_from: if from.is_empty() { None } else { Some(amount("shipping.free_from", from)?) },
+            free_shipping_from: if from.is_empty() {
+                None
+            } else {
+                Some(amount("shipping.free_from", from)?)
+            },
             tax: self.tax_percent,
         })
     }
@@ -242,7 +247,11 @@ mod tests {
     #[test]
     fn the_example_file_is_in_step() {
         let file = include_str!("../../config.toml.example");
-        assert_eq!(file, Config::example(), "write it anew: cargo run -- config example > config.toml.example");
+        assert_eq!(
+            file,
+            Config::example(),
+            "write it anew: cargo run -- config example > config.toml.example"
+        );
     }
 
     #[test]
@@ -250,7 +259,9 @@ mod tests {
         let text: String = Config::example()
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => format!("{rest}\n"),
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+                    format!("{rest}\n")
+                }
                 _ => format!("{line}\n"),
             })
             .collect();

@@ -61,7 +61,8 @@ impl Given {
             self.values.insert(setting.key, (value, source));
             return;
         }
-        let secret = key.strip_suffix("_file").and_then(|own| SETTINGS.iter().find(|s| s.is_secret && s.key == own));
+        let secret =
+            key.strip_suffix("_file").and_then(|own| SETTINGS.iter().find(|s| s.is_secret && s.key == own));
         if let Some(setting) = secret {
             match std::fs::read_to_string(&value) {
                 Ok(text) => drop(self.values.insert(setting.key, (text.trim_end().to_owned(), source))),
@@ -73,7 +74,9 @@ impl Given {
         let nearest = nearest.filter(|(near, _)| *near > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
         let hint = match nearest {
             Some((_, nearest)) => format!("did you mean {nearest}?"),
-            None => format!("the settings are {}", SETTINGS.iter().map(|s| s.key).collect::<Vec<_>>().join(", ")),
+            None => {
+                format!("the settings are {}", SETTINGS.iter().map(|s| s.key).collect::<Vec<_>>().join(", "))
+            }
         };
         self.faults.push(format!("{source}: {key} is not a setting; {hint}"));
     }
@@ -93,7 +96,9 @@ impl Given {
             let source = Source::File { path: path.to_owned(), line: line_of(at) };
             match value {
                 Some(value) => self.put(&key, value, source),
-                None => self.faults.push(format!("{source}: {key} must be a string, a number, true or false")),
+                None => {
+                    self.faults.push(format!("{source}: {key} must be a string, a number, true or false"))
+                }
             }
         }
         Ok(())
@@ -127,7 +132,8 @@ impl Given {
 /// The values of a document by dotted key, with where they stand; `None` for what is no plain value.
 fn flatten(path: &str, table: &DeTable<'_>, found: &mut Vec<(String, Option<String>, usize)>) {
     for (name, value) in table {
-        let key = if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
+        let key =
+            if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
         let text = match value.get_ref() {
             DeValue::Table(inner) => {
                 flatten(&key, inner, found);
@@ -187,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_environment_beats_the_file() {
-        let config = load("[shop]\nname = \"File\"\ncurrency = \"EUR\"\n", &[("TILL_SHOP__NAME", "Env")]).expect("good");
+        let config = load("[shop]\nname = \"File\"\ncurrency = \"EUR\"\n", &[("TILL_SHOP__NAME", "Env")])
+            .expect("good");
         assert_eq!((config.shop_name.as_str(), config.shop_currency.code()), ("Env", "EUR"));
     }
 
@@ -207,7 +214,8 @@ mod tests {
 
     #[test]
     fn amounts_are_held_against_the_currency() {
-        let faults = load("[shop]\ncurrency = \"JPY\"\n[shipping]\nflat = \"4.90\"\n", &[]).expect_err("bad").0;
+        let faults =
+            load("[shop]\ncurrency = \"JPY\"\n[shipping]\nflat = \"4.90\"\n", &[]).expect_err("bad").0;
         assert_eq!(faults, ["config.toml:4: shipping.flat: must have at most 0 decimals in JPY, in JPY"]);
     }
 }

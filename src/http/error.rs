@@ -60,8 +60,11 @@ impl ApiError {
 
     /// Something failed inside. `cause` is logged, and the client gets the request id.
     pub fn internal(cause: impl Display) -> ApiError {
-        let mut error =
-            ApiError::new(500, "internal_error", "Something failed on our side; the log has it under request_id.");
+        let mut error = ApiError::new(
+            500,
+            "internal_error",
+            "Something failed on our side; the log has it under request_id.",
+        );
         error.cause = Some(cause.to_string());
         error
     }
@@ -125,13 +128,18 @@ impl From<StoreError> for ApiError {
 
 impl From<KeyReused> for ApiError {
     fn from(_: KeyReused) -> ApiError {
-        let detail = "This Idempotency-Key was used with another body within the last 24 hours; use a new one.";
+        let detail =
+            "This Idempotency-Key was used with another body within the last 24 hours; use a new one.";
         ApiError::new(422, "idempotency_key_reused", detail)
     }
 }
 
 impl From<Overflow> for ApiError {
     fn from(_: Overflow) -> ApiError {
-        ApiError::new(422, "amount_too_large", "The amount is larger than a shop can count; take smaller quantities.")
+        ApiError::new(
+            422,
+            "amount_too_large",
+            "The amount is larger than a shop can count; take smaller quantities.",
+        )
     }
 }

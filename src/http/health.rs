@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ApiError, Answer, Req, Routes, get, ok};
+use super::{Answer, ApiError, Req, Routes, get, ok};
 use crate::payments::gateway::Mode;
 use crate::store::COUNTERS;
 

@@ -142,7 +142,11 @@ pub fn text(length: RangeInclusive<usize>) -> impl Rule<String> {
             return at.fault(format!("must have at most {most} characters"));
         }
         if count < least || (least > 0 && text.trim().is_empty()) {
-            return at.fault(if least <= 1 { "must not be empty".into() } else { format!("must have at least {least} characters") });
+            return at.fault(if least <= 1 {
+                "must not be empty".into()
+            } else {
+                format!("must have at least {least} characters")
+            });
         }
         if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return at.fault("must not have control characters");
@@ -198,7 +202,9 @@ pub fn url(value: &Value, at: &mut At<'_>) -> Option<String> {
     let text = text(1..=2000)(value, at)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !text.contains(char::is_whitespace) => Some(text),
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !text.contains(char::is_whitespace) => {
+            Some(text)
+        }
         _ => at.fault("must be an http or https address"),
     }
 }
@@ -299,7 +305,12 @@ impl Query {
     ///
     /// # Errors
     /// 422, with `said` about the value.
-    pub fn read<T>(&self, name: &str, said: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
+    pub fn read<T>(
+        &self,
+        name: &str,
+        said: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
         match self.get(name) {
             None | Some("") => Ok(None),
             Some(text) => read(text).map(Some).ok_or_else(|| ApiError::field(name, said)),
@@ -356,6 +367,7 @@ pub fn encode(text: &str) -> String {
 /// Holds one cell of a file against the rule of the field that it stands for.
 pub fn cell<T>(text: &str, rule: impl Rule<T>, currency: Currency) -> Result<T, String> {
     let mut faults = Faults::new();
-    let value = rule(&Value::String(text.to_owned()), &mut At { path: String::new(), currency, faults: &mut faults });
+    let value =
+        rule(&Value::String(text.to_owned()), &mut At { path: String::new(), currency, faults: &mut faults });
     value.ok_or_else(|| faults.into_values().flatten().next().unwrap_or_else(|| "is not right".into()))
 }

@@ -83,7 +83,13 @@ impl Listeners {
                 Ok(stream)
             };
             let app = Arc::clone(app);
-            tasks.push(tokio::spawn(accept_all(accept, app, Origin::Network, stopping.clone(), Arc::clone(&places))));
+            tasks.push(tokio::spawn(accept_all(
+                accept,
+                app,
+                Origin::Network,
+                stopping.clone(),
+                Arc::clone(&places),
+            )));
         }
         let mut socket = None;
         if let Some((unix, path)) = self.unix {
@@ -125,7 +131,12 @@ async fn accept_all<S, A>(
 {
     let mut server = auto::Builder::new(TokioExecutor::new());
     // hyper answers what is beyond these by itself; the shop's own limits are lower and say why.
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_headers(512).max_buf_size(128 << 10);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(512)
+        .max_buf_size(128 << 10);
     server.http2().timer(TokioTimer::new()).max_header_list_size(64 << 10).max_concurrent_streams(128);
     let service = TowerToHyperService::new(warp::service(filter(app, origin)));
     let graceful = GracefulShutdown::new();
@@ -172,7 +183,8 @@ fn filter(app: Arc<App>, origin: Origin) -> BoxedFilter<(Response<Bytes>,)> {
                 let head = method == Method::HEAD;
                 let path = path.as_str().to_owned();
                 let body = Some(readable(body));
-                let reply = super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
+                let reply =
+                    super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
                 response(reply, head)
             }
         })
@@ -211,7 +223,8 @@ fn make_socket_path(data_dir: &Path) -> io::Result<PathBuf> {
     let whole = data_dir.canonicalize()?;
     let owner = whole.metadata()?.uid();
     let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-    let dir = std::env::temp_dir().join(format!("till-{owner}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
+    let dir = std::env::temp_dir()
+        .join(format!("till-{owner}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}

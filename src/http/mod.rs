@@ -62,7 +62,10 @@ static ROUTER: LazyLock<matchit::Router<Verbs>> = LazyLock::new(|| {
 
 /// The paths and verbs that are routed: what the documentation and the authorisation tests go by.
 pub fn operations() -> Vec<(&'static str, &'static str)> {
-    routes().into_iter().flat_map(|(path, verbs)| verbs.names().map(move |verb| (verb, path)).collect::<Vec<_>>()).collect()
+    routes()
+        .into_iter()
+        .flat_map(|(path, verbs)| verbs.names().map(move |verb| (verb, path)).collect::<Vec<_>>())
+        .collect()
 }
 
 /// A request's head and body, as whatever listens hands them in.
@@ -119,14 +122,23 @@ fn dispatch(
 ) -> Result<impl Future<Output = Answer> + Send + use<>, ApiError> {
     let Incoming { method, path, query, headers, body, origin } = incoming;
     if path.len() + query.len() > URI_LIMIT {
-        return Err(ApiError::new(414, "uri_too_long", format!("The path and query are over {URI_LIMIT} bytes.")));
+        return Err(ApiError::new(
+            414,
+            "uri_too_long",
+            format!("The path and query are over {URI_LIMIT} bytes."),
+        ));
     }
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers.len() > HEADER_LINES || bytes > HEADER_BYTES {
-        return Err(ApiError::new(431, "headers_too_large", format!("At most {HEADER_LINES} headers, {HEADER_BYTES} bytes.")));
+        return Err(ApiError::new(
+            431,
+            "headers_too_large",
+            format!("At most {HEADER_LINES} headers, {HEADER_BYTES} bytes."),
+        ));
     }
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(&path) } else { &path };
-    let found = ROUTER.at(path).map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
+    let found =
+        ROUTER.at(path).map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
     let Some(handler) = found.value.of(&method) else {
         let allow = found.value.allow();
         let detail = format!("This path does not take {method}; it takes {allow}.");
@@ -162,7 +174,8 @@ fn not_modified(reply: Reply, if_none_match: Option<&HeaderValue>) -> Reply {
     let asked = if_none_match.and_then(|value| value.to_str().ok());
     match (tag, asked) {
         (Some(tag), Some(asked)) if reply.status == StatusCode::OK && names_tag(asked, tag) => {
-            let mut same = Reply { status: StatusCode::NOT_MODIFIED, headers: reply.headers, body: bytes::Bytes::new() };
+            let mut same =
+                Reply { status: StatusCode::NOT_MODIFIED, headers: reply.headers, body: bytes::Bytes::new() };
             same.headers.remove(header::CONTENT_TYPE);
             same
         }

@@ -112,7 +112,8 @@ pub struct Stored {
 
 impl From<&Reply> for Stored {
     fn from(reply: &Reply) -> Stored {
-        let text = |name| reply.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
+        let text =
+            |name| reply.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
         Stored {
             status: reply.status.as_u16(),
             content_type: text(header::CONTENT_TYPE).unwrap_or_default(),

@@ -124,8 +124,9 @@ impl Req {
             number(text).filter(|n| (1..=1 << 40).contains(n))
         })?;
         let said = format!("must be from 1 to {}", Page::MAX_SIZE);
-        let size =
-            self.query.read("page_size", &said, |text| number(text).filter(|n| (1..=Page::MAX_SIZE).contains(n)))?;
+        let size = self
+            .query
+            .read("page_size", &said, |text| number(text).filter(|n| (1..=Page::MAX_SIZE).contains(n)))?;
         Ok(Page { number: page.unwrap_or(1), size: size.unwrap_or(Page::DEFAULT_SIZE) })
     }
 
@@ -140,9 +141,15 @@ impl Req {
 
     pub fn envelope<T>(&self, page: Page, items: Paged<T>) -> Result<ListBody<T>, ApiError> {
         if page.number > 1 && page.offset() >= items.count {
-            return Err(ApiError::new(404, "page_not_found", "There is no such page; the list ends before it."));
+            return Err(ApiError::new(
+                404,
+                "page_not_found",
+                "There is no such page; the list ends before it.",
+            ));
         }
-        let link = |number: u64| self.absolute(&format!("{}/{}", self.path, self.query.with("page", &number.to_string())));
+        let link = |number: u64| {
+            self.absolute(&format!("{}/{}", self.path, self.query.with("page", &number.to_string())))
+        };
         let next = (page.offset() + page.size < items.count).then(|| link(page.number + 1));
         let previous = (page.number > 1).then(|| link(page.number - 1));
         Ok(ListBody::new(items, next, previous))
@@ -170,7 +177,10 @@ impl Req {
     /// 409 `idempotency_in_progress` while another request with it runs; 422 for a key that is none.
     pub fn once_key(&self) -> Result<Option<(OnceKey, InFlight)>, ApiError> {
         let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
-        let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
+        let key = value
+            .to_str()
+            .ok()
+            .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
         let Some(key) = key else {
             return Err(ApiError::field("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
         };
@@ -190,7 +200,7 @@ impl Req {
         act: impl Fn(&mut WriteTx) -> Result<Reply, ApiError> + Send + 'static,
     ) -> Answer {
         let (key, _guard) = self.once_key()?.unzip();
-        let once = self.app.store.write_once(key, move |tx| act(tx).map(|reply| (Stored::from(&reply)))).await;
+        let once = self.app.store.write_once(key, move |tx| act(tx).map(|reply| Stored::from(&reply))).await;
         Ok(match once? {
             Once::Fresh(stored) => stored.into(),
             Once::Replayed(stored) => reply::replayed(stored),

@@ -62,7 +62,8 @@ impl MovementView {
 async fn movements(req: Req) -> Answer {
     req.staff()?;
     let page = req.page()?;
-    let variant = req.query.read("variant_id", "must be a variant's id", |text| text.parse::<VariantId>().ok())?;
+    let variant =
+        req.query.read("variant_id", "must be a variant's id", |text| text.parse::<VariantId>().ok())?;
     let found = req.app.store.read(|tx| match variant {
         None => MOVEMENTS.page(tx, page, Direction::Down),
         Some(variant) => {

@@ -35,7 +35,13 @@ pub fn watch(tx: &mut WriteTx, variant: VariantId, low_at: Option<i64>) -> Resul
 }
 
 /// Moves the stock by `delta`, which leaves it in range, and writes down why.
-fn record(tx: &mut WriteTx, variant: VariantId, delta: i64, cause: &Cause, by: &str) -> Result<(), StoreError> {
+fn record(
+    tx: &mut WriteTx,
+    variant: VariantId,
+    delta: i64,
+    cause: &Cause,
+    by: &str,
+) -> Result<(), StoreError> {
     if delta == 0 {
         return Ok(());
     }

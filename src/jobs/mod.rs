@@ -30,8 +30,12 @@ pub async fn run_due(app: &App) {
 
 /// Removes idempotency keys and sessions that ran out. With nothing to remove nothing is written.
 async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
-    app.store.write(|tx| Ok::<_, accounts::AccountError>(drop(store::forget(tx, SWEPT)?))).await?;
-    app.store.write(|tx| accounts::forget_sessions(tx, SWEPT).map(drop)).await
+    app.store
+        .write(|tx| {
+            store::forget(tx, SWEPT)?;
+            accounts::forget_sessions(tx, SWEPT)
+        })
+        .await
 }
 
 fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {

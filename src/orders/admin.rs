@@ -33,7 +33,8 @@ impl Filter {
     fn lets_through(&self, order: &Order) -> bool {
         let has = |search: &String| {
             let texts = [order.number.as_str(), order.email.as_str(), order.shipping_address.name.as_str()];
-            let lines = order.lines.iter().flat_map(|line| [Some(line.name.as_str()), line.sku.as_deref()]).flatten();
+            let lines =
+                order.lines.iter().flat_map(|line| [Some(line.name.as_str()), line.sku.as_deref()]).flatten();
             texts.into_iter().chain(lines).any(|text| text.to_lowercase().contains(search.as_str()))
         };
         self.status.is_none_or(|status| order.status == status)
@@ -73,7 +74,10 @@ async fn list(req: Req) -> Answer {
         search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
         created_after: req.query.time("created_after")?,
         created_before: req.query.time("created_before")?,
-        direction: req.query.read("ordering", "must be created_at or -created_at", ordering)?.unwrap_or(Direction::Down),
+        direction: req
+            .query
+            .read("ordering", "must be created_at or -created_at", ordering)?
+            .unwrap_or(Direction::Down),
     };
     // A search may read every order, so it is done off the async threads.
     let app = std::sync::Arc::clone(&req.app);

@@ -26,7 +26,9 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
         let (variant, delta) = (movement.variant, movement.delta);
         match movement.cause {
             Cause::Order(id) => *moves.entry(id).or_default().taken.entry(variant).or_default() -= delta,
-            Cause::Cancellation(id) => *moves.entry(id).or_default().returned.entry(variant).or_default() += delta,
+            Cause::Cancellation(id) => {
+                *moves.entry(id).or_default().returned.entry(variant).or_default() += delta
+            }
             Cause::Refund(id) => *restocked.entry(id).or_default().entry(variant).or_default() += delta,
             Cause::Import | Cause::Adjustment { .. } => {}
         }
@@ -43,13 +45,21 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
         moves.remove(&id);
     })?;
     for (id, _) in moves {
-        findings.push(Finding::new("I3", format!("order {id}"), "stock moved for it, but there is no such order"));
+        findings.push(Finding::new(
+            "I3",
+            format!("order {id}"),
+            "stock moved for it, but there is no such order",
+        ));
     }
 
     let mut next = 1;
     INVOICES.each(tx, |number, invoice| {
         if number.0 != next {
-            findings.push(Finding::new("I6", format!("invoice {number}"), format!("number {next} is missing before it")));
+            findings.push(Finding::new(
+                "I6",
+                format!("invoice {number}"),
+                format!("number {next} is missing before it"),
+            ));
         }
         next = number.0 + 1;
         match invoices.get_mut(&invoice.order) {
@@ -58,7 +68,11 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
         }
     })?;
     for (id, count) in invoices.into_iter().filter(|(_, count)| *count != 1) {
-        findings.push(Finding::new("I6", format!("order {id}"), format!("it is paid and has {count} invoices")));
+        findings.push(Finding::new(
+            "I6",
+            format!("order {id}"),
+            format!("it is paid and has {count} invoices"),
+        ));
     }
     let mut next = 1;
     CREDIT_NOTES.each(tx, |number, _| {
@@ -83,12 +97,17 @@ fn totals(id: OrderId, order: &Order, findings: &mut Vec<Finding>) {
         ("total", minor(order.total), parts),
     ] {
         if said != sum {
-            findings.push(Finding::new("I2", &subject, format!("its {what} is {said}, but its parts add up to {sum}")));
+            findings.push(Finding::new(
+                "I2",
+                &subject,
+                format!("its {what} is {said}, but its parts add up to {sum}"),
+            ));
         }
     }
     for line in &order.lines {
         if minor(line.unit_price) * i128::from(line.quantity) != minor(line.total) {
-            let said = format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
+            let said =
+                format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
             findings.push(Finding::new("I2", &subject, said));
         }
     }

@@ -59,7 +59,10 @@ async fn list(req: Req) -> Answer {
     let found = req.app.store.read(|tx| {
         let keys = BY_USER.page(tx, Span::under(buyer.bytes(), Direction::Down), page)?;
         let items = keys.items.into_iter().map(|id| Ok((id, ORDERS.expect(tx, &id)?)));
-        Ok::<_, StoreError>(Paged { count: keys.count, items: items.collect::<Result<Vec<_>, StoreError>>()? })
+        Ok::<_, StoreError>(Paged {
+            count: keys.count,
+            items: items.collect::<Result<Vec<_>, StoreError>>()?,
+        })
     })?;
     let views = found.map(|(id, order)| req.order_view(id, order));
     req.list(page, views)
@@ -121,9 +124,15 @@ async fn show_invoice(req: Req, id: OrderId) -> Answer {
             let page = Reply::bytes(StatusCode::OK, "text/html; charset=utf-8", found.html(number));
             let name = format!("inline; filename=\"{}.html\"", invoice::number(number));
             let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-            Ok(page.header(header::CONTENT_DISPOSITION, &name).header(header::CONTENT_SECURITY_POLICY, policy))
+            Ok(page
+                .header(header::CONTENT_DISPOSITION, &name)
+                .header(header::CONTENT_SECURITY_POLICY, policy))
         }
-        _ => Err(ApiError::new(406, "not_acceptable", "An invoice can be had as application/json or text/html.")),
+        _ => Err(ApiError::new(
+            406,
+            "not_acceptable",
+            "An invoice can be had as application/json or text/html.",
+        )),
     }
 }
 

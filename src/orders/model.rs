@@ -151,7 +151,9 @@ impl FromStr for PaymentStatus {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = PaymentStatus::ALL.into_iter().find(|status| status.as_str() == text);
-        found.ok_or_else(|| "must be unpaid, processing, failed, paid, partially_refunded or refunded".to_owned())
+        found.ok_or_else(|| {
+            "must be unpaid, processing, failed, paid, partially_refunded or refunded".to_owned()
+        })
     }
 }
 

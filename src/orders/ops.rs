@@ -2,9 +2,7 @@
 
 use super::invoice::{CreditNote, Invoice, Seller};
 use super::lifecycle::{Event, Status};
-use super::model::{
-    Fulfilment, Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote, Tracking,
-};
+use super::model::{Fulfilment, Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote, Tracking};
 use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, NOTE_OF, ORDERS};
 use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
@@ -21,7 +19,10 @@ pub fn get(tx: &impl Reads, id: OrderId) -> Result<Order, OrderError> {
 
 /// The stock that lines of an order took and still hold.
 pub fn wants(order: &Order) -> Vec<Want> {
-    let held = order.lines.iter().map(|line| Want { variant: line.variant, quantity: line.quantity - line.restocked });
+    let held = order
+        .lines
+        .iter()
+        .map(|line| Want { variant: line.variant, quantity: line.quantity - line.restocked });
     held.filter(|want| want.quantity > 0).collect()
 }
 
@@ -79,7 +80,13 @@ pub fn act(tx: &mut WriteTx, id: OrderId, event: Event, by: &str, note: &str) ->
 }
 
 /// The order was paid for in full: it goes to processing, and gets its invoice, in this commit.
-pub fn record_paid(tx: &mut WriteTx, id: OrderId, method: &str, by: &str, seller: &Seller) -> Result<(), OrderError> {
+pub fn record_paid(
+    tx: &mut WriteTx,
+    id: OrderId,
+    method: &str,
+    by: &str,
+    seller: &Seller,
+) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     step(&mut order, Event::Pay, tx.now(), by, "")?;
     order.hold_until = None;

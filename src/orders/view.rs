@@ -93,7 +93,8 @@ pub fn line(line: &OrderLine) -> Value {
 }
 
 pub fn parcel(parcel: &Fulfilment) -> Value {
-    let lines = parcel.lines.iter().map(|(line_id, quantity)| json!({"line_id": line_id, "quantity": quantity}));
+    let lines =
+        parcel.lines.iter().map(|(line_id, quantity)| json!({"line_id": line_id, "quantity": quantity}));
     json!({
         "id": parcel.id,
         "lines": lines.collect::<Vec<_>>(),

@@ -1,6 +1,6 @@
 //! I4 and I10, over one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::lifecycle::derive;
 use super::model::{Payment, Refund};
@@ -19,9 +19,13 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
     PAYMENTS.each(tx, |id, payment| payments.entry(payment.order).or_default().push((id, payment)))?;
     REFUNDS.each(tx, |id, refund| refunds.entry(refund.order).or_default().push((id, refund)))?;
     let mut credited = HashMap::new();
-    CREDIT_NOTES.each(tx, |_, note| drop(credited.insert(note.refund, note.amount)))?;
-    let mut invoiced = std::collections::HashSet::new();
-    INVOICES.each(tx, |_, invoice| drop(invoiced.insert(invoice.order)))?;
+    CREDIT_NOTES.each(tx, |_, note| {
+        credited.insert(note.refund, note.amount);
+    })?;
+    let mut invoiced = HashSet::new();
+    INVOICES.each(tx, |_, invoice| {
+        invoiced.insert(invoice.order);
+    })?;
 
     ORDERS.each(tx, |id, order| {
         let own = payments.remove(&id).unwrap_or_default();
@@ -82,12 +86,20 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
     })?;
     for (order, own) in payments {
         for (id, _) in own {
-            findings.push(Finding::new("I4", format!("payment {id}"), format!("its order {order} is not there")));
+            findings.push(Finding::new(
+                "I4",
+                format!("payment {id}"),
+                format!("its order {order} is not there"),
+            ));
         }
     }
     for (order, own) in refunds {
         for (id, _) in own {
-            findings.push(Finding::new("I4", format!("refund {id}"), format!("its order {order} is not there")));
+            findings.push(Finding::new(
+                "I4",
+                format!("refund {id}"),
+                format!("its order {order} is not there"),
+            ));
         }
     }
     Ok(())

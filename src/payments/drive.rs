@@ -84,7 +84,9 @@ pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
         let payment = ops::get(tx, refund.payment)?;
         Ok::<_, PaymentError>((refund, payment))
     })?;
-    let Some(reference) = payment.reference.filter(|_| refund.status == RefundStatus::Pending) else { return Ok(()) };
+    let Some(reference) = payment.reference.filter(|_| refund.status == RefundStatus::Pending) else {
+        return Ok(());
+    };
     let said = gateway(app, &refund.provider)?.refund(&Return::of(id, &refund, reference)).await?;
     Ok(app.store.write(move |tx| settle_refund(tx, id, &said)).await?)
 }
@@ -105,8 +107,9 @@ pub struct Reconciled {
 /// `due`; with none, all of them.
 pub async fn reconcile(app: &App, due: Option<Time>) -> Result<Vec<Reconciled>, StoreError> {
     let due = due.unwrap_or(Time(i64::MAX));
-    let (payments, refunds) =
-        app.store.read(|tx| Ok::<_, StoreError>((OPEN.below(tx, &due, MOST)?, OPEN_REFUNDS.below(tx, &due, MOST)?)))?;
+    let (payments, refunds) = app
+        .store
+        .read(|tx| Ok::<_, StoreError>((OPEN.below(tx, &due, MOST)?, OPEN_REFUNDS.below(tx, &due, MOST)?)))?;
     let mut report = Vec::new();
     for id in payments {
         let before = app.store.read(|tx| PAYMENTS.expect(tx, &id))?;

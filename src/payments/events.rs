@@ -21,7 +21,11 @@ pub async fn receive(app: &App, provider: &str, event: &str, reference: &str) ->
             if EVENTS.get(tx, &key)?.is_some() {
                 return Ok(false);
             }
-            let event = GatewayEvent { reference: reference.clone(), received_at: crate::store::Reads::now(tx), done_at: None };
+            let event = GatewayEvent {
+                reference: reference.clone(),
+                received_at: crate::store::Reads::now(tx),
+                done_at: None,
+            };
             EVENTS.put(tx, &key, &event).map(|()| true)
         })
         .await

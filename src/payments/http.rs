@@ -92,10 +92,13 @@ async fn decide(mut req: Req, id: PaymentId) -> Answer {
     }
     let payment = if payment.reference.is_none() { drive(&req.app, id).await? } else { payment };
     let reference = payment.reference.ok_or_else(ApiError::not_found)?;
-    let event = TestGateway::decide(&req.app.store, &reference, outcome, notify).await.map_err(|error| match error {
-        GatewayError::Refused(said) => ApiError::new(409, "invalid_transition", said),
-        other => other.into(),
-    })?;
+    let event =
+        TestGateway::decide(&req.app.store, &reference, outcome, notify).await.map_err(
+            |error| match error {
+                GatewayError::Refused(said) => ApiError::new(409, "invalid_transition", said),
+                other => other.into(),
+            },
+        )?;
     let times = match notify {
         Notify::Once => 1,
         Notify::Twice => 2,
@@ -131,10 +134,18 @@ impl From<GatewayError> for ApiError {
     fn from(error: GatewayError) -> ApiError {
         let again = "Nothing is lost: the same call again goes on from here.";
         match error {
-            GatewayError::Timeout => ApiError::new(504, "gateway_timeout", format!("The payment gateway did not answer in time. {again}")),
+            GatewayError::Timeout => ApiError::new(
+                504,
+                "gateway_timeout",
+                format!("The payment gateway did not answer in time. {again}"),
+            ),
             GatewayError::Failed(_) | GatewayError::Refused(_) => {
                 tracing::warn!(%error, "a gateway call failed");
-                ApiError::new(502, "gateway_error", format!("The payment gateway could not do this now. {again}"))
+                ApiError::new(
+                    502,
+                    "gateway_error",
+                    format!("The payment gateway could not do this now. {again}"),
+                )
             }
         }
     }

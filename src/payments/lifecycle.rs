@@ -79,7 +79,9 @@ pub fn derive(total: Money, payments: &[Payment], refunds: &[Refund]) -> Payment
         PaymentStatus::Paid
     } else if own().any(|payment| payment.status == Processing) {
         PaymentStatus::Processing
-    } else if own().all(|payment| payment.status.is_final()) && own().last().is_some_and(|p| p.status == Failed) {
+    } else if own().all(|payment| payment.status.is_final())
+        && own().last().is_some_and(|p| p.status == Failed)
+    {
         PaymentStatus::Failed
     } else {
         PaymentStatus::Unpaid
@@ -96,7 +98,8 @@ mod tests {
     fn the_whole_machine() {
         let mut table = String::new();
         for from in Status::ALL {
-            let to: Vec<_> = Status::ALL.into_iter().filter_map(|said| from.after(said)).map(Status::as_str).collect();
+            let to: Vec<_> =
+                Status::ALL.into_iter().filter_map(|said| from.after(said)).map(Status::as_str).collect();
             writeln!(table, "{}: {}", from.as_str(), to.join(" ")).expect("strings take all");
         }
         assert_eq!(

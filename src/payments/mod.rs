@@ -25,7 +25,7 @@ pub use events::{receive, work_events};
 pub use lifecycle::Status;
 pub use model::{Closing, Payment, PaymentError, Refund, Why};
 pub use ops::{
-    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand, refund_rest,
-    refunds_of,
+    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand,
+    refund_rest, refunds_of,
 };
 pub use settle::{Terms, settle, settle_refund};

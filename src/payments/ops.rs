@@ -52,7 +52,12 @@ pub(super) fn next_wait(tx: &mut WriteTx, looks: u32) -> Duration {
 }
 
 /// Journals a new attempt to pay `order`, which has no live one.
-pub fn begin(tx: &mut WriteTx, id: OrderId, order: &Order, provider: &str) -> Result<(PaymentId, Payment), StoreError> {
+pub fn begin(
+    tx: &mut WriteTx,
+    id: OrderId,
+    order: &Order,
+    provider: &str,
+) -> Result<(PaymentId, Payment), StoreError> {
     let now = tx.now();
     let payment = Payment {
         order: id,
@@ -91,7 +96,13 @@ pub fn close(tx: &mut WriteTx, id: PaymentId, why: Why, by: &str) -> Result<(), 
 }
 
 /// Records money that was taken by hand for an order that has no live payment, and what follows.
-pub fn pay_by_hand(tx: &mut WriteTx, id: OrderId, how: &str, by: &str, seller: &Seller) -> Result<(), PaymentError> {
+pub fn pay_by_hand(
+    tx: &mut WriteTx,
+    id: OrderId,
+    how: &str,
+    by: &str,
+    seller: &Seller,
+) -> Result<(), PaymentError> {
     let order = orders::get(tx, id)?;
     let (payment_id, mut payment) = begin(tx, id, &order, BY_HAND)?;
     payment.status = Status::Succeeded;
@@ -152,7 +163,11 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
     REFUNDS.put(tx, &refund_id, &refund)?;
     orders::note_refund(tx, refund.order, note(refund_id, &refund))?;
     if by_hand {
-        let done = super::gateway::Returned { reference: String::new(), status: RefundStatus::Succeeded, error: None };
+        let done = super::gateway::Returned {
+            reference: String::new(),
+            status: RefundStatus::Succeeded,
+            error: None,
+        };
         super::settle_refund(tx, refund_id, &done)?;
     }
     Ok(refund_id)
@@ -170,12 +185,18 @@ pub(super) fn note(id: RefundId, refund: &Refund) -> RefundNote {
 }
 
 /// Journals the refund of all that is left of an order's money.
-pub fn refund_rest(tx: &mut WriteTx, order: OrderId, reason: &str, by: &str) -> Result<Vec<RefundId>, PaymentError> {
+pub fn refund_rest(
+    tx: &mut WriteTx,
+    order: OrderId,
+    reason: &str,
+    by: &str,
+) -> Result<Vec<RefundId>, PaymentError> {
     let mut refunds = Vec::new();
     for (id, payment) in of_order(tx, order)? {
         let left = left_of(tx, id, &payment)?;
         if left.minor > 0 {
-            let new = NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by };
+            let new =
+                NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by };
             refunds.push(begin_refund(tx, id, new)?);
         }
     }

@@ -22,7 +22,12 @@ pub struct Terms {
 
 /// Takes over the gateway's payment object as it was seen: the order that it pays is paid, with its invoice; one
 /// that it no longer pays is cancelled; and money that nobody asked for goes back.
-pub fn settle(tx: &mut WriteTx, id: PaymentId, said: &Intent, terms: &Terms) -> Result<Payment, PaymentError> {
+pub fn settle(
+    tx: &mut WriteTx,
+    id: PaymentId,
+    said: &Intent,
+    terms: &Terms,
+) -> Result<Payment, PaymentError> {
     let mut payment = ops::get(tx, id)?;
     let before = payment.clone();
     payment.reference = Some(said.reference.clone());
@@ -62,7 +67,13 @@ pub fn settle(tx: &mut WriteTx, id: PaymentId, said: &Intent, terms: &Terms) -> 
 }
 
 /// What a payment's new status means for its order.
-fn follow(tx: &mut WriteTx, id: PaymentId, payment: &Payment, status: Status, terms: &Terms) -> Result<(), PaymentError> {
+fn follow(
+    tx: &mut WriteTx,
+    id: PaymentId,
+    payment: &Payment,
+    status: Status,
+    terms: &Terms,
+) -> Result<(), PaymentError> {
     let order = payment.order;
     match status {
         Status::Succeeded if payment.is_surplus => {
@@ -87,7 +98,13 @@ fn follow(tx: &mut WriteTx, id: PaymentId, payment: &Payment, status: Status, te
 }
 
 /// Does what the payment was closed for.
-fn closed(tx: &mut WriteTx, payment: &Payment, why: &Why, by: &str, terms: &Terms) -> Result<(), PaymentError> {
+fn closed(
+    tx: &mut WriteTx,
+    payment: &Payment,
+    why: &Why,
+    by: &str,
+    terms: &Terms,
+) -> Result<(), PaymentError> {
     if orders::get(tx, payment.order)?.status != orders::Status::Pending {
         return Ok(());
     }
@@ -127,7 +144,11 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
     }
     if news == Some(RefundStatus::Failed) {
-        tracing::error!(refund = id.0, order = refund.order.0, "a refund failed: the customer must be paid some other way");
+        tracing::error!(
+            refund = id.0,
+            order = refund.order.0,
+            "a refund failed: the customer must be paid some other way"
+        );
     }
     tell_order(tx, refund.order)
 }

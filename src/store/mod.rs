@@ -17,8 +17,10 @@ mod tx;
 mod writer;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
 
 pub(crate) use codec::record;
 pub use codec::{Record, decode, encode};
@@ -107,12 +109,17 @@ impl Store {
 
     /// Has the writer run `act`, and answers when the commit that holds it is on the disk. The act may be run
     /// more than once, and only its last run counts; an act that returns `Err` has changed nothing.
-    pub async fn write<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn write<T, E>(
+        &self,
+        act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let answer = self.shared.submit(act);
+        let (send, answer) = oneshot::channel();
+        // Nobody is waiting any more when the request was cut off; what was committed stays.
+        self.shared.submit(act, move |outcome| drop(send.send(outcome)));
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
     }
 
@@ -122,11 +129,12 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let answer = self.shared.submit(act);
+        let (send, answer) = mpsc::sync_channel(1);
+        self.shared.submit(act, move |outcome| drop(send.send(outcome)));
         if self.writer.is_none() {
             self.step();
         }
-        answer.blocking_recv().unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
+        answer.recv().unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
     }
 
     /// Runs the acts that wait, in one commit, on this thread; how many they were. For a store that was opened

@@ -1,7 +1,6 @@
 //! Idempotency keys: the outcome of a keyed act is stored in the act's own commit, and given again to whoever
 //! comes with the same key within a day (Stripe's convention).
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -62,7 +61,10 @@ pub enum Seen<T> {
 
 impl OnceKey {
     /// What became of this key before.
-    pub fn seen<T: DeserializeOwned>(&self, tx: &impl Reads) -> Result<Result<Seen<T>, KeyReused>, StoreError> {
+    pub fn seen<T: DeserializeOwned>(
+        &self,
+        tx: &impl Reads,
+    ) -> Result<Result<Seen<T>, KeyReused>, StoreError> {
         let Some(known) = ONCE.get(tx, &self.scope)?.filter(|known| known.at.plus(KEPT) > tx.now()) else {
             return Ok(Ok(Seen::New));
         };
@@ -118,19 +120,12 @@ impl Store {
     }
 }
 
-/// Forgets at most `limit` keys that are older than a day; how many.
-pub(crate) fn forget(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
+/// Forgets at most `limit` keys that are older than a day.
+pub(crate) fn forget(tx: &mut WriteTx, limit: usize) -> Result<(), StoreError> {
     let end = tx.now().minus(KEPT);
-    let mut old = Vec::new();
-    BY_AGE.scan(tx, super::Span::all(super::Direction::Up), |at, scope| {
-        if at >= end || old.len() == limit {
-            return ControlFlow::Break(());
-        }
-        old.push(scope);
-        ControlFlow::Continue(())
-    })?;
+    let old = BY_AGE.below(tx, &end, limit)?;
     for scope in &old {
         ONCE.delete(tx, scope)?;
     }
-    Ok(old.len())
+    Ok(())
 }

@@ -58,8 +58,14 @@ pub enum OpenError {
     /// Another process has it.
     Locked(String),
     /// It was written by a newer till.
-    Newer { file: String, format: u32 },
-    Failed { file: String, said: String },
+    Newer {
+        file: String,
+        format: u32,
+    },
+    Failed {
+        file: String,
+        said: String,
+    },
 }
 
 impl std::error::Error for OpenError {}
@@ -87,7 +93,8 @@ impl Store {
     pub fn open(options: Options) -> Result<Store, OpenError> {
         let Options { disk, clock, seed, threaded } = options;
         let file = disk.name();
-        let failed = |said: &dyn fmt::Display| OpenError::Failed { file: file.clone(), said: said.to_string() };
+        let failed =
+            |said: &dyn fmt::Display| OpenError::Failed { file: file.clone(), said: said.to_string() };
         let db = disk.open().map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(file.clone()),
             other => failed(&other),
@@ -98,7 +105,9 @@ impl Store {
         let tx = shared.snapshot().map_err(|error| failed(&error))?;
         let format = META.get(&tx, &"format".to_owned()).map_err(|error| failed(&error))?;
         drop(tx);
-        if let Some(format) = format.and_then(|text| text.parse::<u32>().ok()).filter(|format| *format > FORMAT) {
+        if let Some(format) =
+            format.and_then(|text| text.parse::<u32>().ok()).filter(|format| *format > FORMAT)
+        {
             return Err(OpenError::Newer { file, format });
         }
 
@@ -131,7 +140,8 @@ impl Shared {
         let mut names: Vec<_> = schema::tables().iter().flat_map(|table| table.index_names()).collect();
         names.extend(schema::tables().iter().map(|table| table.name()));
         self.with_db(|db| {
-            let have: HashSet<_> = db.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
+            let have: HashSet<_> =
+                db.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
             if names.iter().all(|name| have.contains(*name)) {
                 return Ok(());
             }

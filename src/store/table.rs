@@ -49,7 +49,8 @@ impl<K: Key, V: Record> Table<K, V> {
 
     /// The record that another record points at. One that is not there is a broken file, not a refusal.
     pub fn expect(&self, tx: &impl Reads, key: &K) -> Result<V, StoreError> {
-        self.get(tx, key)?.ok_or_else(|| StoreError::corrupt(self.name, "a record that is pointed at is missing"))
+        self.get(tx, key)?
+            .ok_or_else(|| StoreError::corrupt(self.name, "a record that is pointed at is missing"))
     }
 
     pub fn put(&self, tx: &mut WriteTx, key: &K, record: &V) -> Result<(), StoreError> {
@@ -90,7 +91,8 @@ impl<K: Key, V: Record> Table<K, V> {
                 tx.delete_raw(index.name(), entry)?;
             }
             for (entry, target) in new.iter().filter(|entry| !old.contains(entry)) {
-                if let Some(other) = tx.put_raw(index.name(), entry, target)?.filter(|other| other != target) {
+                if let Some(other) = tx.put_raw(index.name(), entry, target)?.filter(|other| other != target)
+                {
                     let said = format!("two records share a unique key, {other:?} and {target:?}");
                     return Err(StoreError::corrupt(index.name(), said));
                 }
@@ -130,7 +132,12 @@ impl<K: Key, V: Record> Table<K, V> {
     }
 
     /// One page of the table in the order of its keys. What is before the page is passed over unread.
-    pub fn page(&self, tx: &impl Reads, page: Page, direction: Direction) -> Result<Paged<(K, V)>, StoreError> {
+    pub fn page(
+        &self,
+        tx: &impl Reads,
+        page: Page,
+        direction: Direction,
+    ) -> Result<Paged<(K, V)>, StoreError> {
         let mut keys = Vec::new();
         let mut passed = 0;
         tx.scan_raw(self.name, Span::all(direction), &mut |key, value| {
@@ -140,7 +147,8 @@ impl<K: Key, V: Record> Table<K, V> {
             }
             if keys.len() as u64 == page.size { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        let items = keys.into_iter().map(|(key, value)| Ok((key?, value?))).collect::<Result<_, StoreError>>()?;
+        let items =
+            keys.into_iter().map(|(key, value)| Ok((key?, value?))).collect::<Result<_, StoreError>>()?;
         Ok(Paged { count: self.count(tx)?, items })
     }
 
@@ -219,7 +227,8 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
     /// At most `limit` keys whose index key is below `end`, lowest first.
     pub fn below(&self, tx: &impl Reads, end: &I, limit: usize) -> Result<Vec<K>, StoreError> {
         let mut keys = Vec::new();
-        let span = Span { from: Bound::Unbounded, to: Bound::Excluded(end.bytes()), direction: Direction::Up };
+        let span =
+            Span { from: Bound::Unbounded, to: Bound::Excluded(end.bytes()), direction: Direction::Up };
         self.scan(tx, span, |_, key| {
             keys.push(key);
             if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -299,7 +308,11 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
         }
         for (index, key) in missing {
             let subject = format!("{} {key}", self.name);
-            findings.push(Finding::new("I5", subject, format!("the record has no entry of its own in {index}")));
+            findings.push(Finding::new(
+                "I5",
+                subject,
+                format!("the record has no entry of its own in {index}"),
+            ));
         }
         // Each record's entries were seen to be there, so what is more than them has no record.
         for (index, wanted) in self.indexes.iter().zip(wanted) {

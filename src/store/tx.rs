@@ -148,7 +148,11 @@ impl WriteTx {
         self.note(put())
     }
 
-    pub(super) fn delete_raw(&mut self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn delete_raw(
+        &mut self,
+        table: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         self.writes += 1;
         let delete = || {
             let mut open = self.inner.open_table(raw(table))?;

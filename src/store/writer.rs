@@ -9,7 +9,6 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
-use tokio::sync::oneshot;
 
 use super::open::Disk;
 use super::table::COUNTERS;
@@ -40,17 +39,18 @@ trait Job: Send {
     fn answer(self: Box<Self>, fate: Result<(), StoreError>);
 }
 
-struct Act<F, T, E> {
+struct Act<F, T, E, G> {
     act: F,
     outcome: Option<Result<T, E>>,
-    to: oneshot::Sender<Result<T, E>>,
+    answer: G,
 }
 
-impl<F, T, E> Job for Act<F, T, E>
+impl<F, T, E, G> Job for Act<F, T, E, G>
 where
     F: Fn(&mut WriteTx) -> Result<T, E> + Send,
     T: Send,
     E: From<StoreError> + Send,
+    G: FnOnce(Result<T, E>) + Send,
 {
     fn run(&mut self, tx: &mut WriteTx) -> Ran {
         self.outcome = None;
@@ -66,8 +66,7 @@ where
             (Ok(()), Some(outcome)) => outcome,
             (Ok(()), None) => Err(StoreError::Unavailable.into()),
         };
-        // Nobody is waiting any more when the request was cut off; what was committed stays.
-        let _ = self.to.send(outcome);
+        (self.answer)(outcome);
     }
 }
 
@@ -110,7 +109,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(disk: Box<dyn Disk>, clock: Arc<dyn Clock>, seed: [u8; 32], threaded: bool, db: Database) -> Self {
+    pub(super) fn new(
+        disk: Box<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        seed: [u8; 32],
+        threaded: bool,
+        db: Database,
+    ) -> Self {
         Shared {
             disk,
             clock,
@@ -123,7 +128,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn with_db<T>(&self, f: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn with_db<T>(
+        &self,
+        f: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         f(db.as_ref().ok_or(StoreError::Unavailable)?)
     }
@@ -133,20 +141,18 @@ impl Shared {
         Ok(ReadTx { inner, now: self.clock.now() })
     }
 
-    pub(super) fn submit<F, T, E>(&self, act: F) -> oneshot::Receiver<Result<T, E>>
+    /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.
+    pub(super) fn submit<F, T, E>(&self, act: F, answer: impl FnOnce(Result<T, E>) + Send + 'static)
     where
         F: Fn(&mut WriteTx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (to, answer) = oneshot::channel();
         let mut queue = lock(&self.queue);
-        // A closed queue drops the sender, and the receiver says that the store is not available.
         if !queue.closing {
-            queue.waiting.push_back(Box::new(Act { act, outcome: None, to }));
+            queue.waiting.push_back(Box::new(Act { act, outcome: None, answer }));
             self.wake.notify_one();
         }
-        answer
     }
 
     pub(super) fn hear(&self, hear: Hear) {

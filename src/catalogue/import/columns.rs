@@ -136,7 +136,8 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
     let whole = |said: String| CatalogueError::Invalid(Faults::from([("file".to_owned(), vec![said])]));
     let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-    let header = reader.headers().map_err(|error| whole(format!("the header can't be read: {error}")))?.clone();
+    let header =
+        reader.headers().map_err(|error| whole(format!("the header can't be read: {error}")))?.clone();
     let names: Vec<_> = header.iter().map(str::trim).collect();
     let is_shopify = ["Handle", "Title", "Variant Price"].iter().all(|name| names.contains(name));
     let known = if is_shopify { SHOPIFY } else { OWN };
@@ -145,10 +146,15 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
     for (n, name) in names.iter().enumerate() {
         let field = known.iter().find(|(column, _)| column == name).map(|(_, field)| *field);
         match field {
-            Some(field) if columns.insert(field, n).is_some() => return Err(whole(format!("the column {name} is there twice"))),
+            Some(field) if columns.insert(field, n).is_some() => {
+                return Err(whole(format!("the column {name} is there twice")));
+            }
             None if !is_shopify => {
                 let all: Vec<_> = OWN.iter().map(|(name, _)| *name).collect();
-                return Err(whole(format!("the column {name:?} is not known; the columns are {}", all.join(", "))));
+                return Err(whole(format!(
+                    "the column {name:?} is not known; the columns are {}",
+                    all.join(", ")
+                )));
             }
             _ => {}
         }
@@ -162,7 +168,13 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
         count: 0,
         errors: Vec::new(),
         names: if is_shopify {
-            Names { name: "Title", price: "Variant Price", sku: "Variant SKU", handle: "Handle", option: "Option1 Value" }
+            Names {
+                name: "Title",
+                price: "Variant Price",
+                sku: "Variant SKU",
+                handle: "Handle",
+                option: "Option1 Value",
+            }
         } else {
             Names { name: "name", price: "price", sku: "sku", handle: "handle", option: "option1_value" }
         },
@@ -173,7 +185,8 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
         if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
             continue;
         }
-        let mut cells = Cells { columns: &columns, record: &record, names: &names, line, currency, errors: Vec::new() };
+        let mut cells =
+            Cells { columns: &columns, record: &record, names: &names, line, currency, errors: Vec::new() };
         let row = cells.row(is_shopify);
         if record.len() > names.len() {
             let said = format!("the row has {} cells, the header {}", record.len(), names.len());
@@ -250,7 +263,9 @@ impl Cells<'_> {
         }
         let handle = self.get(F::Handle, |value, _| {
             let handle = value.trim().to_lowercase();
-            let said = format!("must have letters, digits, - or _ only, not digits alone, and at most {SLUG} characters");
+            let said = format!(
+                "must have letters, digits, - or _ only, not digits alone, and at most {SLUG} characters"
+            );
             if is_slug(&handle) { Ok(handle) } else { Err(said) }
         });
         let mut row = Row {
@@ -262,7 +277,8 @@ impl Cells<'_> {
             category: self.text(F::Category, 100),
             tags: self.get(F::Tags, |value, currency| {
                 let tags = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-                let tags = tags.map(|tag| cell(tag, text(1..=100), currency)).collect::<Result<Vec<_>, _>>()?;
+                let tags =
+                    tags.map(|tag| cell(tag, text(1..=100), currency)).collect::<Result<Vec<_>, _>>()?;
                 if tags.len() <= 50 { Ok(tags) } else { Err("must have at most 50 tags".into()) }
             }),
             price: self.money(F::Price),

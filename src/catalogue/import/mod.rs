@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use columns::{Rows, read};
-pub use plan::{Plan, apply, plan};
+pub use plan::{apply, plan};
 
 /// What may be done to products that are there already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -40,7 +40,8 @@ pub fn plan(tx: &impl Reads, rows: &Rows, mode: Mode) -> Result<Plan, StoreError
         group.push(row);
     }
 
-    let mut planner = Planner { rows, mode, report: Report::default(), bad: BTreeSet::new(), skus: HashMap::new() };
+    let mut planner =
+        Planner { rows, mode, report: Report::default(), bad: BTreeSet::new(), skus: HashMap::new() };
     planner.report.rows = rows.count;
     planner.report.errors.clone_from(&rows.errors);
     planner.bad.extend(rows.errors.iter().map(|error| error.line));
@@ -102,7 +103,11 @@ impl Planner<'_> {
         if !row.is_picture {
             self.bad.insert(row.line);
         }
-        self.report.errors.push(RowError { line: row.line, column: column.to_owned(), message: message.into() });
+        self.report.errors.push(RowError {
+            line: row.line,
+            column: column.to_owned(),
+            message: message.into(),
+        });
     }
 
     /// The product that a group of rows describes, if it is to be written.
@@ -136,9 +141,13 @@ impl Planner<'_> {
         let option_names: Vec<_> = first.options.iter().filter_map(|(name, _)| name.clone()).collect();
         let own_names: Vec<_> = draft.options.iter().map(|option| option.name.clone()).collect();
         if id.is_none() {
-            draft.options = option_names.iter().map(|name| ProductOption { name: name.clone(), values: vec![] }).collect();
+            draft.options = option_names
+                .iter()
+                .map(|name| ProductOption { name: name.clone(), values: vec![] })
+                .collect();
         } else if !option_names.is_empty() && option_names != own_names {
-            let said = format!("the product has the options {own_names:?} in the shop, and {option_names:?} here");
+            let said =
+                format!("the product has the options {own_names:?} in the shop, and {option_names:?} here");
             self.bad(first, names.option, said);
             return Ok(None);
         }

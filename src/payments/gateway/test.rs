@@ -142,13 +142,21 @@ impl TestGateway {
     ///
     /// # Errors
     /// [`GatewayError::Refused`] when the object is final.
-    pub async fn decide(store: &Store, reference: &str, outcome: Outcome, notify: Notify) -> Result<u64, GatewayError> {
+    pub async fn decide(
+        store: &Store,
+        reference: &str,
+        outcome: Outcome,
+        notify: Notify,
+    ) -> Result<u64, GatewayError> {
         let reference = reference.to_owned();
         store
             .write(move |tx| {
                 let mut intent = Self::find(tx, &reference)?;
                 if intent.status.is_final() {
-                    return Err(GatewayError::Refused(format!("the payment is {} already", intent.status.as_str())));
+                    return Err(GatewayError::Refused(format!(
+                        "the payment is {} already",
+                        intent.status.as_str()
+                    )));
                 }
                 intent.declined = None;
                 match outcome {
@@ -256,7 +264,8 @@ impl Gateway for TestGateway {
         let (reference, of, amount) = (format!("test_re_{}", back.key), back.of.clone(), back.amount);
         self.store
             .write(move |tx| {
-                let done = Returned { reference: reference.clone(), status: RefundStatus::Succeeded, error: None };
+                let done =
+                    Returned { reference: reference.clone(), status: RefundStatus::Succeeded, error: None };
                 if REFUNDS.get(tx, &reference)?.is_some() {
                     return Ok(done);
                 }

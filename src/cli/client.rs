@@ -1,0 +1,206 @@
+//! The shop at three distances: elsewhere by URL and token, running here by its socket, or stopped, opened in
+//! this process. The same requests, the same answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::Value;
+
+use super::{CliError, Global};
+use crate::app::{App, DATA_FILE, Parts};
+use crate::config::Flags;
+use crate::http::{Incoming, Origin, answer, find_socket};
+
+/// Pieces that a file is sent in (bytes).
+const PIECE: usize = 64 << 10;
+
+pub enum Shop {
+    Elsewhere { client: reqwest::Client, base: String, token: Option<String> },
+    Here(Arc<App>),
+}
+
+/// A body to send.
+pub enum Payload {
+    None,
+    Json(Value),
+    /// A file of this media type, and who hears how much of it was sent.
+    File(&'static str, Bytes, indicatif::ProgressBar),
+}
+
+/// An answer.
+pub struct Answered {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Shop {
+    /// Finds the shop that the command is for.
+    pub async fn find(global: &Global) -> Result<Shop, CliError> {
+        let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // A data directory that is named on the command line beats a URL in the environment.
+        let url = global
+            .url
+            .clone()
+            .or_else(|| if global.data_dir.is_none() { from_env("TILL_URL") } else { None });
+        if let Some(url) = url {
+            let token = global.token.clone().or_else(|| from_env("TILL_TOKEN"));
+            return Shop::elsewhere(client().build()?, url.trim_end_matches('/').to_owned(), token);
+        }
+        let config = global.load_config(Flags::default())?;
+        let socket = find_socket(&config.data_dir);
+        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+            return Shop::elsewhere(client().unix_socket(socket).build()?, "http://till".into(), None);
+        }
+        if !config.data_dir.join(DATA_FILE).exists() && global.data_dir.is_some() && !config.data_dir.exists()
+        {
+            let dir = config.data_dir.display();
+            return Err(CliError(format!(
+                "there is no directory {dir}; run `till serve --data-dir {dir}` to begin a shop there"
+            )));
+        }
+        Ok(Shop::Here(App::open(Parts::real(config)?)?))
+    }
+
+    fn elsewhere(client: reqwest::Client, base: String, token: Option<String>) -> Result<Shop, CliError> {
+        Ok(Shop::Elsewhere { client, base, token })
+    }
+
+    /// Sends a request, whatever the answer.
+    pub async fn send(&self, method: Method, path: &str, payload: Payload) -> Result<Answered, CliError> {
+        let (media_type, body, bar) = match payload {
+            Payload::None => (None, Bytes::new(), indicatif::ProgressBar::hidden()),
+            Payload::Json(json) => {
+                (Some("application/json"), json.to_string().into(), indicatif::ProgressBar::hidden())
+            }
+            Payload::File(media_type, file, bar) => (Some(media_type), file, bar),
+        };
+        let length = body.len();
+        let pieces = (0..length).step_by(PIECE).map(move |at| body.slice(at..(at + PIECE).min(body.len())));
+        let stream = futures_util::stream::iter(pieces).map(move |piece| {
+            bar.inc(piece.len() as u64);
+            Ok::<_, String>(piece)
+        });
+        match self {
+            Shop::Elsewhere { client, base, token } => {
+                let mut request = client.request(method, format!("{base}{path}"));
+                if let Some(token) = token {
+                    request = request.bearer_auth(token);
+                }
+                if let Some(media_type) = media_type {
+                    request = request
+                        .header(header::CONTENT_TYPE, media_type)
+                        .header(header::CONTENT_LENGTH, length);
+                    request = request.body(reqwest::Body::wrap_stream(stream));
+                }
+                let response = request.send().await.map_err(|error| unreachable(base, &error))?;
+                let status = response.status().as_u16();
+                Ok(Answered {
+                    status,
+                    body: response.bytes().await.map_err(|error| unreachable(base, &error))?,
+                })
+            }
+            Shop::Here(app) => {
+                let mut headers = HeaderMap::new();
+                if let Some(media_type) = media_type {
+                    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                }
+                let (path, query) = path.split_once('?').unwrap_or((path, ""));
+                let incoming = Incoming {
+                    method,
+                    path: path.to_owned(),
+                    query: query.to_owned(),
+                    headers,
+                    body: media_type.is_some().then(|| Box::pin(stream) as crate::http::Body),
+                    origin: Origin::Operator,
+                };
+                let reply = answer(app, incoming).await;
+                Ok(Answered { status: reply.status.as_u16(), body: reply.body })
+            }
+        }
+    }
+
+    /// Sends a request that must succeed, and reads the JSON of its answer.
+    ///
+    /// # Errors
+    /// What the shop said against it.
+    pub async fn call(&self, method: Method, path: &str, payload: Payload) -> Result<Value, CliError> {
+        let answered = self.send(method, path, payload).await?;
+        let body = answered.json();
+        if answered.status < 400 { Ok(body) } else { Err(CliError(refusal(&body, answered.status))) }
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.call(Method::GET, path, Payload::None).await
+    }
+
+    /// The items of a list, page by page, at most `limit` (0: all), and how long the list is.
+    pub async fn list(&self, path: &str, limit: usize) -> Result<(Vec<Value>, u64), CliError> {
+        let lead = if path.contains('?') { '&' } else { '?' };
+        let most = if limit == 0 { usize::MAX } else { limit };
+        let size = most.min(100);
+        let (mut items, mut page) = (Vec::new(), 1);
+        loop {
+            let mut body = self.get(&format!("{path}{lead}page={page}&page_size={size}")).await?;
+            if let Some(Value::Array(results)) = body.get_mut("results").map(Value::take) {
+                items.extend(results);
+            }
+            if items.len() >= most || body["next"].is_null() {
+                items.truncate(most);
+                return Ok((items, body["count"].as_u64().unwrap_or(0)));
+            }
+            page += 1;
+        }
+    }
+}
+
+impl Answered {
+    /// The body as JSON; null for none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// A client for HTTP and HTTPS, which waits as long as an import takes.
+fn client() -> reqwest::ClientBuilder {
+    // It fails when a provider is installed already, which then is this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .user_agent(concat!("till/", env!("CARGO_PKG_VERSION")))
+}
+
+fn unreachable(base: &str, error: &reqwest::Error) -> CliError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    CliError(format!("the shop at {base} can't be reached: {cause}"))
+}
+
+/// A problem document in words.
+pub fn refusal(problem: &Value, status: u16) -> String {
+    let mut said =
+        problem["detail"].as_str().map_or_else(|| format!("the shop answered {status}"), str::to_owned);
+    if let Some(faults) = problem["errors"].as_object() {
+        for (field, faults) in faults {
+            let faults: Vec<_> = faults.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            said.push_str(&format!("\n  {field} {}", faults.join(", ")));
+        }
+    }
+    if let Some(lines) = problem["lines"].as_array() {
+        for line in lines {
+            said.push_str(&format!(
+                "\n  variant {}: {} wanted, {} there",
+                line["variant_id"], line["requested"], line["available"]
+            ));
+        }
+    }
+    if status == 401 {
+        said.push_str("\nGive an administrator's access token with --token or $TILL_TOKEN.");
+    }
+    said
+}

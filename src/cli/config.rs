@@ -1,0 +1,51 @@
+//! `till config`
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::output::{Column, Output, print};
+use super::{CliError, Global};
+use crate::config::{Config, Flags};
+
+#[derive(Subcommand)]
+pub enum Options {
+    /// Says whether the settings are good; every fault with its file and line
+    Check,
+    /// Prints every setting, where it comes from, with secrets masked
+    Show,
+    /// Prints a commented settings file with all defaults: till config example > config.toml
+    Example,
+}
+
+pub fn run(options: Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+    match options {
+        Options::Example => print(&Config::example()),
+        Options::Check => {
+            let file = global.config_file();
+            global.load_config(Flags::default())?;
+            let from = file
+                .map_or("no file, defaults and environment only".into(), |path| path.display().to_string());
+            out.document(&json!({"ok": true, "file": from}), |_| {
+                format!("The settings are good ({from}).\n")
+            });
+        }
+        Options::Show => {
+            let config = global.load_config(Flags::default())?;
+            let shown = config.shown().into_iter();
+            let rows: Vec<Value> = shown
+                .map(|(key, value, source)| json!({"setting": key, "value": value, "source": source.to_string()}))
+                .collect();
+            out.list(
+                &rows,
+                &[
+                    Column("setting", "setting", false),
+                    Column("value", "value", false),
+                    Column("from", "source", false),
+                ],
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,190 @@
+//! `till order`
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::client::{Payload, Shop, refusal};
+use super::output::{Column, Output, print, text_of};
+use super::product::Limit;
+use crate::http::input::encode;
+
+#[derive(Subcommand)]
+pub enum Options {
+    /// Lists orders, newest first
+    ///
+    /// till order list --status processing
+    #[command(verbatim_doc_comment)]
+    List(List),
+    /// Shows an order: lines, totals, payment, history
+    Show {
+        /// The order's id
+        id: u64,
+    },
+    /// Moves an order on: shipped, completed, or cancelled (a paid one is refunded)
+    ///
+    /// till order set-status 12 shipped
+    #[command(verbatim_doc_comment)]
+    SetStatus {
+        /// The order's id
+        id: u64,
+        /// shipped, completed or cancelled
+        status: String,
+        /// Stands in the order's history
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Writes the invoice of a paid order as a page to print
+    ///
+    /// till order invoice 12 --out invoice.html
+    #[command(verbatim_doc_comment)]
+    Invoice {
+        /// The order's id
+        id: u64,
+        /// The file; - is stdout
+        #[arg(long, value_name = "FILE")]
+        out: String,
+    },
+}
+
+#[derive(Args)]
+pub struct List {
+    /// pending, processing, shipped, completed or cancelled
+    #[arg(long)]
+    status: Option<String>,
+    /// unpaid, processing, failed, paid, partially_refunded or refunded
+    #[arg(long)]
+    payment_status: Option<String>,
+    /// Only this customer's
+    #[arg(long)]
+    email: Option<String>,
+    /// Only those with this in number, e-mail, name, product or SKU
+    #[arg(long)]
+    search: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+    match options {
+        Options::List(list) => {
+            let mut path = "/api/admin/orders/?ordering=-created_at".to_owned();
+            let given = [
+                ("status", &list.status),
+                ("payment_status", &list.payment_status),
+                ("email", &list.email),
+                ("search", &list.search),
+            ];
+            for (name, value) in given {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", encode(value)));
+                }
+            }
+            let columns = [
+                Column("id", "id", true),
+                Column("number", "number", false),
+                Column("placed", "created_at", false),
+                Column("customer", "email", false),
+                Column("status", "status", false),
+                Column("payment", "payment_status", false),
+                Column("total", "total_price", true),
+                Column("", "currency", false),
+            ];
+            list.limit.show(shop, &path, &columns, out).await?;
+        }
+        Options::Show { id } => {
+            let order = shop.get(&format!("/api/admin/orders/{id}/")).await?;
+            out.document(&order, |order| people(order, out));
+        }
+        Options::SetStatus { id, status, note } => {
+            let mut body = json!({"status": status});
+            if let Some(note) = note {
+                body["note"] = note.into();
+            }
+            let order =
+                shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), Payload::Json(body)).await?;
+            out.document(&order, |order| {
+                let [number, status, payment] =
+                    ["number", "status", "payment_status"].map(|name| text_of(order, name));
+                format!("order {number}: {status}, {payment}\n")
+            });
+        }
+        Options::Invoice { id, out: file } => {
+            let answered = shop
+                .send(Method::GET, &format!("/api/orders/{id}/invoice/?format=html"), Payload::None)
+                .await?;
+            if answered.status != 200 {
+                return Err(CliError(refusal(&answered.json(), answered.status)));
+            }
+            if file == "-" {
+                print(&String::from_utf8_lossy(&answered.body));
+            } else {
+                std::fs::write(&file, &answered.body)
+                    .map_err(|error| CliError(format!("{file}: {error}")))?;
+                out.note(&format!("wrote {file}"));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn people(order: &Value, out: &Output) -> String {
+    let get = |name: &str| text_of(order, name);
+    let items = order["items"].as_array().cloned().unwrap_or_default();
+    let mut text = format!(
+        "order {} (id {})  {}  {}\nplaced {} by {}\n\n",
+        get("number"),
+        get("id"),
+        get("status"),
+        get("payment_status"),
+        get("created_at"),
+        get("email")
+    );
+    text.push_str(&out.table(
+        &items,
+        &[
+            Column("line", "id", true),
+            Column("sku", "sku", false),
+            Column("item", "name", false),
+            Column("options", "options", false),
+            Column("quantity", "quantity", true),
+            Column("price", "unit_price", true),
+            Column("amount", "total_price", true),
+        ],
+    ));
+    text.push('\n');
+    for (label, name) in [
+        ("subtotal", "subtotal"),
+        ("discount", "discount"),
+        ("shipping", "shipping"),
+        ("tax", "tax"),
+        ("total", "total_price"),
+    ] {
+        text.push_str(&format!("{label:>10}  {:>12} {}\n", get(name), get("currency")));
+    }
+    let address = &order["shipping_address"];
+    let parts = ["name", "line1", "line2", "postal_code", "city", "region", "country"]
+        .map(|name| text_of(address, name));
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty() && part != "-").collect();
+    text.push_str(&format!("\nship to    {}\n", parts.join(", ")));
+    if !order["tracking"].is_null() {
+        text.push_str(&format!("parcel     {} {}\n", get("tracking.carrier"), get("tracking.number")));
+    }
+    if !order["hold_expires_at"].is_null() {
+        text.push_str(&format!("held until {}\n", get("hold_expires_at")));
+    }
+    for refund in order["refunds"].as_array().into_iter().flatten() {
+        let [amount, status, reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
+        text.push_str(&format!("refund     {amount} {status}: {reason}\n"));
+    }
+    text.push_str("\nhistory\n");
+    for moved in order["history"].as_array().into_iter().flatten() {
+        let [at, status, by, note] = ["at", "status", "by", "note"].map(|name| text_of(moved, name));
+        text.push_str(format!("  {at}  {status:<10} {by}  {note}").trim_end());
+        text.push('\n');
+    }
+    text
+}

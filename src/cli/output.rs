@@ -1,0 +1,153 @@
+//! Tables and JSON on stdout; progress and errors on stderr.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::Global;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How a command speaks.
+pub struct Output {
+    pub json: bool,
+    pub quiet: bool,
+    colors_out: bool,
+    colors_err: bool,
+}
+
+/// A column: its heading, the member it shows, and whether it is a figure.
+pub struct Column(pub &'static str, pub &'static str, pub bool);
+
+impl Output {
+    pub fn new(global: &Global) -> Output {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colors = |is_terminal: bool| match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !no_color,
+        };
+        Output {
+            json: global.json,
+            quiet: global.quiet,
+            colors_out: colors(std::io::stdout().is_terminal()),
+            colors_err: colors(std::io::stderr().is_terminal()),
+        }
+    }
+
+    pub fn error(&self, said: &str) {
+        let label = if self.colors_err { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        eprintln!("{label} {said}");
+    }
+
+    /// Something for the reader, not for scripts.
+    pub fn note(&self, said: &str) {
+        if !self.quiet {
+            eprintln!("{said}");
+        }
+    }
+
+    /// One document, or its people's form.
+    pub fn document(&self, document: &Value, people: impl FnOnce(&Value) -> String) {
+        if self.json {
+            print(&format!("{document}\n"));
+        } else {
+            print(&people(document));
+        }
+    }
+
+    /// A list: JSON lines, or a table.
+    pub fn list(&self, items: &[Value], columns: &[Column]) {
+        if self.json {
+            for item in items {
+                print(&format!("{item}\n"));
+            }
+        } else {
+            print(&self.table(items, columns));
+        }
+    }
+
+    pub fn table(&self, items: &[Value], columns: &[Column]) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !std::io::stdout().is_terminal() {
+            // A pipe has no width to fit into.
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        if self.colors_out {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let cell = |text: String, is_figure: bool| {
+            let align = if is_figure { CellAlignment::Right } else { CellAlignment::Left };
+            Cell::new(text).set_alignment(align)
+        };
+        table.set_header(columns.iter().map(|Column(name, _, figure)| {
+            cell((*name).to_uppercase(), *figure).add_attribute(Attribute::Bold)
+        }));
+        for item in items {
+            table.add_row(
+                columns.iter().map(|Column(_, member, figure)| cell(text_of(item, member), *figure)),
+            );
+        }
+        let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        format!("{}\n", lines.join("\n"))
+    }
+
+    /// A bar for work whose size is known, on a terminal; nothing elsewhere.
+    pub fn bar(&self, bytes: u64, what: &'static str) -> ProgressBar {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(bytes).with_message(what);
+        let style = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        bar.set_style(
+            ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    }
+}
+
+/// Writes to stdout. A reader that has gone away ends the command quietly, as it does elsewhere.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A member of a document as people read it; `a.b` goes inside.
+pub fn text_of(document: &Value, member: &str) -> String {
+    let found = member.split('.').try_fold(document, |at, name| at.get(name));
+    match found {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => short_time(text),
+        Some(Value::Bool(true)) => "yes".into(),
+        Some(Value::Bool(false)) => "no".into(),
+        Some(Value::Object(members)) => {
+            let pairs: Vec<_> =
+                members.iter().map(|(name, v)| format!("{name} {}", text_of(v, ""))).collect();
+            if pairs.is_empty() { "-".into() } else { pairs.join(", ") }
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Times to the second, without the T and the Z.
+fn short_time(text: &str) -> String {
+    match crate::clock::Time::parse(text) {
+        Some(_) if text.len() == 24 => format!("{} {}", &text[..10], &text[11..19]),
+        _ => text.to_owned(),
+    }
+}

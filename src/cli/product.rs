@@ -1,0 +1,155 @@
+//! `till product`
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use serde_json::Value;
+
+use super::CliError;
+use super::client::{Payload, Shop, refusal};
+use super::output::{Column, Output, text_of};
+use crate::http::input::encode;
+
+#[derive(Subcommand)]
+pub enum Options {
+    /// Imports products from a CSV file, till's own columns or Shopify's
+    ///
+    /// Nothing is applied unless every row is good; bad rows are told with line and column. The same file again
+    /// changes nothing.
+    ///
+    /// till product import products.csv --dry-run
+    /// till product import products_export.csv
+    /// zcat products.csv.gz | till product import -
+    #[command(verbatim_doc_comment)]
+    Import(Import),
+    /// Lists products, newest first
+    ///
+    /// till product list --search shirt
+    #[command(verbatim_doc_comment)]
+    List(List),
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// The file; - is stdin
+    file: String,
+    /// What the file is. Both kinds of CSV are told apart by their header, whatever is said here
+    #[arg(long, default_value = "auto")]
+    format: Format,
+    /// Says what would be done, and does nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Auto,
+    Csv,
+    Shopify,
+}
+
+#[derive(Args)]
+pub struct List {
+    /// Only those with these words in name, description, SKU or tags
+    #[arg(long)]
+    search: Option<String>,
+    /// Only those of this category
+    #[arg(long)]
+    category: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// How much of a list is shown.
+#[derive(Args)]
+pub struct Limit {
+    /// Shows at most so many; 0: all
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+}
+
+impl Limit {
+    /// Prints a list of the API.
+    pub async fn show(
+        &self,
+        shop: &Shop,
+        path: &str,
+        columns: &[Column],
+        out: &Output,
+    ) -> Result<(), CliError> {
+        let (items, count) = shop.list(path, self.limit).await?;
+        out.list(&items, columns);
+        if (items.len() as u64) < count {
+            out.note(&format!("{} of {count} shown; --limit 0 shows all", items.len()));
+        }
+        Ok(())
+    }
+}
+
+pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+    match options {
+        Options::Import(import) => return import_file(&import, shop, out).await,
+        Options::List(list) => {
+            let mut path = "/api/products/?ordering=-created_at".to_owned();
+            for (name, value) in [("search", &list.search), ("category", &list.category)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", encode(value)));
+                }
+            }
+            let columns = [
+                Column("id", "id", true),
+                Column("slug", "slug", false),
+                Column("name", "name", false),
+                Column("sku", "sku", false),
+                Column("price", "price", true),
+                Column("stock", "stock_quantity", true),
+                Column("category", "category", false),
+                Column("active", "is_active", false),
+            ];
+            list.limit.show(shop, &path, &columns, out).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import_file(import: &Import, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+    let file = if import.file == "-" {
+        let mut file = Vec::new();
+        std::io::stdin().read_to_end(&mut file)?;
+        file
+    } else {
+        std::fs::read(&import.file).map_err(|error| CliError(format!("{}: {error}", import.file)))?
+    };
+    let path = format!("/api/admin/products/import/?dry_run={}", import.dry_run);
+    let bar = out.bar(file.len() as u64, "importing");
+    let payload = Payload::File("text/csv", file.into(), bar.clone());
+    let answered = shop.send(Method::POST, &path, payload).await?;
+    bar.finish_and_clear();
+    let report = answered.json();
+    if report["rows"].is_null() {
+        return Err(CliError(refusal(&report, answered.status)));
+    }
+    out.document(&report, |report| people(report, import.dry_run));
+    if answered.status == 200 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for error in report["errors"].as_array().into_iter().flatten().filter(|_| !out.json) {
+        let [line, column, message] = ["line", "column", "message"].map(|name| text_of(error, name));
+        let column = if column.is_empty() || column == "-" { String::new() } else { format!(", {column}") };
+        eprintln!("{}: line {line}{column}: {message}", import.file);
+    }
+    Err(CliError(
+        "some rows are not right, so nothing was imported; mend them and import the file again".into(),
+    ))
+}
+
+fn people(report: &Value, dry_run: bool) -> String {
+    let [rows, created, updated, unchanged, failed] =
+        ["rows", "created", "updated", "unchanged", "failed"].map(|name| text_of(report, name));
+    let lead = if dry_run { "a dry run: " } else { "" };
+    format!(
+        "{lead}{rows} rows: {created} created, {updated} updated, {unchanged} unchanged, {failed} failed\n"
+    )
+}

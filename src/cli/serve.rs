@@ -1,0 +1,105 @@
+//! `till serve`
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{CliError, Global, Output};
+use crate::app::{App, Parts};
+use crate::config::{Config, Flags, LogFormat};
+use crate::http::Listeners;
+use crate::{demo, jobs};
+
+/// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr. SIGTERM and Ctrl-C let
+/// running requests finish; a second one stops at once.
+#[derive(Args)]
+pub struct Options {
+    /// A shop to try things out: products, customers, past orders, an administrator, and the test gateway on.
+    /// Its data is in a temporary directory, unless --data-dir names one
+    #[arg(long)]
+    demo: bool,
+    /// Where to listen; port 0 picks a free one [default: the setting server.listen, 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+}
+
+pub async fn run(options: Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+    let mut flags = Flags::default();
+    if let Some(listen) = &options.listen {
+        flags.0.push(("server.listen", "--listen", listen.clone()));
+    }
+    let mut config = global.load_config(flags)?;
+    start_log(&config)?;
+
+    let mut temporary = None;
+    let mut login = None;
+    if options.demo {
+        if !global.names_data_dir(&config) {
+            let dir = tempfile::Builder::new().prefix("till-demo-").tempdir()?;
+            config.data_dir = dir.path().to_owned();
+            temporary = Some(dir);
+        }
+        login = Some(demo::prepare(&config).await?);
+    }
+    let parts = Parts { demo: options.demo, ..Parts::real(config)? };
+    let app = App::open(parts)?;
+
+    let address = app.config.server_listen;
+    let listeners = Listeners::tcp(address).await.map_err(|error| {
+        CliError(format!(
+            "can't listen on {address}: {error}. Another program may; --listen picks another port"
+        ))
+    })?;
+    let running = listeners.with_socket(&app.config.data_dir)?.serve(&app);
+    let (stop, stopping) = watch::channel(false);
+    let clock = tokio::spawn(jobs::run(Arc::clone(&app), stopping));
+
+    if let Some(address) = running.address() {
+        println!("listening on http://{address}");
+        if let Some(login) = &login
+            && !out.quiet
+        {
+            print!("{}", demo::guide(login, address));
+        }
+        std::io::stdout().flush()?;
+    }
+    wait_for_signal().await?;
+    tracing::info!("stopping: requests that run may finish; a second signal stops at once");
+    tokio::spawn(async {
+        if wait_for_signal().await.is_ok() {
+            std::process::exit(1);
+        }
+    });
+    running.stop().await;
+    let _ = stop.send(true);
+    clock.await?;
+    drop(app);
+    drop(temporary);
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn start_log(config: &Config) -> Result<(), CliError> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)
+        .map_err(|error| CliError(format!("log.level is {:?}: {error}", config.log_level)))?;
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match config.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+    Ok(())
+}
