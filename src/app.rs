@@ -16,6 +16,7 @@ use crate::catalogue::Listings;
 use crate::checkout::Rules;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::hex::hex;
 use crate::http::idempotency::InFlights;
 use crate::money::Currency;
 use crate::orders::Seller;
@@ -109,7 +110,7 @@ fn own_key(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) => return Err(error),
     }
     let bytes: [u8; 32] = rand::make_rng::<StdRng>().random();
-    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hex(&bytes);
     // Written whole under another name first, so that a crash leaves no half of a key.
     let new = path.with_extension("new");
     let mut file =

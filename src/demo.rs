@@ -46,7 +46,7 @@ fn failed(error: impl std::fmt::Display) -> DemoError {
 
 /// Fills the data directory, if it is new, and gives the demo's accounts a new password.
 pub async fn prepare(config: &Config) -> Result<Login, DemoError> {
-    let past = Arc::new(ManualClock::at(SystemClock.now().minus(Duration::from_secs(30 * 24 * 3600))));
+    let past = Arc::new(ManualClock::at(SystemClock.now().minus(Duration::from_hours(720))));
     let parts =
         Parts { clock: Arc::clone(&past) as Arc<dyn Clock>, demo: true, ..Parts::real(config.clone())? };
     let app = App::open(parts)?;
@@ -114,8 +114,10 @@ enum End {
     Cancelled,
 }
 
-/// Who bought what (products by their place), and what became of it.
-fn past_orders() -> Vec<(usize, Vec<(usize, u32)>, End)> {
+/// Who bought what (people and products by their place, and how many), and what became of it.
+type Past = (usize, Vec<(usize, u32)>, End);
+
+fn past_orders() -> Vec<Past> {
     vec![
         (1, vec![(0, 2), (6, 1)], End::Completed),
         (2, vec![(12, 1)], End::Completed),
@@ -149,7 +151,7 @@ async fn order(app: &Arc<App>, who: UserId, items: Vec<(ProductId, u32)>, end: E
         note: String::new(),
         total: None,
     };
-    let (rules, what) = (app.rules(), Pay::New(placing));
+    let (rules, what) = (app.rules(), Pay::New(Box::new(placing)));
     let begun = app.store.write(move |tx| checkout::pay(tx, who, &what, PROVIDER, &rules)).await;
     let Attempt::Begun(id) = begun.map_err(|error: PayError| failed(error))? else { return Ok(()) };
     let payment = payments::drive(app, id).await.map_err(failed)?;

@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`address`]: the words that every room uses.
+//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`]: the words that every room uses.
 //! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod hex;
 pub mod http;
 pub mod id;
 pub mod inventory;

@@ -96,7 +96,10 @@ impl Passwords {
         let nobody = Arc::clone(&self.nobody);
         self.in_pool(move || match known {
             Some(hash) => matches(&password, &hash),
-            None => matches(&password, &nobody) && false,
+            None => {
+                std::hint::black_box(matches(&password, &nobody));
+                false
+            }
         })
         .await
     }

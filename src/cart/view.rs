@@ -44,8 +44,11 @@ struct IssueView {
     available: Option<i64>,
 }
 
+/// What is wrong with a line, and how much of it there is instead.
+type Wrong = (Issue, Option<i64>);
+
 /// A line as it is now: today's price, and what is wrong with it.
-pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<(Issue, Option<i64>)>), CartError> {
+pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Wrong>), CartError> {
     let offer = catalogue::offer(tx, line.product, line.variant)?;
     let unit_price = offer.as_ref().map_or(line.price_seen, |(_, variant, _)| variant.price);
     let issue = match &offer {

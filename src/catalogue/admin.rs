@@ -127,7 +127,7 @@ impl ProductInput {
 
         let over = |to: &mut Option<String>, from: Option<Option<String>>| {
             if let Some(value) = from {
-                *to = value
+                *to = value;
             }
         };
         if self.slug.is_some() {
@@ -337,9 +337,9 @@ fn apply(tx: &mut crate::store::WriteTx, rows: &import::Rows, mode: Mode, by: &S
 fn refused(report: &Report) -> ApiError {
     ApiError::new(422, "import_refused", "Some rows are not right, so none was applied; see errors.")
         .with("rows", report.rows)
-        .with("created", 0)
-        .with("updated", 0)
-        .with("unchanged", 0)
+        .with("created", report.created)
+        .with("updated", report.updated)
+        .with("unchanged", report.unchanged)
         .with("failed", report.failed)
         .with("errors", &report.errors)
 }

@@ -102,7 +102,7 @@ fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staf
     }
     match (event, &change.note) {
         (Some(event), note) => {
-            drop(orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?)
+            drop(orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?);
         }
         (None, Some(note)) => orders::set_note(tx, id, note)?,
         (None, None) => {}

@@ -126,13 +126,13 @@ impl Input for PayInput {
         }
         let what = match order {
             Some(order) => Pay::Order(order, total),
-            None => Pay::New(Placing {
+            None => Pay::New(Box::new(Placing {
                 basket: items.map_or(Basket::Cart, Basket::Items),
                 shipping_address: from.req("shipping_address", object),
                 billing_address: from.opt("billing_address", object),
                 note: from.opt("note", text(0..=2000)).unwrap_or_default(),
                 total,
-            }),
+            })),
         };
         PayInput { what, provider }
     }

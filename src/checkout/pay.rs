@@ -12,7 +12,7 @@ use crate::store::{StoreError, WriteTx};
 #[derive(Clone, Debug)]
 pub enum Pay {
     Order(OrderId, Option<Money>),
-    New(Placing),
+    New(Box<Placing>),
 }
 
 /// What beginning to pay came to.

@@ -2,7 +2,6 @@
 //! this process. The same requests, the same answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use super::{CliError, Global};
 use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
-use crate::http::{Incoming, Origin, answer, find_socket};
+use crate::http::{Incoming, Origin, answer, find_socket, outgoing};
 
 /// Pieces that a file is sent in (bytes).
 const PIECE: usize = 64 << 10;
@@ -47,12 +46,14 @@ impl Shop {
             .or_else(|| if global.data_dir.is_none() { from_env("TILL_URL") } else { None });
         if let Some(url) = url {
             let token = global.token.clone().or_else(|| from_env("TILL_TOKEN"));
-            return Shop::elsewhere(client().build()?, url.trim_end_matches('/').to_owned(), token);
+            let base = url.trim_end_matches('/').to_owned();
+            return Ok(Shop::Elsewhere { client: outgoing().build()?, base, token });
         }
         let config = global.load_config(Flags::default())?;
         let socket = find_socket(&config.data_dir);
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Shop::elsewhere(client().unix_socket(socket).build()?, "http://till".into(), None);
+            let client = outgoing().unix_socket(socket).build()?;
+            return Ok(Shop::Elsewhere { client, base: "http://till".into(), token: None });
         }
         if !config.data_dir.join(DATA_FILE).exists() && global.data_dir.is_some() && !config.data_dir.exists()
         {
@@ -62,10 +63,6 @@ impl Shop {
             )));
         }
         Ok(Shop::Here(App::open(Parts::real(config)?)?))
-    }
-
-    fn elsewhere(client: reqwest::Client, base: String, token: Option<String>) -> Result<Shop, CliError> {
-        Ok(Shop::Elsewhere { client, base, token })
     }
 
     /// Sends a request, whatever the answer.
@@ -162,15 +159,6 @@ impl Answered {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
-}
-
-/// A client for HTTP and HTTPS, which waits as long as an import takes.
-fn client() -> reqwest::ClientBuilder {
-    // It fails when a provider is installed already, which then is this one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .user_agent(concat!("till/", env!("CARGO_PKG_VERSION")))
 }
 
 fn unreachable(base: &str, error: &reqwest::Error) -> CliError {

@@ -19,7 +19,7 @@ pub enum Options {
     Example,
 }
 
-pub fn run(options: Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::Example => print(&Config::example()),
         Options::Check => {

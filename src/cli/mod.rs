@@ -122,7 +122,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             println!("till {}", env!("CARGO_PKG_VERSION"));
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Config(options) => return config::run(options, global, out),
+        Command::Config(options) => return config::run(&options, global, out),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -162,13 +162,5 @@ impl Global {
         let environment =
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Config::load(self.config_file().as_deref(), environment, &flags)
-    }
-
-    /// Whether somebody said where the data is.
-    fn names_data_dir(&self, config: &Config) -> bool {
-        config
-            .shown()
-            .iter()
-            .any(|(key, _, source)| *key == "data.dir" && **source != crate::config::Source::Default)
     }
 }

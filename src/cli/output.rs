@@ -21,8 +21,8 @@ pub enum Color {
 pub struct Output {
     pub json: bool,
     pub quiet: bool,
-    colors_out: bool,
-    colors_err: bool,
+    /// Whether stdout, and whether stderr, takes colour.
+    colors: (bool, bool),
 }
 
 /// A column: its heading, the member it shows, and whether it is a figure.
@@ -39,13 +39,12 @@ impl Output {
         Output {
             json: global.json,
             quiet: global.quiet,
-            colors_out: colors(std::io::stdout().is_terminal()),
-            colors_err: colors(std::io::stderr().is_terminal()),
+            colors: (colors(std::io::stdout().is_terminal()), colors(std::io::stderr().is_terminal())),
         }
     }
 
     pub fn error(&self, said: &str) {
-        let label = if self.colors_err { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        let label = if self.colors.1 { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
         eprintln!("{label} {said}");
     }
 
@@ -83,7 +82,7 @@ impl Output {
             // A pipe has no width to fit into.
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
-        if self.colors_out {
+        if self.colors.0 {
             table.enforce_styling();
         } else {
             table.force_no_tty();

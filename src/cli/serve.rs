@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{CliError, Global, Output};
 use crate::app::{App, Parts};
-use crate::config::{Config, Flags, LogFormat};
+use crate::config::{Config, Flags, LogFormat, Source};
 use crate::http::Listeners;
 use crate::{demo, jobs};
 
@@ -38,7 +38,8 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     let mut temporary = None;
     let mut login = None;
     if options.demo {
-        if !global.names_data_dir(&config) {
+        let is_named = |(key, _, source): &(_, _, &Source)| *key == "data.dir" && **source != Source::Default;
+        if !config.shown().iter().any(is_named) {
             let dir = tempfile::Builder::new().prefix("till-demo-").tempdir()?;
             config.data_dir = dir.path().to_owned();
             temporary = Some(dir);

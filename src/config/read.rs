@@ -97,7 +97,7 @@ impl Given {
             match value {
                 Some(value) => self.put(&key, value, source),
                 None => {
-                    self.faults.push(format!("{source}: {key} must be a string, a number, true or false"))
+                    self.faults.push(format!("{source}: {key} must be a string, a number, true or false"));
                 }
             }
         }

@@ -21,6 +21,12 @@ pub struct ApiError {
     pub code: &'static str,
     /// For people: what is wrong and what to do.
     pub detail: String,
+    rest: Box<Rest>,
+}
+
+/// What most errors have none of.
+#[derive(Debug, Clone, Default)]
+struct Rest {
     faults: Faults,
     extra: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -36,10 +42,7 @@ impl ApiError {
             status: StatusCode::from_u16(status).expect("statuses are written in the code"),
             code,
             detail: detail.to_string(),
-            faults: Faults::new(),
-            extra: Map::new(),
-            headers: Vec::new(),
-            cause: None,
+            rest: Box::default(),
         }
     }
 
@@ -49,7 +52,7 @@ impl ApiError {
 
     pub fn invalid(faults: Faults) -> ApiError {
         let mut error = ApiError::new(422, "validation_error", "Some fields are not right; see errors.");
-        error.faults = faults;
+        error.rest.faults = faults;
         error
     }
 
@@ -65,25 +68,25 @@ impl ApiError {
             "internal_error",
             "Something failed on our side; the log has it under request_id.",
         );
-        error.cause = Some(cause.to_string());
+        error.rest.cause = Some(cause.to_string());
         error
     }
 
     /// Adds a member to the problem document.
     pub fn with(mut self, name: &str, value: impl serde::Serialize) -> ApiError {
-        self.extra.insert(name.to_owned(), json!(value));
+        self.rest.extra.insert(name.to_owned(), json!(value));
         self
     }
 
     pub fn header(mut self, name: HeaderName, value: &str) -> ApiError {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((name, value));
+            self.rest.headers.push((name, value));
         }
         self
     }
 
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.rest.cause.as_deref()
     }
 
     pub(super) fn into_reply(self, request_id: &str) -> Reply {
@@ -97,12 +100,12 @@ impl ApiError {
         });
         let document = body.as_object_mut().expect("made as an object");
         if self.code == "validation_error" {
-            document.insert("errors".into(), json!(self.faults));
+            document.insert("errors".into(), json!(self.rest.faults));
         }
-        document.extend(self.extra);
+        document.extend(self.rest.extra);
         let mut reply = Reply::json(self.status, &body).header(header::CACHE_CONTROL, "no-store");
         reply.set_type("application/problem+json");
-        for (name, value) in self.headers {
+        for (name, value) in self.rest.headers {
             reply.push(name, value);
         }
         reply
@@ -119,7 +122,7 @@ impl From<StoreError> for ApiError {
                     "unavailable",
                     "The shop can't reach its data just now. Try again, with the same Idempotency-Key if you sent one.",
                 );
-                unavailable.cause = Some(error.to_string());
+                unavailable.rest.cause = Some(error.to_string());
                 unavailable.header(header::RETRY_AFTER, "1")
             }
         }

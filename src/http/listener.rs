@@ -25,6 +25,7 @@ use warp::path::FullPath;
 
 use super::{Body, Incoming, Origin, Reply};
 use crate::app::App;
+use crate::hex::hex;
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 4096;
@@ -223,8 +224,7 @@ fn make_socket_path(data_dir: &Path) -> io::Result<PathBuf> {
     let whole = data_dir.canonicalize()?;
     let owner = whole.metadata()?.uid();
     let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-    let dir = std::env::temp_dir()
-        .join(format!("till-{owner}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
+    let dir = std::env::temp_dir().join(format!("till-{owner}-{}", hex(&digest[..4])));
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}

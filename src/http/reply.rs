@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+use crate::hex::hex;
 use crate::page::Paged;
 
 /// What every handler returns.
@@ -63,14 +64,7 @@ impl Reply {
 
 /// The strong ETag of a representation.
 pub fn etag(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    let mut tag = String::with_capacity(34);
-    tag.push('"');
-    for byte in &digest[..12] {
-        tag.push_str(&format!("{byte:02x}"));
-    }
-    tag.push('"');
-    tag
+    format!("\"{}\"", hex(&Sha256::digest(body)[..12]))
 }
 
 /// Whether an `If-Match` or `If-None-Match` header's value names `tag` (RFC 9110, 13.1).
@@ -107,6 +101,7 @@ pub struct Stored {
     status: u16,
     content_type: String,
     location: Option<String>,
+    etag: Option<String>,
     body: Vec<u8>,
 }
 
@@ -118,6 +113,7 @@ impl From<&Reply> for Stored {
             status: reply.status.as_u16(),
             content_type: text(header::CONTENT_TYPE).unwrap_or_default(),
             location: text(header::LOCATION),
+            etag: text(header::ETAG),
             body: reply.body.to_vec(),
         }
     }
@@ -130,10 +126,12 @@ impl From<Stored> for Reply {
         if !stored.content_type.is_empty() {
             reply = reply.header(header::CONTENT_TYPE, &stored.content_type);
         }
-        match stored.location {
-            Some(location) => reply.location(&location),
-            None => reply,
+        for (name, value) in [(header::LOCATION, stored.location), (header::ETAG, stored.etag)] {
+            if let Some(value) = value {
+                reply = reply.header(name, &value);
+            }
         }
+        reply
     }
 }
 

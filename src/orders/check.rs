@@ -27,7 +27,7 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
         match movement.cause {
             Cause::Order(id) => *moves.entry(id).or_default().taken.entry(variant).or_default() -= delta,
             Cause::Cancellation(id) => {
-                *moves.entry(id).or_default().returned.entry(variant).or_default() += delta
+                *moves.entry(id).or_default().returned.entry(variant).or_default() += delta;
             }
             Cause::Refund(id) => *restocked.entry(id).or_default().entry(variant).or_default() += delta,
             Cause::Import | Cause::Adjustment { .. } => {}

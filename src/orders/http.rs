@@ -18,7 +18,7 @@ use crate::page::Paged;
 use crate::store::{Direction, Key, Span, StoreError};
 
 /// How long an invoice's link is good.
-const LINK_LASTS: Duration = Duration::from_secs(24 * 3600);
+const LINK_LASTS: Duration = Duration::from_hours(24);
 
 pub fn routes() -> Routes {
     Routes::new()

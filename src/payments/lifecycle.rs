@@ -80,7 +80,7 @@ pub fn derive(total: Money, payments: &[Payment], refunds: &[Refund]) -> Payment
     } else if own().any(|payment| payment.status == Processing) {
         PaymentStatus::Processing
     } else if own().all(|payment| payment.status.is_final())
-        && own().last().is_some_and(|p| p.status == Failed)
+        && own().next_back().is_some_and(|p| p.status == Failed)
     {
         PaymentStatus::Failed
     } else {

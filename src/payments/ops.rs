@@ -12,7 +12,7 @@ use crate::store::{Reads, StoreError, WriteTx};
 
 /// How long the reconciler leaves a new attempt to the request that makes it.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 pub fn get(tx: &impl Reads, id: PaymentId) -> Result<Payment, PaymentError> {
     PAYMENTS.get(tx, &id)?.ok_or(PaymentError::NotFound)

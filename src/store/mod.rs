@@ -13,6 +13,8 @@ mod once;
 mod open;
 pub mod schema;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod writer;
 

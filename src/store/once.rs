@@ -11,7 +11,7 @@ use super::{Index, Reads, Store, StoreError, Table, WriteTx};
 use crate::clock::Time;
 
 /// How long a key is remembered.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_hours(24);
 
 /// Who asked for what under which key, and a digest of what they sent with it.
 #[derive(Clone, Debug)]

@@ -39,13 +39,13 @@ trait Job: Send {
     fn answer(self: Box<Self>, fate: Result<(), StoreError>);
 }
 
-struct Act<F, T, E, G> {
+struct Queued<F, T, E, G> {
     act: F,
     outcome: Option<Result<T, E>>,
     answer: G,
 }
 
-impl<F, T, E, G> Job for Act<F, T, E, G>
+impl<F, T, E, G> Job for Queued<F, T, E, G>
 where
     F: Fn(&mut WriteTx) -> Result<T, E> + Send,
     T: Send,
@@ -150,7 +150,7 @@ impl Shared {
     {
         let mut queue = lock(&self.queue);
         if !queue.closing {
-            queue.waiting.push_back(Box::new(Act { act, outcome: None, answer }));
+            queue.waiting.push_back(Box::new(Queued { act, outcome: None, answer }));
             self.wake.notify_one();
         }
     }

@@ -110,7 +110,8 @@ pub(super) struct Row {
 
 /// A file that was read.
 pub struct Rows {
-    pub(super) rows: Vec<Row>,
+    /// Those without fault.
+    pub(super) good: Vec<Row>,
     /// Variant rows, the bad ones among them.
     pub(super) count: usize,
     pub(super) errors: Vec<RowError>,
@@ -164,7 +165,7 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
     }
 
     let mut rows = Rows {
-        rows: Vec::new(),
+        good: Vec::new(),
         count: 0,
         errors: Vec::new(),
         names: if is_shopify {
@@ -194,7 +195,7 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
         }
         rows.count += usize::from(!row.is_picture);
         if cells.errors.is_empty() {
-            rows.rows.push(row);
+            rows.good.push(row);
         } else {
             rows.errors.append(&mut cells.errors);
         }

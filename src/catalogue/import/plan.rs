@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::columns::{Cell, Row, Rows};
+use super::columns::{Row, Rows};
 use super::{Mode, Report, RowError};
 use crate::catalogue::draft::{Draft, VariantDraft};
 use crate::catalogue::model::{CatalogueError, ProductOption};
@@ -31,7 +31,7 @@ enum Target {
 pub fn plan(tx: &impl Reads, rows: &Rows, mode: Mode) -> Result<Plan, StoreError> {
     let mut order = Vec::new();
     let mut groups: HashMap<Target, Vec<&Row>> = HashMap::new();
-    for row in &rows.rows {
+    for row in &rows.good {
         let target = target(tx, row)?;
         let group = groups.entry(target.clone()).or_default();
         if group.is_empty() {
@@ -248,7 +248,7 @@ fn blank() -> Draft {
 }
 
 /// Takes over a cell; a column that is not there leaves the field alone.
-fn over<T: Clone>(to: &mut Option<T>, from: &Cell<T>) {
+fn over<T: Clone>(to: &mut Option<T>, from: Option<&Option<T>>) {
     if let Some(value) = from {
         to.clone_from(value);
     }
@@ -271,18 +271,18 @@ fn set_product(draft: &mut Draft, row: &Row) {
             draft.category.clone_from(category);
         }
     }
-    over(&mut draft.image_url, &row.image);
-    over(&mut draft.weight_grams, &row.weight);
-    over(&mut draft.low_stock_threshold, &row.low_stock);
+    over(&mut draft.image_url, row.image.as_ref());
+    over(&mut draft.weight_grams, row.weight.as_ref());
+    over(&mut draft.low_stock_threshold, row.low_stock.as_ref());
     if let Some(Some(is_active)) = row.is_active {
         draft.is_active = is_active;
     }
 }
 
 fn set_variant(variant: &mut VariantDraft, row: &Row) {
-    over(&mut variant.sku, &row.sku);
-    over(&mut variant.compare_at_price, &row.compare_at_price);
-    over(&mut variant.image_url, &row.variant_image);
+    over(&mut variant.sku, row.sku.as_ref());
+    over(&mut variant.compare_at_price, row.compare_at_price.as_ref());
+    over(&mut variant.image_url, row.variant_image.as_ref());
     if let Some(Some(price)) = row.price {
         variant.price = price;
     }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::lifecycle::Status;
 use super::model::{Payment, Refund, Told};
+use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::money::Money;
 use crate::orders::RefundStatus;
@@ -48,10 +49,6 @@ impl Return {
     pub fn of(id: RefundId, refund: &Refund, payment_reference: String) -> Return {
         Return { refund: id, of: payment_reference, amount: refund.amount, key: hex(&refund.nonce) }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A gateway's payment object, as it is now.

@@ -1,0 +1,17 @@
+//! The contract, over HTTP on the real listener. Each test has a shop of its own, and when that is dropped the
+//! check behind `till check` runs over it.
+
+mod support;
+
+mod accounts;
+mod authorisation;
+mod cart;
+mod catalogue;
+mod conventions;
+mod import;
+mod inventory;
+mod operations;
+mod orders;
+mod payments;
+mod races;
+mod refunds;

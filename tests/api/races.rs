@@ -1,0 +1,123 @@
+//! Many buyers at once.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::{Shop, address};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn five_hundred_units_and_a_thousand_wanted_sell_five_hundred() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 500).await;
+    let buyers = join_all((0..64).map(|_| shop.buyer())).await;
+    // 64 buyers want 1,000 units in all, one after the other each, all at the same time.
+    let wants = |n: usize| 1000 / 64 + usize::from(n < 1000 % 64);
+    let rounds = buyers.iter().enumerate().map(|(n, buyer)| async move {
+        let mut answers = BTreeMap::new();
+        for _ in 0..wants(n) {
+            let body =
+                json!({"items": [{"product_id": tea.id, "quantity": 1}], "shipping_address": address()});
+            let answer = buyer.post("/api/payment/", body).await;
+            if answer.status.as_u16() == 409 {
+                assert_eq!(answer.json["code"], "insufficient_stock");
+                assert_eq!(answer.json["lines"][0]["available"], 0);
+            }
+            *answers.entry(answer.status.as_u16()).or_insert(0) += 1;
+        }
+        answers
+    });
+    let mut all = BTreeMap::new();
+    for answers in join_all(rounds).await {
+        for (status, count) in answers {
+            *all.entry(status).or_insert(0) += count;
+        }
+    }
+    assert_eq!(all, BTreeMap::from([(201, 500), (409, 500)]));
+    assert_eq!(shop.stock_of(tea.id).await, 0);
+    let ledger = shop
+        .staff()
+        .await
+        .get(&format!("/api/admin/inventory/movements/?variant_id={}", tea.variant))
+        .await
+        .json;
+    assert_eq!(ledger["count"], 501, "the first stock and 500 sales");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn four_units_and_a_hundred_and_twenty_whole_checkouts_sell_four() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 4).await;
+    let buyers = join_all((0..120).map(|_| shop.buyer())).await;
+    // All fill their cart while there is stock, then all order and pay at once.
+    for buyer in &buyers {
+        buyer.puts_in_cart(tea.id, 1).await.status(201);
+    }
+    let checkouts = buyers.iter().map(|buyer| async {
+        let placed = buyer.orders().await;
+        if placed.status.as_u16() != 201 {
+            placed.refused(409, "insufficient_stock");
+            return false;
+        }
+        let payment = buyer.begins_to_pay(placed.json["id"].as_u64().unwrap()).await;
+        let paid = buyer.decides(payment, json!({"outcome": "succeed", "notify": "twice"})).await.status(200);
+        paid.json["status"] == "succeeded"
+    });
+    assert_eq!(join_all(checkouts).await.into_iter().filter(|sold| *sold).count(), 4);
+    assert_eq!(shop.stock_of(tea.id).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_cart_ordered_sixteen_times_at_once_is_one_order() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 100).await;
+    let ann = shop.buyer().await;
+    ann.puts_in_cart(tea.id, 2).await.status(201);
+    let answers = join_all((0..16).map(|_| ann.orders())).await;
+    let placed = answers.iter().filter(|answer| answer.status.as_u16() == 201).count();
+    assert_eq!(placed, 1);
+    for answer in answers.into_iter().filter(|answer| answer.status.as_u16() != 201) {
+        answer.refused(422, "cart_empty");
+    }
+    assert_eq!(
+        (ann.get("/api/orders/").await.json["count"].as_u64(), shop.stock_of(tea.id).await),
+        (Some(1), 98)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cancelling_paying_and_expiring_at_once_end_in_one_story() {
+    for seed in 0..12_u64 {
+        let shop = Shop::with(&[("orders.hold_minutes", "1")]).await;
+        let tea = shop.product("Tea", "4", 5).await;
+        let (ann, staff) = (shop.buyer().await, shop.staff().await);
+        let order = ann.ordered(tea.id, 1).await;
+        let payment = ann.begins_to_pay(order).await;
+        shop.later(std::time::Duration::from_secs(61));
+        let cancel =
+            async { ann.asks(reqwest::Method::POST, &format!("/api/orders/{order}/cancel/")).send().await };
+        let notify = ["once", "twice", "late", "never"][(seed % 4) as usize];
+        let pay = ann.decides(payment, json!({"outcome": "succeed", "notify": notify}));
+        let path = format!("/api/admin/orders/{order}/mark-paid/");
+        let by_hand = staff.post(&path, json!({"method": "cash"}));
+        let (cancelled, paid, marked, ()) = tokio::join!(cancel, pay, by_hand, shop.run_jobs());
+        for answer in [cancelled, paid, marked] {
+            assert!(answer.status.as_u16() < 500, "{}", answer.text);
+        }
+        for _ in 0..3 {
+            shop.later(std::time::Duration::from_secs(120));
+            shop.run_jobs().await;
+        }
+        let end = ann.order(order).await;
+        let story = (end["status"].as_str().unwrap(), end["payment_status"].as_str().unwrap());
+        let stories = [
+            ("processing", "paid"),
+            ("cancelled", "unpaid"),
+            ("cancelled", "refunded"),
+            ("cancelled", "failed"),
+        ];
+        assert!(stories.contains(&story), "seed {seed}: {story:?}");
+        assert_eq!(shop.stock_of(tea.id).await, if story.0 == "cancelled" { 5 } else { 4 }, "seed {seed}");
+    }
+}
