@@ -1,7 +1,8 @@
 //! The shop, put together: all that a handler or a job may reach.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +81,8 @@ impl Parts {
     pub fn real(config: Config) -> Result<Parts, AppError> {
         let dir = config.data_dir.clone();
         let file = |error| AppError::File { path: dir.display().to_string(), error };
-        std::fs::create_dir_all(&dir).map_err(file)?;
+        // What is in it is personal data and secrets: for this user alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(file)?;
         let key_path = dir.join(KEY_FILE);
         let signing_key = match config.auth_signing_key.reveal() {
             "" => own_key(&key_path)

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableHandle};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 
 use super::writer::Shared;
 use super::{META, Store, StoreError, schema};
@@ -34,6 +36,13 @@ pub struct FileDisk {
 
 impl Disk for FileDisk {
     fn open(&self) -> Result<Database, DatabaseError> {
+        // Made for this user alone, before redb opens it.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.path)
+            .map_err(StorageError::Io)?;
         Database::builder().set_cache_size(self.cache).create(&self.path)
     }
 

@@ -165,7 +165,9 @@ impl Planner<'_> {
             }
         }
         draft.complete_options();
-        if let Err(faults) = draft.check() {
+        // A product whose rows are bad is not whole, which has been said already.
+        let is_whole = rows.iter().all(|row| !self.bad.contains(&row.line));
+        if is_whole && let Err(faults) = draft.check() {
             for (path, said) in faults {
                 self.bad(first, "", format!("{path} {}", said.join(", ")));
             }

@@ -1,0 +1,147 @@
+//! Running `till`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A data directory, and commands that work on it.
+pub struct Home {
+    pub dir: TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    #[track_caller]
+    pub fn ok(self) -> Said {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let said = self.ok();
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+    }
+}
+
+pub fn till() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_till"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TILL_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+fn said(output: Output) -> Said {
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+impl Home {
+    pub fn new() -> Home {
+        Home { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = till();
+        command.args(words).arg("--data-dir").arg(self.path()).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, words: &[&str]) -> Said {
+        said(self.command(words).output().expect("it runs"))
+    }
+
+    /// Runs a command that reads `input`.
+    pub fn run_with(&self, words: &[&str], input: &str) -> Said {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        said(child.wait_with_output().expect("it ends"))
+    }
+
+    /// Starts the shop on a free port, with the test gateway on.
+    pub fn serve(&self) -> Server {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.env("TILL_PAYMENT__TEST__ENABLED", "true");
+        Server::start(command)
+    }
+}
+
+/// A shop that runs.
+pub struct Server {
+    pub child: Child,
+    pub base: String,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    pub fn start(mut command: Command) -> Server {
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it runs");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("it says where it listens");
+        let base =
+            line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("not {line:?}")).to_owned();
+        Server { child, base, out }
+    }
+
+    /// The next lines of its stdout, up to one that begins with `end`.
+    pub fn lines_to(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.out.read_line(&mut line).expect("it says more") > 0, "{text}");
+            text.push_str(&line);
+            if line.starts_with(end) {
+                return text;
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Ends it as an operator does; its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().expect("it ends").code()
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
