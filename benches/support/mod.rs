@@ -1,5 +1,8 @@
 //! A shop to measure: products in stock, a buyer, on a disk of its own.
 
+// Each bench is a crate of its own and takes what it needs.
+#![allow(dead_code)]
+
 use std::sync::Arc;
 
 use till::accounts::{NewUser, Role};

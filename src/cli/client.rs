@@ -55,12 +55,8 @@ impl Shop {
             let client = outgoing().unix_socket(socket).build()?;
             return Ok(Shop::Elsewhere { client, base: "http://till".into(), token: None });
         }
-        if !config.data_dir.join(DATA_FILE).exists() && global.data_dir.is_some() && !config.data_dir.exists()
-        {
-            let dir = config.data_dir.display();
-            return Err(CliError(format!(
-                "there is no directory {dir}; run `till serve --data-dir {dir}` to begin a shop there"
-            )));
+        if !config.data_dir.join(DATA_FILE).exists() && !global.quiet {
+            eprintln!("a new shop begins in {}", config.data_dir.display());
         }
         Ok(Shop::Here(App::open(Parts::real(config)?)?))
     }

@@ -70,10 +70,11 @@ async fn commands_say_the_same_to_a_running_and_to_a_stopped_shop() {
         &["check"],
         &["check", "--json"],
     ];
-    let run_all = || -> Vec<Said> { commands.iter().map(|words| home.run(words)).collect() };
-    let stopped = run_all();
+    let run_all = |home: &Home| -> Vec<Said> { commands.iter().map(|words| home.run(words)).collect() };
+    let twin = home.twin();
+    let stopped = run_all(&twin);
     let server = home.serve();
-    let running = run_all();
+    let running = run_all(&home);
     for ((words, one), other) in commands.iter().zip(stopped).zip(running) {
         // Signed links hold a moment, and the port of whoever answers.
         let plain = |text: &str| text.split("invoice_url").next().unwrap_or_default().to_owned();

@@ -51,9 +51,9 @@ async fn what_was_answered_before_kill_9_is_there_after_it() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap())
         .collect();
-    let answered = answered.lock().unwrap();
+    let answered = answered.lock().unwrap().clone();
     assert!(answered.len() >= 20 * ROUNDS);
-    for (key, order) in answered.iter() {
+    for (key, order) in &answered {
         assert!(there.contains(order), "{key}: order {order} was answered and is gone");
     }
     let distinct: std::collections::BTreeSet<_> = answered.values().collect();

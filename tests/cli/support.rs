@@ -53,6 +53,16 @@ impl Home {
         Home { dir: tempfile::tempdir().expect("a directory") }
     }
 
+    /// A stopped shop's copy.
+    pub fn twin(&self) -> Home {
+        let twin = Home::new();
+        std::fs::create_dir(twin.path()).expect("it is new");
+        for file in ["till.redb", "signing.key"] {
+            std::fs::copy(self.path().join(file), twin.path().join(file)).expect("it is there");
+        }
+        twin
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("data")
     }
