@@ -483,3 +483,47 @@ async fn money_that_is_not_what_the_order_costs_goes_back() {
     let order = ann.order(order).await;
     assert_eq!((&order["status"], &order["refunds"][0]["amount"]), (&json!("pending"), &json!("3.99")));
 }
+
+/// A gateway with a bug.
+struct Broken;
+
+#[async_trait]
+impl Gateway for Broken {
+    fn provider(&self) -> &'static str {
+        "broken"
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Test
+    }
+
+    async fn create(&self, _: &Charge) -> Result<Intent, GatewayError> {
+        panic!("a bug in a gateway")
+    }
+
+    async fn fetch(&self, _: &str) -> Result<Intent, GatewayError> {
+        unreachable!("nothing was made")
+    }
+
+    async fn cancel(&self, _: &str) -> Result<Intent, GatewayError> {
+        unreachable!("nothing was made")
+    }
+
+    async fn refund(&self, _: &Return) -> Result<Returned, GatewayError> {
+        unreachable!("nothing was made")
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_answered_500_and_the_shop_goes_on() {
+    let shop = Shop::with_gateways(&[], vec![Arc::new(Broken)]).await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let order = ann.ordered(tea.id, 1).await;
+    let asking = ann.asks(Method::POST, "/api/payment/").header("X-Request-Id", "the-bug");
+    let answer = asking.json(&json!({"order_id": order, "provider": "broken"})).send().await.refused(500, "internal_error");
+    assert_eq!(answer.json["request_id"], "the-bug");
+    assert!(!answer.text.contains("a bug in a gateway"), "the cause is for the log alone");
+    assert_eq!(ann.order(order).await["status"], "pending");
+    shop.get("/readyz").await.status(200);
+}

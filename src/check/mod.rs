@@ -1,5 +1,8 @@
 //! `till check`: the invariants of the shop, over one snapshot. Nothing waits for it.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::json;
 
 use crate::app::App;

@@ -1,0 +1,205 @@
+//! For each invariant a violation is planted, by changing a record behind the back of its room, and the check names
+//! it. The whole shop runs on one thread here: its writer is stepped, its clock and its seed are given.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use redb::{Database, DatabaseError};
+
+use super::check;
+use crate::accounts::{NewUser, Role};
+use crate::address::Address;
+use crate::app::{App, Parts};
+use crate::catalogue::{self, Draft, VariantDraft};
+use crate::checkout::{self, Attempt, Basket, Item, Pay, Placing};
+use crate::clock::{Clock, ManualClock, Time};
+use crate::config::Config;
+use crate::id::{InvoiceId, OrderId, PaymentId, VariantId};
+use crate::inventory::{Cause, store::STOCK};
+use crate::jobs;
+use crate::orders::store::{INVOICES, ORDERS};
+use crate::orders::{Order, PaymentStatus, Status};
+use crate::payments;
+use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
+use crate::payments::store::PAYMENTS;
+use crate::store::{Disk, StoreError};
+
+struct Memory;
+
+impl Disk for Memory {
+    fn open(&self) -> Result<Database, DatabaseError> {
+        Database::builder().create_with_backend(redb::backends::InMemoryBackend::new())
+    }
+
+    fn name(&self) -> String {
+        "memory".into()
+    }
+}
+
+/// Runs `work` on this thread, and the writer whenever it waits for it.
+fn drive<T>(app: &App, work: impl Future<Output = T>) -> T {
+    let mut work = Box::pin(work);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = work.as_mut().poll(&mut context) {
+            return value;
+        }
+        assert!(app.store.step() > 0, "nothing is left to run, and the work waits");
+    }
+}
+
+/// A shop with a product, one order that is paid, one that was cancelled, and one whose hold ran out.
+fn shop(seed: u8) -> Arc<App> {
+    let clock = Arc::new(ManualClock::at(Time(1_800_000_000_000)));
+    let app = App::open(Parts {
+        config: Config::defaults(),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        disk: Box::new(Memory),
+        seed: [seed; 32],
+        signing_key: vec![seed; 32],
+        threaded: false,
+        gateways: Vec::new(),
+        demo: true,
+    })
+    .expect("it opens");
+    let price = app.currency().parse("4.00").expect("an amount");
+    let buyer = app.store.write_now(move |tx| {
+        let variant = VariantDraft { price, stock: Some(9), ..VariantDraft::default() };
+        let draft = Draft { name: "Tea".into(), variants: vec![variant], ..Draft::default() };
+        catalogue::create(tx, &draft, &Cause::Import, "test")?;
+        let email = "ann@example.com".parse().expect("an address");
+        let new = NewUser { email, name: "Ann".into(), role: Role::Customer, password_hash: String::new() };
+        Ok::<_, catalogue::CatalogueError>(crate::accounts::create_user(tx, &new).expect("it is new").0)
+    });
+    let buyer = buyer.expect("done");
+    for end in ["paid", "cancelled", "expired"] {
+        let item = Item { product: crate::id::ProductId(1), variant: None, quantity: 2 };
+        let placing = Placing {
+            basket: Basket::Items(vec![item]),
+            shipping_address: Address::default(),
+            billing_address: None,
+            note: String::new(),
+            total: None,
+        };
+        let (rules, what) = (app.rules(), Pay::New(Box::new(placing)));
+        let begun = drive(&app, app.store.write(move |tx| checkout::pay(tx, buyer, &what, PROVIDER, &rules)));
+        let Ok(Attempt::Begun(payment)) = begun else { panic!("{begun:?}") };
+        let payment = drive(&app, payments::drive(&app, payment)).expect("the gateway is there");
+        match end {
+            "paid" => {
+                let reference = payment.reference.expect("it was made");
+                let event = drive(&app, TestGateway::decide(&app.store, &reference, Outcome::Succeed, Notify::Once));
+                drive(&app, TestGateway::tell(&app, &reference, event.expect("decided"))).expect("told");
+            }
+            "cancelled" => drive(&app, checkout::cancel(&app, payment.order, "customer", "")).expect("cancelled"),
+            _ => {
+                clock.advance(Duration::from_secs(2 * 3600));
+                drive(&app, jobs::run_due(&app));
+            }
+        }
+    }
+    app
+}
+
+fn order(app: &App, id: u64) -> Order {
+    app.store.read(|tx| ORDERS.expect(tx, &OrderId(id))).expect("it is there")
+}
+
+/// Plants `change` in a fresh shop, and wants `invariant` named about `subject`.
+fn plant(
+    invariant: &str,
+    subject: &str,
+    change: impl Fn(&mut crate::store::WriteTx) -> Result<(), StoreError> + Send + 'static,
+) {
+    let app = shop(1);
+    app.store.write_now(change).expect("planted");
+    let found = check(&app).expect("it reads");
+    assert!(found.iter().any(|f| f.invariant == invariant && f.subject == subject), "{invariant} {subject}: {found:?}");
+}
+
+/// Changes an order's record and nothing else.
+fn plant_in_order(invariant: &str, id: u64, change: impl Fn(&mut Order) + Send + 'static) {
+    plant(invariant, &format!("order {id}"), move |tx| {
+        let mut order = ORDERS.expect(tx, &OrderId(id))?;
+        change(&mut order);
+        ORDERS.put(tx, &OrderId(id), &order)
+    });
+}
+
+#[test]
+fn a_shop_that_nobody_tampered_with_has_no_findings() {
+    let app = shop(1);
+    assert_eq!(check(&app).expect("it reads"), []);
+    let ends: Vec<_> = (1..=3).map(|id| (order(&app, id).status, order(&app, id).payment_status)).collect();
+    let (paid, unpaid) = (PaymentStatus::Paid, PaymentStatus::Unpaid);
+    assert_eq!(ends, [(Status::Processing, paid), (Status::Cancelled, unpaid), (Status::Cancelled, unpaid)]);
+}
+
+#[test]
+fn the_same_seed_and_clock_make_the_same_shop() {
+    let dump = |seed| {
+        let app = shop(seed);
+        let payment = app.store.read(|tx| PAYMENTS.expect(tx, &PaymentId(1))).expect("it is there");
+        (format!("{:?}", order(&app, 1)), payment.nonce, app.store.seq().expect("it reads"))
+    };
+    assert_eq!(dump(1), dump(1));
+    assert_ne!(dump(1).1, dump(2).1);
+}
+
+#[test]
+fn stock_that_is_not_its_movements_is_i1() {
+    plant("I1", "variant 1", |tx| {
+        let mut stock = STOCK.expect(tx, &VariantId(1))?;
+        stock.quantity += 1;
+        STOCK.put(tx, &VariantId(1), &stock)
+    });
+}
+
+#[test]
+fn totals_that_do_not_add_up_are_i2() {
+    plant_in_order("I2", 1, |order| order.total.minor += 1);
+    plant_in_order("I2", 1, |order| order.lines[0].total.minor -= 1);
+    plant_in_order("I2", 1, |order| order.tax.minor = -1);
+}
+
+#[test]
+fn stock_that_an_order_does_not_hold_is_i3() {
+    plant_in_order("I3", 1, |order| order.lines[0].quantity += 1);
+    plant_in_order("I3", 1, |order| order.status = Status::Cancelled);
+    plant_in_order("I3", 2, |order| order.status = Status::Pending);
+}
+
+#[test]
+fn money_that_does_not_add_up_is_i4() {
+    plant_in_order("I4", 1, |order| order.payment_status = PaymentStatus::Unpaid);
+    plant("I4", "order 1", |tx| {
+        let mut payment = PAYMENTS.expect(tx, &PaymentId(1))?;
+        payment.captured.minor -= 1;
+        PAYMENTS.put(tx, &PaymentId(1), &payment)
+    });
+    plant("I4", "order 2", |tx| {
+        let mut payment = PAYMENTS.expect(tx, &PaymentId(2))?;
+        payment.captured = payment.amount;
+        PAYMENTS.put(tx, &PaymentId(2), &payment)
+    });
+    plant("I4", "payment 3", |tx| ORDERS.delete(tx, &OrderId(3)));
+}
+
+#[test]
+fn invoices_that_are_missing_or_out_of_order_are_i6() {
+    plant("I6", "order 1", |tx| INVOICES.delete(tx, &InvoiceId(1)));
+    plant("I6", "invoice 3", |tx| {
+        let invoice = INVOICES.expect(tx, &InvoiceId(1))?;
+        INVOICES.delete(tx, &InvoiceId(1))?;
+        INVOICES.put(tx, &InvoiceId(3), &invoice)
+    });
+}
+
+#[test]
+fn moves_that_the_machine_lacks_are_i9() {
+    plant_in_order("I9", 1, |order| order.status = Status::Completed);
+    plant_in_order("I9", 1, |order| order.history.truncate(1));
+    plant_in_order("I9", 1, |order| order.history.clear());
+}
