@@ -6,6 +6,7 @@ mod tests;
 use serde_json::json;
 
 use crate::app::App;
+use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, Req, Routes, ok, post};
 use crate::store::{Finding, StoreError};
 use crate::{inventory, orders, payments};
@@ -41,7 +42,7 @@ pub fn routes() -> Routes {
 
 async fn run(mut req: Req) -> Answer {
     req.admin()?;
-    req.bytes(0).await?;
+    req.json_or_nothing::<Nothing>().await?;
     let app = std::sync::Arc::clone(&req.app);
     let findings = tokio::task::spawn_blocking(move || check(&app)).await.map_err(ApiError::internal)??;
     let invariants: Vec<_> = INVARIANTS

@@ -90,10 +90,13 @@ fn shop(seed: u8) -> Arc<App> {
         match end {
             "paid" => {
                 let reference = payment.reference.expect("it was made");
-                let event = drive(&app, TestGateway::decide(&app.store, &reference, Outcome::Succeed, Notify::Once));
+                let event =
+                    drive(&app, TestGateway::decide(&app.store, &reference, Outcome::Succeed, Notify::Once));
                 drive(&app, TestGateway::tell(&app, &reference, event.expect("decided"))).expect("told");
             }
-            "cancelled" => drive(&app, checkout::cancel(&app, payment.order, "customer", "")).expect("cancelled"),
+            "cancelled" => {
+                drive(&app, checkout::cancel(&app, payment.order, "customer", "")).expect("cancelled")
+            }
             _ => {
                 clock.advance(Duration::from_secs(2 * 3600));
                 drive(&app, jobs::run_due(&app));
@@ -116,7 +119,10 @@ fn plant(
     let app = shop(1);
     app.store.write_now(change).expect("planted");
     let found = check(&app).expect("it reads");
-    assert!(found.iter().any(|f| f.invariant == invariant && f.subject == subject), "{invariant} {subject}: {found:?}");
+    assert!(
+        found.iter().any(|f| f.invariant == invariant && f.subject == subject),
+        "{invariant} {subject}: {found:?}"
+    );
 }
 
 /// Changes an order's record and nothing else.

@@ -7,7 +7,7 @@ use super::pay::end;
 use super::refund::{self, Asked};
 use crate::accounts::{self, Staff};
 use crate::app::App;
-use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, url, whole, word};
+use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, object, text, url, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, Event, Status, Tracking};
@@ -232,7 +232,7 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
 /// Ends a payment that is not final; its order can be paid anew.
 async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
     let by: Staff = req.admin()?.into();
-    req.bytes(0).await?;
+    req.json_or_nothing::<Nothing>().await?;
     let app: Arc<App> = Arc::clone(&req.app);
     req.write(move |tx| {
         accounts::confirm(tx, &by)?;

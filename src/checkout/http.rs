@@ -6,7 +6,7 @@ use super::cancel::cancel;
 use super::pay::{Attempt, Pay, PayError, end, pay};
 use super::place::{Basket, Item, PlaceError, Placing, place};
 use crate::address::Address;
-use crate::http::input::{Fields, Input, id, list, money, object, text, whole};
+use crate::http::input::{Fields, Input, Nothing, id, list, money, object, text, whole};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, post, replayed};
 use crate::id::{OrderId, PaymentId, ProductId, VariantId};
 use crate::money::Money;
@@ -80,7 +80,7 @@ async fn confirm(req: Req, payment: PaymentId) -> Answer {
 
 async fn cancel_order(mut req: Req, id: OrderId) -> Answer {
     let buyer = req.user()?.user;
-    req.bytes(0).await?;
+    req.json_or_nothing::<Nothing>().await?;
     let known = req.app.store.read(|tx| orders::get(tx, id))?;
     if known.user != buyer {
         return Err(ApiError::not_found());
@@ -162,10 +162,6 @@ async fn pay_now(mut req: Req) -> Answer {
         Begun::Before(stored) => return Ok(replayed(stored)),
         Begun::Attempt(Attempt::Begun(payment)) => payment,
         Begun::Attempt(Attempt::Blocked(other)) => return Err(payments::PaymentError::Closing(other).into()),
-        Begun::Attempt(Attempt::Free(order)) => {
-            return Err(ApiError::new(409, "already_paid", "The order costs nothing and is paid.")
-                .with("order_id", order));
-        }
     };
     let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
     if driven.reference.is_none() {

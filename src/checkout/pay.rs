@@ -22,8 +22,6 @@ pub enum Attempt {
     Begun(PaymentId),
     /// A payment with another provider is in the way, and journalled as closing.
     Blocked(PaymentId),
-    /// The order cost nothing, and is paid.
-    Free(OrderId),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +52,7 @@ pub fn pay(
         Pay::New(placing) => {
             let (id, order) = place(tx, buyer, placing, rules)?;
             if order.paid_at.is_some() {
-                return Ok(Attempt::Free(id));
+                return Ok(Attempt::Begun(payments::record_nothing_to_pay(tx, id, &order)?));
             }
             Ok(Attempt::Begun(payments::begin(tx, id, &order, provider)?.0))
         }

@@ -11,6 +11,7 @@ use crate::id::{OrderId, ProductId, UserId, VariantId};
 use crate::inventory::{self, Cause, Short, Want};
 use crate::money::{Money, Overflow};
 use crate::orders::{self, NewOrder, Order, OrderError, OrderLine, PaymentStatus, Seller};
+use crate::payments::NOTHING_TO_PAY;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// What is bought.
@@ -115,7 +116,7 @@ pub fn place(
     if !order.total.is_zero() {
         return Ok((id, order));
     }
-    orders::record_paid(tx, id, "nothing to pay", "system", &rules.seller)?;
+    orders::record_paid(tx, id, NOTHING_TO_PAY, "system", &rules.seller)?;
     orders::note_payment_status(tx, id, PaymentStatus::Paid)?;
     Ok((id, orders::get(tx, id)?))
 }

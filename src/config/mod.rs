@@ -118,6 +118,8 @@ settings! {
     "shipping.free_from" shipping_free_from: String = "";
     /// Tax that is added to every line, in percent.
     "tax.percent" tax_percent: Rate = "0";
+    /// Whether requests are limited per address and account. No limits are built in yet, so either way none hold.
+    "limits.enabled" limits_enabled: bool = "true";
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
     "payment.test.enabled" payment_test_enabled: bool = "false";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.

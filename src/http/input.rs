@@ -19,6 +19,16 @@ pub trait Input: Sized {
     fn read(from: &mut Fields<'_>) -> Self;
 }
 
+/// The body of a request that says nothing: none at all, or `{}`.
+#[derive(Default)]
+pub struct Nothing;
+
+impl Input for Nothing {
+    fn read(_: &mut Fields<'_>) -> Self {
+        Nothing
+    }
+}
+
 /// The fields of one JSON object, and the faults found so far.
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,

@@ -6,6 +6,7 @@ use super::drive::reconcile;
 use super::model::Payment;
 use super::store::PAYMENTS;
 use super::{events, ops};
+use crate::http::input::Nothing;
 use crate::http::{Answer, Req, Routes, get, ok, post};
 use crate::id::PaymentId;
 use crate::store::Direction;
@@ -50,8 +51,9 @@ async fn show(req: Req, id: PaymentId) -> Answer {
     Ok(ok(&view(id, &payment)))
 }
 
-async fn reconcile_all(req: Req) -> Answer {
+async fn reconcile_all(mut req: Req) -> Answer {
     req.admin()?;
+    req.json_or_nothing::<Nothing>().await?;
     events::work_events(&req.app).await?;
     let found = reconcile(&req.app, None).await?;
     Ok(ok(&json!({"looked_at": found.len(), "results": found})))

@@ -23,9 +23,9 @@ pub use check::check;
 pub use drive::{DriveError, drive, drive_refund, reconcile};
 pub use events::{receive, work_events};
 pub use lifecycle::Status;
-pub use model::{Closing, Payment, PaymentError, Refund, Why};
+pub use model::{Closing, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
 pub use ops::{
     NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand,
-    refund_rest, refunds_of,
+    record_nothing_to_pay, refund_rest, refunds_of,
 };
 pub use settle::{Terms, settle, settle_refund};

@@ -12,6 +12,9 @@ use crate::store::StoreError;
 /// Who moves the money of payments that were made by hand: nobody we could ask.
 pub const BY_HAND: &str = "manual";
 
+/// How an order is paid that costs nothing.
+pub const NOTHING_TO_PAY: &str = "nothing to pay";
+
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Payment {

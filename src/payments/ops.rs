@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lifecycle::{Status, derive};
-use super::model::{BY_HAND, Closing, Payment, PaymentError, Refund, Why};
+use super::model::{BY_HAND, Closing, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
 use super::store::{OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::money::Money;
@@ -112,6 +112,16 @@ pub fn pay_by_hand(
     PAYMENTS.put(tx, &payment_id, &payment)?;
     orders::record_paid(tx, id, how, by, seller)?;
     tell_order(tx, id)
+}
+
+/// Records that an order which was placed as paid, because it cost nothing, needed no payment.
+pub fn record_nothing_to_pay(tx: &mut WriteTx, id: OrderId, order: &Order) -> Result<PaymentId, StoreError> {
+    let (payment_id, mut payment) = begin(tx, id, order, BY_HAND)?;
+    payment.status = Status::Succeeded;
+    payment.by_hand = Some(NOTHING_TO_PAY.to_owned());
+    payment.next_look_at = None;
+    PAYMENTS.put(tx, &payment_id, &payment)?;
+    Ok(payment_id)
 }
 
 /// What is to be refunded.

@@ -264,9 +264,9 @@ async fn a_deleted_product_is_gone_for_everybody_but_staff() {
     shop.get("/api/products/?archived=true").await.refused(403, "permission_denied");
     assert_eq!(ann.order(order).await["items"][0]["sku"], "T-1");
     staff.post("/api/products/", json!({"name": "Tea", "price": "4", "sku": "T-1"})).await.status(201);
-    let cancelled = ann.post(&format!("/api/orders/{order}/cancel/"), json!({})).await;
-    assert_eq!(cancelled.status.as_u16(), 413, "a cancellation has no body");
-    ann.asks(Method::POST, &format!("/api/orders/{order}/cancel/")).send().await.status(200);
+    let path = format!("/api/orders/{order}/cancel/");
+    ann.post(&path, json!({"because": "no"})).await.faults(&["because"]);
+    ann.post(&path, json!({})).await.status(200);
 }
 
 #[tokio::test]

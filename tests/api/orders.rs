@@ -325,6 +325,12 @@ async fn an_order_of_nothing_to_pay_is_paid_in_its_own_commit() {
     let cancelled =
         ann.asks(Method::POST, &format!("/api/orders/{id}/cancel/")).send().await.status(200).json;
     assert_eq!(cancelled["status"], "cancelled");
+    // Ordered and paid in one go it is a payment that has succeeded, once per key.
+    let body = json!({"items": [{"product_id": sample.id, "quantity": 1}], "shipping_address": address()});
+    let pay = || ann.asks(Method::POST, "/api/payment/").header("Idempotency-Key", "free").json(&body).send();
+    let (first, again) = (pay().await.status(201), pay().await.status(201));
+    assert_eq!((&first.json["status"], &first.json["amount"]), (&json!("succeeded"), &json!("0.00")));
+    assert_eq!((first.text, shop.stock_of(sample.id).await), (again.text, 4));
 }
 
 #[tokio::test]

@@ -521,7 +521,11 @@ async fn a_handler_that_panics_is_answered_500_and_the_shop_goes_on() {
     let ann = shop.buyer().await;
     let order = ann.ordered(tea.id, 1).await;
     let asking = ann.asks(Method::POST, "/api/payment/").header("X-Request-Id", "the-bug");
-    let answer = asking.json(&json!({"order_id": order, "provider": "broken"})).send().await.refused(500, "internal_error");
+    let answer = asking
+        .json(&json!({"order_id": order, "provider": "broken"}))
+        .send()
+        .await
+        .refused(500, "internal_error");
     assert_eq!(answer.json["request_id"], "the-bug");
     assert!(!answer.text.contains("a bug in a gateway"), "the cause is for the log alone");
     assert_eq!(ann.order(order).await["status"], "pending");
