@@ -36,8 +36,8 @@ pub struct Answered {
 }
 
 impl Shop {
-    /// Finds the shop that the command is for.
-    pub async fn find(global: &Global) -> Result<Shop, CliError> {
+    /// Finds the shop that the command is for. Where there is none, a command that `begins` one does.
+    pub async fn find(global: &Global, begins: bool) -> Result<Shop, CliError> {
         let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // A data directory that is named on the command line beats a URL in the environment.
         let url = global
@@ -55,8 +55,16 @@ impl Shop {
             let client = outgoing().unix_socket(socket).build()?;
             return Ok(Shop::Elsewhere { client, base: "http://till".into(), token: None });
         }
-        if !config.data_dir.join(DATA_FILE).exists() && !global.quiet {
-            eprintln!("a new shop begins in {}", config.data_dir.display());
+        if !config.data_dir.join(DATA_FILE).exists() {
+            let dir = config.data_dir.display();
+            if !begins {
+                let said =
+                    "`till serve` or `till product import` begins one; --data-dir names another directory";
+                return Err(CliError(format!("there is no shop in {dir}; {said}")));
+            }
+            if !global.quiet {
+                eprintln!("a new shop begins in {dir}");
+            }
         }
         Ok(Shop::Here(App::open(Parts::real(config)?)?))
     }
@@ -167,24 +175,23 @@ fn unreachable(base: &str, error: &reqwest::Error) -> CliError {
 
 /// A problem document in words.
 pub fn refusal(problem: &Value, status: u16) -> String {
-    let mut said =
-        problem["detail"].as_str().map_or_else(|| format!("the shop answered {status}"), str::to_owned);
+    let mut said = match problem["code"].as_str() {
+        Some("validation_error") => "this is not right:".to_owned(),
+        Some("not_found") => {
+            "there is no such thing in this shop; the `list` command shows what there is".to_owned()
+        }
+        _ => problem["detail"].as_str().map_or_else(|| format!("the shop answered {status}"), str::to_owned),
+    };
     if let Some(faults) = problem["errors"].as_object() {
         for (field, faults) in faults {
             let faults: Vec<_> = faults.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             said.push_str(&format!("\n  {field} {}", faults.join(", ")));
         }
     }
-    if let Some(lines) = problem["lines"].as_array() {
-        for line in lines {
-            said.push_str(&format!(
-                "\n  variant {}: {} wanted, {} there",
-                line["variant_id"], line["requested"], line["available"]
-            ));
-        }
-    }
     if status == 401 {
-        said.push_str("\nGive an administrator's access token with --token or $TILL_TOKEN.");
+        said.push_str(
+            "\nGive an administrator's access token (the `access` of a login) with --token or $TILL_TOKEN.",
+        );
     }
     said
 }

@@ -119,7 +119,8 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             return Ok(ExitCode::SUCCESS);
         }
         Command::Version => {
-            println!("till {}", env!("CARGO_PKG_VERSION"));
+            let version = env!("CARGO_PKG_VERSION");
+            out.document(&serde_json::json!({"version": version}), |_| format!("till {version}\n"));
             return Ok(ExitCode::SUCCESS);
         }
         Command::Config(options) => return config::run(&options, global, out),
@@ -130,7 +131,11 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         if let Command::Serve(options) = command {
             return serve::run(options, global, out).await;
         }
-        let shop = Shop::find(global).await?;
+        let begins = matches!(
+            command,
+            Command::User(user::Options::Create(_)) | Command::Product(product::Options::Import(_))
+        );
+        let shop = Shop::find(global, begins).await?;
         match command {
             Command::User(options) => user::run(options, &shop, out).await,
             Command::Product(options) => product::run(options, &shop, out).await,

@@ -21,7 +21,7 @@ pub enum Options {
     List(List),
     /// Shows an order: lines, totals, payment, history
     Show {
-        /// The order's id
+        /// The order's id, the first column of `till order list`
         id: u64,
     },
     /// Moves an order on: shipped, completed, or cancelled (a paid one is refunded)
@@ -29,9 +29,10 @@ pub enum Options {
     /// till order set-status 12 shipped
     #[command(verbatim_doc_comment)]
     SetStatus {
-        /// The order's id
+        /// The order's id, the first column of `till order list`
         id: u64,
-        /// shipped, completed or cancelled
+        /// Where it goes
+        #[arg(value_parser = ["shipped", "completed", "cancelled"])]
         status: String,
         /// Stands in the order's history
         #[arg(long)]
@@ -42,7 +43,7 @@ pub enum Options {
     /// till order invoice 12 --out invoice.html
     #[command(verbatim_doc_comment)]
     Invoice {
-        /// The order's id
+        /// The order's id, the first column of `till order list`
         id: u64,
         /// The file; - is stdout
         #[arg(long, value_name = "FILE")]
@@ -52,11 +53,11 @@ pub enum Options {
 
 #[derive(Args)]
 pub struct List {
-    /// pending, processing, shipped, completed or cancelled
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, value_parser = ["pending", "processing", "shipped", "completed", "cancelled"])]
     status: Option<String>,
-    /// unpaid, processing, failed, paid, partially_refunded or refunded
-    #[arg(long)]
+    /// Only those that are paid so far
+    #[arg(long, value_parser = ["unpaid", "processing", "failed", "paid", "partially_refunded", "refunded"])]
     payment_status: Option<String>,
     /// Only this customer's
     #[arg(long)]

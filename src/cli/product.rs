@@ -62,6 +62,36 @@ pub struct List {
     limit: Limit,
 }
 
+impl List {
+    /// Prints products, in a table with a row for each variant.
+    async fn show(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
+        let (products, count) = shop.list(path, self.limit.limit).await?;
+        let mut rows = Vec::new();
+        for product in &products {
+            for variant in product["variants"].as_array().into_iter().flatten() {
+                let mut row = product.clone();
+                row["variant"] = variant.clone();
+                rows.push(row);
+            }
+        }
+        let columns = [
+            Column("id", "id", true),
+            Column("slug", "slug", false),
+            Column("name", "name", false),
+            Column("variant", "variant.id", true),
+            Column("options", "variant.options", false),
+            Column("sku", "variant.sku", false),
+            Column("price", "variant.price", true),
+            Column("stock", "variant.stock_quantity", true),
+            Column("category", "category", false),
+            Column("active", "is_active", false),
+        ];
+        out.list(if out.json { &products } else { &rows }, &columns);
+        self.limit.note(products.len(), count, out);
+        Ok(())
+    }
+}
+
 /// How much of a list is shown.
 #[derive(Args)]
 pub struct Limit {
@@ -81,10 +111,15 @@ impl Limit {
     ) -> Result<(), CliError> {
         let (items, count) = shop.list(path, self.limit).await?;
         out.list(&items, columns);
-        if (items.len() as u64) < count {
-            out.note(&format!("{} of {count} shown; --limit 0 shows all", items.len()));
-        }
+        self.note(items.len(), count, out);
         Ok(())
+    }
+
+    /// Says what is not shown.
+    fn note(&self, shown: usize, count: u64, out: &Output) {
+        if self.limit > 0 && (shown as u64) < count {
+            out.note(&format!("{shown} of {count} shown; --limit 0 shows all"));
+        }
     }
 }
 
@@ -98,17 +133,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                     path.push_str(&format!("&{name}={}", encode(value)));
                 }
             }
-            let columns = [
-                Column("id", "id", true),
-                Column("slug", "slug", false),
-                Column("name", "name", false),
-                Column("sku", "sku", false),
-                Column("price", "price", true),
-                Column("stock", "stock_quantity", true),
-                Column("category", "category", false),
-                Column("active", "is_active", false),
-            ];
-            list.limit.show(shop, &path, &columns, out).await?;
+            list.show(shop, &path, out).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! `till serve`
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use tokio::sync::watch;
 
 use super::{CliError, Global, Output};
 use crate::app::{App, Parts};
-use crate::config::{Config, Flags, LogFormat, Source};
+use crate::config::{Config, Flags, LogFormat, Setting, Source};
 use crate::http::Listeners;
+use crate::payments::gateway::test::PROVIDER;
 use crate::{demo, jobs};
 
 /// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr. SIGTERM and Ctrl-C let
@@ -23,14 +25,14 @@ pub struct Options {
     #[arg(long)]
     demo: bool,
     /// Where to listen; port 0 picks a free one [default: the setting server.listen, 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<String>,
+    #[arg(long, value_name = "ADDR:PORT", value_parser = <SocketAddr as Setting>::read)]
+    listen: Option<SocketAddr>,
 }
 
 pub async fn run(options: Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     let mut flags = Flags::default();
     if let Some(listen) = &options.listen {
-        flags.0.push(("server.listen", "--listen", listen.clone()));
+        flags.0.push(("server.listen", "--listen", listen.to_string()));
     }
     let mut config = global.load_config(flags)?;
     start_log(&config)?;
@@ -48,6 +50,11 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     }
     let parts = Parts { demo: options.demo, ..Parts::real(config)? };
     let app = App::open(parts)?;
+    let (version, data) = (env!("CARGO_PKG_VERSION"), app.config.data_dir.display().to_string());
+    tracing::info!(version, data, currency = %app.currency(), "till starts");
+    if app.gateways.find(Some(PROVIDER)).is_some() {
+        tracing::warn!("the built-in TEST GATEWAY is ON: orders are paid with no money at all");
+    }
 
     let address = app.config.server_listen;
     let listeners = Listeners::tcp(address).await.map_err(|error| {
@@ -94,8 +101,8 @@ async fn wait_for_signal() -> std::io::Result<()> {
 }
 
 fn start_log(config: &Config) -> Result<(), CliError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)
-        .map_err(|error| CliError(format!("log.level is {:?}: {error}", config.log_level)))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level.0)
+        .map_err(|error| CliError(format!("log.level is {:?}: {error}", config.log_level.0)))?;
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.log_format {

@@ -23,7 +23,7 @@ pub enum Options {
 
 #[derive(Args)]
 pub struct Adjust {
-    /// The variant's SKU, or its id for one without
+    /// The variant's SKU, or for one without the variant's id, as `till product list` shows it
     sku: String,
     #[command(flatten)]
     change: Change,
@@ -36,7 +36,7 @@ pub struct Adjust {
 #[group(required = true, multiple = false)]
 struct Change {
     /// The stock is this now
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..))]
     set: Option<i64>,
     /// The stock changes by this
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -52,7 +52,24 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         (None, delta) => body["delta"] = delta.into(),
     }
     let stock = shop.call(Method::POST, "/api/admin/inventory/adjust/", Payload::Json(body)).await?;
-    out.document(&stock, |stock| format!("{}: {} in stock\n", adjust.sku, text_of(stock, "stock_quantity")));
+    let product = shop.get(&format!("/api/products/{}/", stock["product_id"])).await.unwrap_or_default();
+    let variants = product["variants"].as_array().into_iter().flatten();
+    let variant = variants
+        .into_iter()
+        .find(|variant| variant["id"] == stock["variant_id"])
+        .cloned()
+        .unwrap_or_default();
+    out.document(&stock, |stock| {
+        let mut name = text_of(&product, "name");
+        for option in variant["options"].as_object().into_iter().flat_map(|options| options.values()) {
+            name.push_str(&format!(", {}", text_of(option, "")));
+        }
+        format!(
+            "{name} (variant {}): {} in stock\n",
+            text_of(stock, "variant_id"),
+            text_of(stock, "stock_quantity")
+        )
+    });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,7 +84,7 @@ async fn variant(shop: &Shop, sku: &str) -> Result<Value, CliError> {
         Some(variant) => Ok(variant["id"].clone()),
         None => sku.parse::<u64>().map(Value::from).map_err(|_| {
             CliError(format!(
-                "no variant has the SKU {sku}; `till product list --search …` shows those there are"
+                "no variant has the SKU {sku}; `till product list` shows SKUs, and the ids of variants without one"
             ))
         }),
     }

@@ -29,8 +29,8 @@ pub struct Create {
     /// The e-mail address to log in with
     #[arg(long)]
     email: String,
-    /// customer, staff or admin
-    #[arg(long)]
+    /// What they may do
+    #[arg(long, value_parser = ["customer", "staff", "admin"])]
     role: String,
     /// What to call them
     #[arg(long)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use read::{ConfigError, Flags};
-pub use value::{LogFormat, Secret, Setting};
+pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::cart::totals::Charges;
 use crate::money::{Currency, Rate};
@@ -123,7 +123,7 @@ settings! {
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
     "payment.test.enabled" payment_test_enabled: bool = "false";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
-    "log.level" log_level: String = "info";
+    "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
     "log.format" log_format: LogFormat = "text";
 }

@@ -116,6 +116,28 @@ impl Setting for Rate {
     }
 }
 
+/// What is logged: a level, or a filter of levels by target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogLevel(pub String);
+
+impl Setting for LogLevel {
+    fn read(text: &str) -> Result<Self, String> {
+        let level = |text: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
+        let good = |part: &str| {
+            part.split_once('=').map_or_else(|| level(part), |(target, l)| !target.is_empty() && level(l))
+        };
+        if text.split(',').all(|part| good(part.trim())) {
+            Ok(LogLevel(text.to_owned()))
+        } else {
+            Err("must be error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn".into())
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {

@@ -75,6 +75,10 @@ impl Listeners {
     pub fn serve(self, app: &Arc<App>) -> Running {
         let (stop, stopping) = watch::channel(false);
         let address = self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        if let Some(address) = address {
+            // Only the first listener of a process is the shop's.
+            let _ = app.listening.set(address);
+        }
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut tasks = Vec::new();
         if let Some(tcp) = self.tcp {

@@ -111,8 +111,8 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
     }
     reply = reply.header(HeaderName::from_static("x-request-id"), &id);
     reply.push(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let (status, ms) = (reply.status.as_u16(), started.elapsed().as_secs_f64() * 1000.0);
-    tracing::info!(request_id = id, %method, path, status, ms, "request");
+    let (status, ms) = (reply.status.as_u16(), format!("{:.2}", started.elapsed().as_secs_f64() * 1000.0));
+    tracing::info!(request_id = id, %method, path, status, %ms, "request");
     reply
 }
 

@@ -155,11 +155,16 @@ impl Req {
         Ok(ListBody::new(items, next, previous))
     }
 
-    /// `path` as an absolute URL: by the configured public address, else by what the client called us.
+    /// `path` as an absolute URL: by the configured public address, else by what the client called us; the
+    /// operator, who comes in by the back door, is told where customers come in.
     pub fn absolute(&self, path: &str) -> String {
         let public = &self.app.config.server_public_url;
         if !public.is_empty() {
             return format!("{}{path}", public.trim_end_matches('/'));
+        }
+        if self.origin == Origin::Operator {
+            let address = self.app.listening.get().unwrap_or(&self.app.config.server_listen);
+            return format!("http://{address}{path}");
         }
         let sane = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b));
         let host = self.header(header::HOST).filter(sane).unwrap_or("localhost");

@@ -135,7 +135,8 @@ async fn files_that_can_not_be_read_are_said_plainly() {
     let staff = shop.staff().await;
     for (file, said) in [
         (&b"name,price\nTea,1\n"[..], "handle or sku"),
-        (b"handle,name,prise\nt,Tea,1\n", "\"prise\" is not known"),
+        (b"handle,name,prise\nt,Tea,1\n", "did you mean price?"),
+        (b"handle;name;price\nt;Tea;1\n", "separated by semicolons"),
         (b"handle,name,name\nt,Tea,1\n", "there twice"),
         (b"", "handle or sku"),
         (b"{\"name\": \"Tea\"}", "not known"),
@@ -147,7 +148,7 @@ async fn files_that_can_not_be_read_are_said_plainly() {
         .await
         .refused(422, "import_refused")
         .json;
-    assert_eq!(errors(&report), [(2, "name", "is not UTF-8")]);
+    assert_eq!(errors(&report), [(2, "name", "is not UTF-8; save the file as CSV in UTF-8")]);
     let asking = staff.asks(Method::POST, "/api/admin/products/import/").body("application/pdf", "x");
     asking.send().await.refused(415, "unsupported_media_type");
     import(&staff, "?mode=replace", "handle\n").await.faults(&["mode"]);

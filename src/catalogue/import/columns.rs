@@ -151,11 +151,7 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
                 return Err(whole(format!("the column {name} is there twice")));
             }
             None if !is_shopify => {
-                let all: Vec<_> = OWN.iter().map(|(name, _)| *name).collect();
-                return Err(whole(format!(
-                    "the column {name:?} is not known; the columns are {}",
-                    all.join(", ")
-                )));
+                return Err(whole(unknown_column(name)));
             }
             _ => {}
         }
@@ -203,6 +199,20 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
     Ok(rows)
 }
 
+fn unknown_column(name: &str) -> String {
+    if name.contains(';') {
+        return "its cells are separated by semicolons; save it with commas".into();
+    }
+    let near = OWN.iter().map(|(own, _)| (strsim::jaro_winkler(own, name), *own));
+    match near.filter(|(near, _)| *near > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((_, own)) => format!("the column {name:?} is not known; did you mean {own}?"),
+        None => {
+            let all: Vec<_> = OWN.iter().map(|(own, _)| *own).collect();
+            format!("the column {name:?} is not known; the columns are {}", all.join(", "))
+        }
+    }
+}
+
 /// One record, and what was found wrong with it.
 struct Cells<'a> {
     columns: &'a HashMap<Field, usize>,
@@ -221,7 +231,7 @@ impl Cells<'_> {
         let read = match std::str::from_utf8(bytes) {
             Ok(text) if text.trim().is_empty() => return Some(None),
             Ok(text) => read(text, self.currency),
-            Err(_) => Err("is not UTF-8".into()),
+            Err(_) => Err("is not UTF-8; save the file as CSV in UTF-8".into()),
         };
         match read {
             Ok(value) => Some(Some(value)),

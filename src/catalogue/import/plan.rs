@@ -135,7 +135,13 @@ impl Planner<'_> {
             }
         }
         if draft.name.is_empty() {
-            self.bad(first, names.name, "is required for a new product");
+            let said = match &first.sku {
+                Some(Some(sku)) => {
+                    format!("is required: no variant has the SKU {sku}, so this is a new product")
+                }
+                _ => "is required for a new product".into(),
+            };
+            self.bad(first, names.name, said);
         }
 
         let option_names: Vec<_> = first.options.iter().filter_map(|(name, _)| name.clone()).collect();
@@ -158,7 +164,11 @@ impl Planner<'_> {
         for row in rows.iter().filter(|row| !row.is_picture) {
             if let Some((at, did)) = self.variant(tx, id, row, &mut draft, &before)? {
                 if seen.contains(&at) {
-                    self.bad(row, names.sku, "is the same variant as a row before it");
+                    self.bad(
+                        row,
+                        names.option,
+                        "is the same variant as a row before it: give it other options",
+                    );
                 }
                 seen.push(at);
                 done.push(did);
