@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct App {
     pub demo: bool,
     /// Where customers reach this process, once it listens.
     pub listening: OnceLock<SocketAddr>,
+    /// When the last readiness probe was written, in milliseconds since 1970.
+    pub probed_at: AtomicI64,
     request_ids: AtomicU64,
 }
 
@@ -155,6 +157,7 @@ impl App {
             listings,
             demo,
             listening: OnceLock::new(),
+            probed_at: AtomicI64::new(0),
         }))
     }
 
@@ -178,6 +181,11 @@ impl App {
     /// What payments are settled by.
     pub fn terms(&self) -> Terms {
         Terms { seller: self.seller.clone(), hold: self.config.hold() }
+    }
+
+    /// A digest that only this shop can make.
+    pub fn keyed_digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.keys.digest(parts)
     }
 
     /// An id for a request that brought none: unlike those of other processes, and counting up.

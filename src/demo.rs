@@ -9,7 +9,7 @@ use crate::accounts::{self, NewUser, Passwords, Role, random_password, set_passw
 use crate::address::Address;
 use crate::app::{App, AppError, Parts};
 use crate::catalogue::{self, Draft, ProductOption, VariantDraft};
-use crate::checkout::{self, Attempt, Basket, Item, Pay, PayError, Placing};
+use crate::checkout::{self, Attempt, Basket, Cancelling, Item, Pay, PayError, Placing};
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::Config;
 use crate::id::{OrderId, ProductId, UserId};
@@ -160,7 +160,9 @@ async fn order(app: &Arc<App>, who: UserId, items: Vec<(ProductId, u32)>, end: E
         TestGateway::decide(&app.store, &reference, Outcome::Succeed, Notify::Once).await.map_err(failed)?;
     TestGateway::tell(app, &reference, event).await.map_err(failed)?;
     if end == End::Cancelled {
-        return checkout::cancel(app, payment.order, "customer", "ordered by mistake").await.map_err(failed);
+        let note = "ordered by mistake".into();
+        let what = Cancelling { order: payment.order, staff: None, note, key: None };
+        return checkout::cancel(app, what).await.map_err(failed);
     }
     let write = app.store.write(move |tx| move_on(tx, payment.order, end));
     write.await.map_err(failed)

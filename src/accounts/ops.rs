@@ -192,12 +192,12 @@ pub fn confirm(tx: &impl Reads, by: &Staff) -> Result<(), AccountError> {
     if user.is_active && alive && user.role >= session.role { Ok(()) } else { Err(AccountError::Forbidden) }
 }
 
-/// Forgets at most `limit` sessions that ran out.
-pub fn forget_sessions(tx: &mut WriteTx, limit: usize) -> Result<(), AccountError> {
+/// Forgets at most `limit` sessions that ran out; how many.
+pub fn forget_sessions(tx: &mut WriteTx, limit: usize) -> Result<usize, AccountError> {
     let now = tx.now();
     let old = BY_EXPIRY.below(tx, &now, limit)?;
     for id in &old {
         SESSIONS.delete(tx, id)?;
     }
-    Ok(())
+    Ok(old.len())
 }

@@ -82,9 +82,15 @@ const NOBODY: &str =
 
 impl Passwords {
     async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let _waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Busy)?;
-        let _place = self.places.acquire().await.map_err(|_| Busy)?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
+        let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Busy)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Busy)?;
+        // The work keeps its place to its end, also when whoever asked has hung up.
+        let held = move || {
+            let done = work();
+            drop((waiting, place));
+            done
+        };
+        tokio::task::spawn_blocking(held).await.map_err(|_| Busy)
     }
 
     pub async fn hash(&self, password: String) -> Result<String, Busy> {

@@ -92,6 +92,11 @@ impl Keys {
         self.mac("refresh", &[&id.0.to_be_bytes(), &generation.to_be_bytes(), nonce])
     }
 
+    /// A digest of `parts` that nobody without the key can make or try out.
+    pub fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.mac("digest", parts)
+    }
+
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("any length of key will do");
         mac.update(purpose.as_bytes());

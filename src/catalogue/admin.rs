@@ -3,7 +3,7 @@
 use http::header;
 use serde_json::json;
 
-use super::draft::{Draft, MOST_OPTIONS, MOST_VALUES, MOST_VARIANTS, VariantDraft};
+use super::draft::{Draft, MOST_IMAGES, MOST_OPTIONS, MOST_VALUES, MOST_VARIANTS, VariantDraft};
 use super::http::ProductRef;
 use super::import::{self, Mode, Report};
 use super::model::{Product, ProductOption, SLUG};
@@ -12,15 +12,13 @@ use crate::accounts::{self, Staff};
 use crate::http::input::{Fields, Input, boolean, id, integer, list, money, object, text, text_map, url};
 use crate::http::{Answer, ApiError, Faults, Reply, Req, Routes, delete, etag, get, ok, post, unsupported};
 use crate::id::VariantId;
-use crate::inventory::{self, Cause};
+use crate::inventory::{self, Cause, MOST};
 use crate::money::Money;
 use crate::page::Paged;
 use crate::store::{Reads, StoreError};
 
 /// Most bytes of a file that is imported.
 const IMPORT_LIMIT: usize = 64 << 20;
-/// Most units of stock.
-const MOST_STOCK: i64 = 1_000_000_000;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -79,11 +77,11 @@ impl Input for ProductInput {
             price: from.change("price", money),
             compare_at_price: from.change_or_null("compare_at_price", money),
             image_url: from.change_or_null("image_url", url),
-            images: from.change("images", list(url, 50)),
+            images: from.change("images", list(url, MOST_IMAGES)),
             tags: from.change("tags", list(text(1..=100), 50)),
             sku: from.change_or_null("sku", text(1..=100)),
-            stock: from.change("stock_quantity", integer(0..=MOST_STOCK)),
-            low_stock_threshold: from.change_or_null("low_stock_threshold", integer(0..=MOST_STOCK)),
+            stock: from.change("stock_quantity", integer(0..=MOST)),
+            low_stock_threshold: from.change_or_null("low_stock_threshold", integer(0..=MOST)),
             weight_grams: from.change_or_null("weight_grams", integer(0..=1_000_000_000)),
             is_active: from.change("is_active", boolean),
             options: from.change("options", list(object, MOST_OPTIONS)),
@@ -110,7 +108,7 @@ impl Input for VariantInput {
             options: from.opt("options", text_map(MOST_OPTIONS, 100)).unwrap_or_default(),
             price: from.change("price", money),
             compare_at_price: from.change_or_null("compare_at_price", money),
-            stock: from.change("stock_quantity", integer(0..=MOST_STOCK)),
+            stock: from.change("stock_quantity", integer(0..=MOST)),
             image_url: from.change_or_null("image_url", url),
         }
     }
@@ -317,7 +315,9 @@ async fn import_file(mut req: Req) -> Answer {
     let read = tokio::task::spawn_blocking(move || import::read(&file, currency)).await;
     let rows = read.map_err(ApiError::internal)??;
     if dry_run {
-        let plan = req.app.store.read(|tx| import::plan(tx, &rows, mode))?;
+        let app = std::sync::Arc::clone(&req.app);
+        let planned = tokio::task::spawn_blocking(move || app.store.read(|tx| import::plan(tx, &rows, mode)));
+        let plan = planned.await.map_err(ApiError::internal)??;
         return if plan.report.failed > 0 { Err(refused(&plan.report)) } else { Ok(ok(&plan.report)) };
     }
     req.write_once(move |tx| apply(tx, &rows, mode, &by)).await

@@ -11,6 +11,8 @@ use crate::money::Money;
 pub const MOST_OPTIONS: usize = 5;
 pub const MOST_VALUES: usize = 250;
 pub const MOST_VARIANTS: usize = 250;
+/// Most pictures of a product.
+pub const MOST_IMAGES: usize = 50;
 /// From which stock on a product is reported as low, unless it says otherwise.
 pub const LOW_STOCK: i64 = 5;
 
@@ -103,7 +105,19 @@ impl Draft {
         if self.category.as_ref().is_some_and(|category| slugify(category).is_empty()) {
             fault("category".into(), "must have a letter or a digit");
         }
+        for (path, count, most) in [
+            ("options", self.options.len(), MOST_OPTIONS),
+            ("variants", self.variants.len(), MOST_VARIANTS),
+            ("images", self.images.len(), MOST_IMAGES),
+        ] {
+            if count > most {
+                fault(path.into(), &format!("must have at most {most} items"));
+            }
+        }
         for (n, option) in self.options.iter().enumerate() {
+            if option.values.len() > MOST_VALUES {
+                fault(format!("options.{n}.values"), &format!("must have at most {MOST_VALUES} items"));
+            }
             if self.options[..n].iter().any(|other| other.name == option.name) {
                 fault(format!("options.{n}.name"), "is given twice");
             }

@@ -98,9 +98,12 @@ impl Listings {
         let mut listing = Listing::default();
         let mut failed = None;
         PRODUCTS.scan(tx, Span::all(Direction::Up), |id, product| {
-            let stocks = product.variants.iter().map(|v| Ok((v.id, STOCK.expect(tx, &v.id)?)));
+            let stocks = product.variants.iter().map(|v| {
+                let stock = STOCK.expect(tx, &v.id)?;
+                Ok((v.id, (stock.quantity, stock.sold)))
+            });
             match stocks.collect::<Result<Vec<_>, StoreError>>() {
-                Ok(stocks) => listing.put(Row::new(id, &product, stocks)),
+                Ok(stocks) => listing.put(Row::new(id, &product, &stocks)),
                 Err(error) => {
                     failed = Some(error);
                     return ControlFlow::Break(());
@@ -126,14 +129,14 @@ impl Listings {
         for change in of(PRODUCTS.name) {
             if let Some((id, product)) = decoded::<ProductId, Product>(change) {
                 let known = next.rows.get(&slot(id)).map(|row| row.stocks.clone()).unwrap_or_default();
-                next.put(Row::new(id, &product, known));
+                next.put(Row::new(id, &product, &known));
             }
         }
         for change in of(STOCK.name) {
             if let Some((variant, stock)) = decoded::<VariantId, Stock>(change)
                 && let Some(row) = next.rows.get(&slot(stock.product))
             {
-                let row = Row::with_stock(row, variant, stock);
+                let row = Row::with_stock(row, variant, &stock);
                 next.put(row);
             }
         }
@@ -166,11 +169,12 @@ struct Row {
     category: Option<String>,
     tags: BTreeSet<String>,
     words: Arc<BTreeSet<String>>,
-    stocks: Vec<(VariantId, Stock)>,
+    /// Each variant's units in stock and sold.
+    stocks: Vec<(VariantId, (i64, i64))>,
 }
 
 impl Row {
-    fn new(id: ProductId, product: &Product, stocks: Vec<(VariantId, Stock)>) -> Row {
+    fn new(id: ProductId, product: &Product, stocks: &[(VariantId, (i64, i64))]) -> Row {
         let skus = product.variants.iter().filter_map(|variant| variant.sku.as_deref());
         let texts = [product.name.as_str(), product.description.as_str()].into_iter();
         let texts = texts.chain(skus).chain(product.tags.iter().map(String::as_str));
@@ -199,18 +203,18 @@ impl Row {
             category: product.category.clone(),
             tags: product.tags.iter().map(|tag| tag.to_lowercase()).collect(),
             words: Arc::new(texts.flat_map(words).chain(whole).collect()),
-            stocks: stocks.into_iter().filter(|(id, _)| product.variant(*id).is_some()).collect(),
+            stocks: product.variants.iter().map(|variant| known(&stocks, variant.id)).collect(),
         };
         row.add_up();
         row
     }
 
     /// The row after one variant's stock moved.
-    fn with_stock(row: &Row, variant: VariantId, stock: Stock) -> Row {
+    fn with_stock(row: &Row, variant: VariantId, stock: &Stock) -> Row {
         let mut stocks = row.stocks.clone();
-        match stocks.iter_mut().find(|(id, _)| *id == variant) {
-            Some((_, known)) => *known = stock,
-            None => stocks.push((variant, stock)),
+        // What the product does not have any more counts for nothing.
+        if let Some((_, known)) = stocks.iter_mut().find(|(id, _)| *id == variant) {
+            *known = (stock.quantity, stock.sold);
         }
         let mut row = Row {
             stocks,
@@ -225,9 +229,14 @@ impl Row {
     }
 
     fn add_up(&mut self) {
-        self.stock = self.stocks.iter().map(|(_, stock)| stock.quantity).sum();
-        self.sold = self.stocks.iter().map(|(_, stock)| stock.sold).sum();
+        self.stock = self.stocks.iter().map(|(_, (quantity, _))| quantity).sum();
+        self.sold = self.stocks.iter().map(|(_, (_, sold))| sold).sum();
     }
+}
+
+/// What is known of a variant; nothing, until its stock is heard of.
+fn known(stocks: &[(VariantId, (i64, i64))], variant: VariantId) -> (VariantId, (i64, i64)) {
+    stocks.iter().find(|(id, _)| *id == variant).copied().unwrap_or((variant, (0, 0)))
 }
 
 type Ranked = OrdSet<(i64, u32)>;

@@ -229,9 +229,10 @@ fn fill(
 
     let before = std::mem::take(&mut product.variants);
     for wanted in &draft.variants {
+        let is_claimed = |id: VariantId| draft.variants.iter().any(|other| other.id == Some(id));
         let same = |variant: &&Variant| match wanted.id {
             Some(id) => variant.id == id,
-            None => variant.choices == wanted.choices,
+            None => variant.choices == wanted.choices && !is_claimed(variant.id),
         };
         let variant_id = match before.iter().find(same) {
             Some(known) => {

@@ -13,7 +13,7 @@ use crate::accounts::{NewUser, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
 use crate::catalogue::{self, Draft, VariantDraft};
-use crate::checkout::{self, Attempt, Basket, Item, Pay, Placing};
+use crate::checkout::{self, Attempt, Basket, Cancelling, Item, Pay, Placing};
 use crate::clock::{Clock, ManualClock, Time};
 use crate::config::Config;
 use crate::id::{InvoiceId, OrderId, PaymentId, VariantId};
@@ -95,7 +95,8 @@ fn shop(seed: u8) -> Arc<App> {
                 drive(&app, TestGateway::tell(&app, &reference, event.expect("decided"))).expect("told");
             }
             "cancelled" => {
-                drive(&app, checkout::cancel(&app, payment.order, "customer", "")).expect("cancelled")
+                let what = Cancelling { order: payment.order, staff: None, note: String::new(), key: None };
+                drive(&app, checkout::cancel(&app, what)).expect("cancelled");
             }
             _ => {
                 clock.advance(Duration::from_secs(2 * 3600));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cancel::cancel;
+use super::cancel::{Cancelling, cancel};
 use super::pay::end;
 use super::refund::{self, Asked};
 use crate::accounts::{self, Staff};
@@ -11,7 +11,7 @@ use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, objec
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, Event, Status, Tracking};
-use crate::payments::{self, PaymentError, Why};
+use crate::payments::{self, Closing, PaymentError, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
@@ -56,9 +56,8 @@ async fn change(mut req: Req, id: OrderId) -> Answer {
         if change.tracking.is_some() {
             return Err(ApiError::field("tracking", "a cancelled order is not sent"));
         }
-        let who = by.clone();
-        req.write(move |tx| Ok(accounts::confirm(tx, &who)?)).await?;
-        cancel(&req.app, id, &by.label(), change.note.as_deref().unwrap_or_default()).await?;
+        let note = change.note.clone().unwrap_or_default();
+        cancel(&req.app, Cancelling { order: id, staff: Some(by), note, key: None }).await?;
     } else {
         req.write(move |tx| {
             accounts::confirm(tx, &by)?;
@@ -133,35 +132,47 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
     if let Some(before) = req.answered(key.as_ref())? {
         return Ok(before);
     }
-    let seller = req.app.seller.clone();
+    let (seller, once) = (req.app.seller.clone(), key.clone());
     let must_end = req
         .write(move |tx| {
             accounts::confirm(tx, &by)?;
             let order = orders::get(tx, id)?;
+            if let Some(key) = &once {
+                // This key recorded it before, and was cut short before it could answer.
+                let is_done = order.paid_at.is_some() && matches!(key.seen::<Stored>(tx)??, Seen::Began(_));
+                if is_done {
+                    return Ok(None);
+                }
+            }
             if order.paid_at.is_some() {
                 return Err(PaymentError::AlreadyPaid.into());
             }
             if order.status == Status::Cancelled {
                 return Err(PaymentError::OrderCancelled.into());
             }
-            match payments::live_of(tx, id)? {
-                None => {
-                    payments::pay_by_hand(tx, id, &how, &by.label(), &seller)?;
-                    Ok(None)
-                }
-                Some((payment, live)) => match live.closing.map(|closing| closing.why) {
-                    None => {
-                        payments::close(tx, payment, Why::PaidByHand { how: how.clone() }, &by.label())?;
-                        Ok(Some(payment))
-                    }
-                    Some(Why::PaidByHand { .. }) => Ok(Some(payment)),
-                    Some(_) => Err(PaymentError::Closing(payment).into()),
-                },
+            let live = payments::live_of(tx, id)?;
+            let ends_otherwise = |closing: &Closing| !matches!(closing.why, Why::PaidByHand { .. });
+            if let Some((payment, live)) = &live
+                && live.closing.as_ref().is_some_and(ends_otherwise)
+            {
+                return Err(PaymentError::Closing(*payment).into());
             }
+            if let Some(key) = &once {
+                key.began(tx, id.0)?;
+            }
+            if let Some((payment, _)) = live {
+                payments::close(tx, payment, Why::PaidByHand { how: how.clone() }, &by.label())?;
+                return Ok(Some(payment));
+            }
+            payments::pay_by_hand(tx, id, &how, &by.label(), &seller)?;
+            Ok(None)
         })
         .await?;
     if let Some(payment) = must_end {
-        end(&req.app, payment).await?;
+        // The customer may have paid at the gateway meanwhile: then the money by hand is not recorded.
+        if end(&req.app, payment).await?.status == payments::Status::Succeeded {
+            return Err(PaymentError::AlreadyPaid.into());
+        }
     }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     let reply = ok(&req.order_view(id, order));

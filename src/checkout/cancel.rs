@@ -1,11 +1,13 @@
 //! Cancelling an order. An unpaid one is given up only after its payment is; a paid one is refunded.
 
 use super::pay::end;
+use crate::accounts::{self, Staff};
 use crate::app::App;
+use crate::http::Stored;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, Event, OrderError};
 use crate::payments::{self, PaymentError, Why};
-use crate::store::WriteTx;
+use crate::store::{OnceKey, Seen, WriteTx};
 
 enum Begun {
     /// The order is cancelled; these refunds are to be sent off.
@@ -14,37 +16,65 @@ enum Begun {
     MustEnd(PaymentId),
 }
 
+/// A cancellation, as somebody wants it.
+#[derive(Clone)]
+pub struct Cancelling {
+    pub order: OrderId,
+    /// Who does it, where it is not the customer.
+    pub staff: Option<Staff>,
+    pub note: String,
+    /// The request's idempotency key. It is pointed at the order in the commit that begins the cancellation, so that
+    /// the same key goes on with it.
+    pub key: Option<OnceKey>,
+}
+
 /// Looks, and does as much of it as one commit can.
-fn begin(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<Begun, PaymentError> {
+fn begin(tx: &mut WriteTx, what: &Cancelling) -> Result<Begun, PaymentError> {
+    let (id, note) = (what.order, what.note.as_str());
+    let by = what.staff.as_ref().map_or_else(|| "customer".to_owned(), Staff::label);
+    if let Some(staff) = &what.staff {
+        accounts::confirm(tx, staff)?;
+    }
     let order = orders::get(tx, id)?;
+    let is_begun = match &what.key {
+        Some(key) => matches!(key.seen::<Stored>(tx)?, Ok(Seen::Began(_))),
+        None => false,
+    };
+    if is_begun && order.status == orders::Status::Cancelled {
+        let refunds = payments::refunds_of(tx, id)?;
+        return Ok(Begun::Cancelled(refunds.into_iter().map(|(refund, _)| refund).collect()));
+    }
     if order.status.after(Event::Cancel).is_none() || !order.fulfilments.is_empty() {
         return Err(OrderError::InvalidTransition(order.status, Event::Cancel).into());
     }
-    if order.paid_at.is_some() {
-        orders::cancel(tx, id, by, note)?;
-        let reason = if note.is_empty() { "order cancelled" } else { note };
-        return Ok(Begun::Cancelled(payments::refund_rest(tx, id, reason, by)?));
+    let live = if order.paid_at.is_some() { None } else { payments::live_of(tx, id)? };
+    let ends_otherwise =
+        |closing: &payments::Closing| !matches!(closing.why, Why::Cancelled { .. } | Why::Expired);
+    if let Some((payment, live)) = &live
+        && live.closing.as_ref().is_some_and(ends_otherwise)
+    {
+        return Err(PaymentError::Closing(*payment));
     }
-    let Some((payment, live)) = payments::live_of(tx, id)? else {
-        orders::cancel(tx, id, by, note)?;
-        return Ok(Begun::Cancelled(Vec::new()));
-    };
-    match live.closing.map(|closing| closing.why) {
-        None => payments::close(tx, payment, Why::Cancelled { note: note.to_owned() }, by)?,
-        // These end in the cancellation that is asked for.
-        Some(Why::Cancelled { .. } | Why::Expired) => {}
-        Some(_) => return Err(PaymentError::Closing(payment)),
+    if let Some(key) = &what.key {
+        key.began(tx, id.0)?;
     }
-    Ok(Begun::MustEnd(payment))
+    if let Some((payment, _)) = live {
+        payments::close(tx, payment, Why::Cancelled { note: note.to_owned() }, &by)?;
+        return Ok(Begun::MustEnd(payment));
+    }
+    orders::cancel(tx, id, &by, note)?;
+    let reason = if note.is_empty() { "order cancelled" } else { note };
+    Ok(Begun::Cancelled(payments::refund_rest(tx, id, reason, &by)?))
 }
 
 /// Cancels the order, after its payment where it has a live one. If that turns out to be paid, the order is
 /// cancelled all the same, and refunded.
-pub async fn cancel(app: &App, id: OrderId, by: &str, note: &str) -> Result<(), PaymentError> {
+pub async fn cancel(app: &App, what: Cancelling) -> Result<(), PaymentError> {
+    let id = what.order;
     // A payment can end as paid in between, once: the second look then cancels a paid order.
     for _ in 0..2 {
-        let (who, said) = (by.to_owned(), note.to_owned());
-        match app.store.write(move |tx| begin(tx, id, &who, &said)).await? {
+        let what = what.clone();
+        match app.store.write(move |tx| begin(tx, &what)).await? {
             Begun::MustEnd(payment) => {
                 end(app, payment).await?;
                 if app.store.read(|tx| orders::get(tx, id))?.status == orders::Status::Cancelled {

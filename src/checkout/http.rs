@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cancel::cancel;
+use super::cancel::{Cancelling, cancel};
 use super::pay::{Attempt, Pay, PayError, end, pay};
 use super::place::{Basket, Item, PlaceError, Placing, place};
 use crate::address::Address;
@@ -13,7 +13,7 @@ use crate::money::Money;
 use crate::orders;
 use crate::payments;
 use crate::payments::http::PaymentView;
-use crate::store::Seen;
+use crate::store::{Reads, Seen};
 
 /// Most items that are bought without a cart.
 const MOST_ITEMS: usize = 100;
@@ -60,7 +60,7 @@ async fn place_order(mut req: Req) -> Answer {
     let (app, base) = (Arc::clone(&req.app), req.absolute(""));
     req.write_once(move |tx| {
         let (id, order) = place(tx, buyer, &placing, &rules)?;
-        let view = orders::http::view(&app, &base, id, order);
+        let view = orders::http::view(&app, &base, id, order, tx.now());
         Ok(created(&view).location(&format!("/api/orders/{id}/")))
     })
     .await
@@ -89,7 +89,8 @@ async fn cancel_order(mut req: Req, id: OrderId) -> Answer {
     if let Some(before) = req.answered(key.as_ref())? {
         return Ok(before);
     }
-    cancel(&req.app, id, "customer", "").await?;
+    let what = Cancelling { order: id, staff: None, note: String::new(), key: key.clone() };
+    cancel(&req.app, what).await?;
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     let reply = ok(&req.order_view(id, order));
     req.remember(key, &reply).await?;
@@ -165,7 +166,11 @@ async fn pay_now(mut req: Req) -> Answer {
     };
     let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
     if driven.reference.is_none() {
-        driven = payments::drive(&req.app, payment).await?;
+        let order = driven.order;
+        driven = payments::drive(&req.app, payment).await.map_err(|error| {
+            // With these the client goes on from here, key or no key.
+            ApiError::from(error).with("order_id", order).with("payment_id", payment)
+        })?;
     }
     let reply = created(&PaymentView::new(payment, driven)).location(&format!("/api/payment/{payment}/"));
     req.remember(key, &reply).await?;

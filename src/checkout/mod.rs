@@ -8,7 +8,7 @@ mod pay;
 mod place;
 mod refund;
 
-pub use cancel::cancel;
+pub use cancel::{Cancelling, cancel};
 pub use expire::expire_holds;
 pub use pay::{Attempt, Pay, PayError, pay};
 pub use place::{Basket, Item, PlaceError, Placing, Rules, place};

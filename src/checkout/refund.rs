@@ -1,10 +1,10 @@
 //! Refunds that an administrator asks for: by lines, by amount, or all that is left.
 
-use crate::id::{OrderId, RefundId};
+use crate::id::{OrderId, PaymentId, RefundId};
 use crate::money::{Money, Overflow};
 use crate::orders::{self, Order, OrderLine, RefundStatus};
-use crate::payments::{self, NewRefund, PaymentError, Refund};
-use crate::store::WriteTx;
+use crate::payments::{self, NewRefund, Payment, PaymentError, Refund};
+use crate::store::{Reads, WriteTx};
 
 /// What is to go back.
 #[derive(Clone, Debug, Default)]
@@ -21,12 +21,7 @@ pub struct Asked {
 /// Journals the refund.
 pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<RefundId, PaymentError> {
     let order = orders::get(tx, id)?;
-    let own = payments::of_order(tx, id)?.into_iter().find(|(_, p)| !p.is_surplus && p.captured.minor > 0);
-    let Some((payment_id, payment)) = own else { return Err(PaymentError::NothingToRefund) };
-    let left = payments::left_of(tx, payment_id, &payment)?;
-    if left.minor <= 0 {
-        return Err(PaymentError::NothingToRefund);
-    }
+    let (payment_id, payment, left) = source(tx, id)?.ok_or(PaymentError::NothingToRefund)?;
     let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
     let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
         order
@@ -49,12 +44,25 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
     }
 
     let restocked = if asked.restock { lines.clone() } else { Vec::new() };
-    let new = NewRefund { amount, reason: &asked.reason, lines, is_surplus: false, by };
+    let new = NewRefund { amount, reason: &asked.reason, lines, is_surplus: payment.is_surplus, by };
     let refund = payments::begin_refund(tx, payment_id, new)?;
     if !restocked.is_empty() && order.status != orders::Status::Cancelled {
         orders::restock(tx, id, &restocked, refund, by)?;
     }
     Ok(refund)
+}
+
+/// The payment that has money left, and how much: the order's own before one that came on top of it.
+fn source(tx: &impl Reads, order: OrderId) -> Result<Option<(PaymentId, Payment, Money)>, PaymentError> {
+    let mut payments = payments::of_order(tx, order)?;
+    payments.sort_by_key(|(_, payment)| payment.is_surplus);
+    for (id, payment) in payments {
+        let left = payments::left_of(tx, id, &payment)?;
+        if left.minor > 0 {
+            return Ok(Some((id, payment, left)));
+        }
+    }
+    Ok(None)
 }
 
 /// Units of a line that earlier refunds gave back.

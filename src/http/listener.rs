@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use warp::Filter;
@@ -31,6 +31,8 @@ use crate::hex::hex;
 const CONNECTIONS: usize = 4096;
 /// How long a client may take over a request's head.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+/// What an HTTP/2 client says first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long requests that run may go on after the stop was asked for.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// The longest path that a Unix socket's address holds on every system (bytes).
@@ -79,7 +81,6 @@ impl Listeners {
             // Only the first listener of a process is the shop's.
             let _ = app.listening.set(address);
         }
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut tasks = Vec::new();
         if let Some(tcp) = self.tcp {
             let accept = async move || {
@@ -88,19 +89,13 @@ impl Listeners {
                 Ok(stream)
             };
             let app = Arc::clone(app);
-            tasks.push(tokio::spawn(accept_all(
-                accept,
-                app,
-                Origin::Network,
-                stopping.clone(),
-                Arc::clone(&places),
-            )));
+            tasks.push(tokio::spawn(accept_all(accept, app, Origin::Network, stopping.clone())));
         }
         let mut socket = None;
         if let Some((unix, path)) = self.unix {
             socket = Some(path);
             let accept = async move || unix.accept().await.map(|(stream, _)| stream);
-            tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), Origin::Operator, stopping, places)));
+            tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), Origin::Operator, stopping)));
         }
         Running { address, stop, tasks, socket }
     }
@@ -124,16 +119,42 @@ impl Running {
     }
 }
 
-async fn accept_all<S, A>(
-    accept: A,
-    app: Arc<App>,
-    origin: Origin,
-    mut stopping: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
-) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+/// A connection that was accepted.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Waits until the client has said which version of HTTP it speaks.
+    fn greeting(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Stream for TcpStream {
+    /// hyper puts no limit on how long this takes, so it is done before: whoever connects and says nothing must
+    /// not keep a place.
+    async fn greeting(&self) -> io::Result<()> {
+        let mut said = [0; PREFACE.len()];
+        loop {
+            let count = self.peek(&mut said).await?;
+            if count == 0 || count == said.len() || !PREFACE.starts_with(&said[..count]) {
+                return Ok(());
+            }
+            // The preface of HTTP/2 is cut in pieces; peeking does not wait for more of it.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Stream for UnixStream {
+    /// The operator is trusted to speak.
+    async fn greeting(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn accept_all<S, A>(accept: A, app: Arc<App>, origin: Origin, mut stopping: watch::Receiver<bool>)
+where
+    S: Stream,
     A: AsyncFn() -> io::Result<S>,
 {
+    // Each way in has places of its own, so that customers can't lock out the operator.
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut server = auto::Builder::new(TokioExecutor::new());
     // hyper answers what is beyond these by itself; the shop's own limits are lower and say why.
     server
@@ -146,13 +167,16 @@ async fn accept_all<S, A>(
     let service = TowerToHyperService::new(warp::service(filter(app, origin)));
     let graceful = GracefulShutdown::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let stream = tokio::select! {
-            stream = accept() => stream,
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            accept().await.map(|stream| (stream, place))
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        let stream = match stream {
-            Ok(stream) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to be given back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -160,9 +184,13 @@ async fn accept_all<S, A>(
                 continue;
             }
         };
-        let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
-        let connection = graceful.watch(connection);
+        let (server, service, watcher) = (server.clone(), service.clone(), graceful.watcher());
         tokio::spawn(async move {
+            if !matches!(tokio::time::timeout(HEADER_TIME, stream.greeting()).await, Ok(Ok(()))) {
+                return;
+            }
+            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = watcher.watch(connection);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
@@ -196,7 +224,9 @@ fn filter(app: Arc<App>, origin: Origin) -> BoxedFilter<(Response<Bytes>,)> {
         .boxed()
 }
 
-fn readable<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
+fn readable<B: Buf>(
+    body: impl futures_util::Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
+) -> Body {
     Box::pin(body.map(|chunk| match chunk {
         Ok(mut chunk) => Ok(chunk.copy_to_bytes(chunk.remaining())),
         Err(error) => Err(error.to_string()),

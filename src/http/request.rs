@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -21,6 +22,9 @@ use crate::store::{Once, OnceKey, Seen, WriteTx};
 
 /// Most bytes a JSON body may have.
 const BODY_LIMIT: usize = 256 << 10;
+
+/// How long a client may take over the next piece of a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A body as it arrives.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send + Sync>>;
@@ -75,7 +79,11 @@ impl Req {
         }
         let mut whole = BytesMut::with_capacity(said.unwrap_or(0).min(limit));
         if let Some(mut body) = self.body.take() {
-            while let Some(chunk) = body.next().await {
+            let slow = |_| {
+                ApiError::new(408, "body_timeout", "The body took too long to arrive.")
+                    .header(header::CONNECTION, "close")
+            };
+            while let Some(chunk) = tokio::time::timeout(BODY_TIME, body.next()).await.map_err(slow)? {
                 let chunk = chunk.map_err(|error| {
                     ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
                 })?;
@@ -192,11 +200,11 @@ impl Req {
         let who = self.asker()?;
         let scope = format!("{who} {} {} {key}", self.method, self.path);
         // What the query asks for is part of what is asked.
-        let mut digest = Sha256::new();
-        digest.update(self.digest);
-        digest.update(format!("{:?}", self.query));
+        // The digest is keyed: a body may hold a password, which a plain one would give away to whoever reads
+        // the data file.
+        let body = self.app.keyed_digest(&[&self.digest, format!("{:?}", self.query).as_bytes()]);
         let guard = self.app.in_flight.enter(&scope)?;
-        Ok(Some((OnceKey { scope, body: digest.finalize().into() }, guard)))
+        Ok(Some((OnceKey { scope, body }, guard)))
     }
 
     /// Has the store run `act` and answers with what it returns, at most once per idempotency key.

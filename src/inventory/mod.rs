@@ -8,7 +8,7 @@ mod model;
 mod ops;
 pub(crate) mod store;
 
-pub use model::{Cause, InventoryError, Movement, Short, Stock, Want};
+pub use model::{Cause, InventoryError, MOST, Movement, Short, Stock, Want};
 pub use ops::{adjust, give_back, low, open, set, short, stock_of, take, watch};
 
 use std::collections::HashMap;

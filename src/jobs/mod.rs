@@ -1,8 +1,10 @@
 //! What happens on a clock rather than on a request. Every job is safe to run twice, and can be run by hand.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use crate::accounts;
@@ -10,11 +12,11 @@ use crate::app::App;
 use crate::checkout;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
-use crate::store;
+use crate::store::{self, WriteTx};
 
 /// How often is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(1);
-/// Most rows that one pass of the housekeeping removes, so that it never holds up a checkout.
+/// Most rows that one commit of the housekeeping removes, so that it never holds up a checkout.
 const SWEPT: usize = 200;
 
 /// Does once whatever is due.
@@ -28,14 +30,19 @@ pub async fn run_due(app: &App) {
     report("housekeeping", sweep(app).await);
 }
 
-/// Removes idempotency keys and sessions that ran out. With nothing to remove nothing is written.
+/// Removes idempotency keys and sessions that ran out, a few in each commit, until none are left. With nothing to
+/// remove nothing is written.
 async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
-    app.store
-        .write(|tx| {
-            store::forget(tx, SWEPT)?;
-            accounts::forget_sessions(tx, SWEPT)
-        })
-        .await
+    loop {
+        let act = |tx: &mut WriteTx| {
+            let keys = store::forget(tx, SWEPT)?;
+            accounts::forget_sessions(tx, SWEPT).map(|sessions| (keys, sessions))
+        };
+        let (keys, sessions) = app.store.write(act).await?;
+        if keys < SWEPT && sessions < SWEPT {
+            return Ok(());
+        }
+    }
 }
 
 fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
@@ -48,7 +55,10 @@ fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     report("reconcile", payments::reconcile(&app, None).await);
     loop {
-        run_due(&app).await;
+        // A bug in one job must not end them all.
+        if AssertUnwindSafe(run_due(&app)).catch_unwind().await.is_err() {
+            tracing::error!("a job panicked; the jobs go on");
+        }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             _ = stop.wait_for(|stop| *stop) => return,

@@ -45,7 +45,7 @@ impl Filter {
             && self.search.as_ref().is_none_or(has)
     }
 
-    /// How many conditions there are beside the one that an index answers.
+    /// Whether there is just one condition, or, where not `one`, none.
     fn is_only(&self, one: bool) -> bool {
         let set = [
             self.status.is_some(),

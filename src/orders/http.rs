@@ -31,7 +31,7 @@ pub fn routes() -> Routes {
 impl Req {
     /// An order as JSON.
     pub fn order_view(&self, id: OrderId, order: Order) -> OrderView {
-        view(&self.app, &self.absolute(""), id, order)
+        view(&self.app, &self.absolute(""), id, order, self.now())
     }
 
     /// An order that the one who asks may see: their own, or any for staff.
@@ -48,8 +48,8 @@ impl Req {
 }
 
 /// An order as JSON, with the link to its invoice once it has one. `base` is what the shop's paths follow on.
-pub fn view(app: &App, base: &str, id: OrderId, order: Order) -> OrderView {
-    let link = order.paid_at.map(|_| format!("{base}{}", invoice_link(app, id, app.clock.now())));
+pub fn view(app: &App, base: &str, id: OrderId, order: Order, now: Time) -> OrderView {
+    let link = order.paid_at.map(|_| format!("{base}{}", invoice_link(app, id, now)));
     OrderView::new(id, order, link)
 }
 

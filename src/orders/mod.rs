@@ -22,7 +22,7 @@ pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    act, cancel, credit, extend_hold, get, note_payment_status, note_refund, place, record_paid, restock,
-    send, set_note, wants,
+    act, cancel, credit, extend_hold, get, hold_until, note_payment_status, note_refund, place, record_paid,
+    restock, send, set_note, wants,
 };
 pub use view::OrderView;

@@ -107,15 +107,24 @@ pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(),
     Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
 }
 
-/// Keeps the stock of an unpaid order until `until`; `once`: only if its hold was not extended before.
-pub fn extend_hold(tx: &mut WriteTx, id: OrderId, until: Time, once: bool) -> Result<(), OrderError> {
+/// Keeps the stock of an unpaid order until `until`.
+pub fn hold_until(tx: &mut WriteTx, id: OrderId, until: Time) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
-    let Some(now) = order.hold_until else { return Ok(()) };
-    if (once && order.hold_extended) || until <= now {
+    if order.hold_until.is_none_or(|now| until <= now) {
         return Ok(());
     }
     order.hold_until = Some(until);
+    Ok(save(tx, id, &mut order)?)
+}
+
+/// [`hold_until`], for a customer who is at their bank: once per order.
+pub fn extend_hold(tx: &mut WriteTx, id: OrderId, until: Time) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    if order.hold_extended {
+        return Ok(());
+    }
     order.hold_extended = true;
+    order.hold_until = order.hold_until.map(|now| now.max(until));
     Ok(save(tx, id, &mut order)?)
 }
 

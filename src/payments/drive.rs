@@ -62,6 +62,18 @@ pub async fn drive(app: &App, id: PaymentId) -> Result<Payment, DriveError> {
     Ok(take_over(app, id, said).await?)
 }
 
+/// Asks the gateway after a payment even if our own record is final: money can come after all.
+pub async fn look(app: &App, id: PaymentId) -> Result<Payment, DriveError> {
+    let payment = app.store.read(|tx| ops::get(tx, id))?;
+    match payment.reference {
+        Some(reference) if payment.status.is_final() => {
+            let said = gateway(app, &payment.provider)?.fetch(&reference).await?;
+            Ok(take_over(app, id, said).await?)
+        }
+        _ => drive(app, id).await,
+    }
+}
+
 /// Settles, and sends off at once what is to go back because of it.
 async fn take_over(app: &App, id: PaymentId, said: super::gateway::Intent) -> Result<Payment, PaymentError> {
     let terms = app.terms();
@@ -103,8 +115,8 @@ pub struct Reconciled {
     pub error: Option<String>,
 }
 
-/// Asks after every payment that is not final and every refund that is on its way, if its next look is due by
-/// `due`; with none, all of them.
+/// Asks after the payments that are not final and the refunds that are on their way, those first whose next look
+/// is due first: at most some hundreds, up to `due`, or, with none, due or not.
 pub async fn reconcile(app: &App, due: Option<Time>) -> Result<Vec<Reconciled>, StoreError> {
     let due = due.unwrap_or(Time(i64::MAX));
     let (payments, refunds) = app
@@ -130,10 +142,9 @@ pub async fn reconcile(app: &App, due: Option<Time>) -> Result<Vec<Reconciled>, 
     }
     for id in refunds {
         let driven = drive_refund(app, id).await;
-        if driven.is_err() {
-            let later = app.store.write(move |tx| look_at_refund_later(tx, id)).await;
-            note_failure("refund", later);
-        }
+        // One that is done by now is left alone.
+        let later = app.store.write(move |tx| look_at_refund_later(tx, id)).await;
+        note_failure("refund", later);
         let after = app.store.read(|tx| super::store::REFUNDS.expect(tx, &id))?;
         report.push(Reconciled {
             kind: "refund",

@@ -123,6 +123,7 @@ impl From<PaymentError> for ApiError {
                 ApiError::new(409, "refund_too_large", error).with("available", left)
             }
             PaymentError::RefundLines(said) => ApiError::field("lines", said),
+            PaymentError::Account(error) => error.into(),
             PaymentError::Order(error) => error.into(),
             PaymentError::Overflow(error) => error.into(),
             PaymentError::Store(error) => error.into(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Status;
+use crate::accounts::AccountError;
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
@@ -103,7 +104,9 @@ pub struct GatewayEvent {
     /// The gateway's id of the object that it is about.
     pub reference: String,
     pub received_at: Time,
-    pub done_at: Option<Time>,
+    /// When it is worked off, or tried again; `None` once it is done.
+    pub next_try_at: Option<Time>,
+    pub tries: u32,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,8 @@ pub enum PaymentError {
     RefundTooLarge { left: Money },
     #[error("{0}")]
     RefundLines(String),
+    #[error("{0}")]
+    Account(#[from] AccountError),
     #[error("{0}")]
     Order(#[from] OrderError),
     #[error("{0}")]

@@ -90,8 +90,12 @@ pub fn close(tx: &mut WriteTx, id: PaymentId, why: Why, by: &str) -> Result<(), 
     if payment.status.is_final() || payment.closing.is_some() {
         return Ok(());
     }
-    payment.closing = Some(Closing { why, by: by.to_owned(), at: tx.now() });
-    payment.updated_at = tx.now();
+    let now = tx.now();
+    payment.closing = Some(Closing { why, by: by.to_owned(), at: now });
+    // The reconciler goes on with it soon, should whoever closes it not get to the end.
+    payment.looks = 0;
+    payment.next_look_at = Some(now.plus(FIRST_LOOK));
+    payment.updated_at = now;
     Ok(PAYMENTS.put(tx, &id, &payment)?)
 }
 

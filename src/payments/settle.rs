@@ -90,7 +90,7 @@ fn follow(
         }
         Status::RequiresAction => {
             let until = tx.now().plus(terms.hold);
-            orders::extend_hold(tx, order, until, true)?;
+            orders::extend_hold(tx, order, until)?;
         }
         Status::RequiresPayment | Status::Processing => {}
     }

@@ -27,8 +27,8 @@ pub static OPEN_REFUNDS: Index<RefundId, Refund, Time> =
     Index::list("refunds.open", |refund| refund.next_look_at.into_iter().collect());
 pub static REFUNDS: Table<RefundId, Refund> = Table::new("refunds", &[&REFUNDS_OF, &OPEN_REFUNDS]);
 
-/// Events that were not worked off, by when they came.
+/// Events that were not worked off, by when they are to be.
 pub static UNDONE: Index<(String, String), GatewayEvent, Time> =
-    Index::list("gateway_events.undone", |e| if e.done_at.is_none() { vec![e.received_at] } else { vec![] });
+    Index::list("gateway_events.undone", |event| event.next_try_at.into_iter().collect());
 /// By provider and event id.
 pub static EVENTS: Table<(String, String), GatewayEvent> = Table::new("gateway_events", &[&UNDONE]);

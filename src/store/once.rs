@@ -120,12 +120,12 @@ impl Store {
     }
 }
 
-/// Forgets at most `limit` keys that are older than a day.
-pub(crate) fn forget(tx: &mut WriteTx, limit: usize) -> Result<(), StoreError> {
+/// Forgets at most `limit` keys that are older than a day; how many.
+pub(crate) fn forget(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
     let end = tx.now().minus(KEPT);
     let old = BY_AGE.below(tx, &end, limit)?;
     for scope in &old {
         ONCE.delete(tx, scope)?;
     }
-    Ok(())
+    Ok(old.len())
 }

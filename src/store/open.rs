@@ -110,15 +110,13 @@ impl Store {
         })?;
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
 
-        shared.ensure_tables().map_err(|error| failed(&error))?;
-        let tx = shared.snapshot().map_err(|error| failed(&error))?;
-        let format = META.get(&tx, &"format".to_owned()).map_err(|error| failed(&error))?;
-        drop(tx);
-        if let Some(format) =
-            format.and_then(|text| text.parse::<u32>().ok()).filter(|format| *format > FORMAT)
-        {
+        // Looked at before anything is written: a newer till's file is left as it is.
+        let format = shared.format().map_err(|error| failed(&error))?;
+        let format = format.and_then(|text| text.parse::<u32>().ok());
+        if let Some(format) = format.filter(|format| *format > FORMAT) {
             return Err(OpenError::Newer { file, format });
         }
+        shared.ensure_tables().map_err(|error| failed(&error))?;
 
         let writer = threaded.then(|| {
             let shared = Arc::clone(&shared);
@@ -144,6 +142,12 @@ impl Store {
 }
 
 impl Shared {
+    /// The format that the file says it has; none for a new one.
+    fn format(&self) -> Result<Option<String>, StoreError> {
+        let tx = self.snapshot()?;
+        if tx.has_table(META.name)? { META.get(&tx, &"format".to_owned()) } else { Ok(None) }
+    }
+
     /// Makes the tables that the file lacks, so that no read meets one that is not there.
     fn ensure_tables(&self) -> Result<(), StoreError> {
         let mut names: Vec<_> = schema::tables().iter().flat_map(|table| table.index_names()).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
 
 use super::StoreError;
 use super::table::{COUNTERS, META};
@@ -85,6 +85,13 @@ fn scan(
 pub struct ReadTx {
     pub(super) inner: redb::ReadTransaction,
     pub(super) now: Time,
+}
+
+impl ReadTx {
+    /// Whether the file has this table at all: a new one has none.
+    pub(super) fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.inner.list_tables()?.any(|table| table.name() == name))
+    }
 }
 
 impl Reads for ReadTx {

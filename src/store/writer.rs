@@ -291,8 +291,9 @@ impl Shared {
             return Ok(false);
         }
         let db = self.reopen()?;
+        let newest = ReadTx { inner: db.begin_read()?, now: self.clock.now() };
+        let seq = COUNTERS.get(&newest, &SEQ.to_owned())?.unwrap_or(0);
         *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
-        let seq = COUNTERS.get(&self.snapshot()?, &SEQ.to_owned())?.unwrap_or(0);
         tracing::warn!(seq, "the data file is open again");
         let landed = hand.unresolved.take().filter(|commit| commit.seq == seq);
         if let Some(commit) = &landed {

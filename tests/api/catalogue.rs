@@ -424,3 +424,46 @@ async fn money_is_written_in_the_shops_currency() {
         assert!(order > 0);
     }
 }
+
+#[tokio::test]
+async fn a_variant_that_is_taken_away_is_not_counted_in_lists() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let shirt = shop
+        .product_of(json!({"name": "Shirt", "price": "20", "variants": [
+            {"options": {"Size": "S"}, "stock_quantity": 0}, {"options": {"Size": "M"}, "stock_quantity": 7}]}))
+        .await;
+    let listed = || async { names(&shop.get("/api/products/?in_stock=true").await).join(",") };
+    assert_eq!(listed().await, "Shirt");
+    let body = json!({"variants": [{"options": {"Size": "S"}}]});
+    staff.patch(&format!("/api/products/{}/", shirt.id), body).await.status(200);
+    assert_eq!(listed().await, "", "what can't be bought any more is not in stock");
+    let ledger = json!({"variant_id": shirt.json["variants"][1]["id"], "delta": 1, "reason": "found one"});
+    staff.post("/api/admin/inventory/adjust/", ledger).await.status(200);
+    assert_eq!(listed().await, "");
+    let body = json!({"variants": [{"options": {"Size": "S"}, "stock_quantity": 2}, {"options": {"Size": "L"}, "stock_quantity": 1}]});
+    staff.patch(&format!("/api/products/{}/", shirt.id), body).await.status(200);
+    assert_eq!(listed().await, "Shirt");
+}
+
+#[tokio::test]
+async fn two_variants_never_share_an_id() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let shirt = shop
+        .product_of(json!({"name": "Shirt", "price": "20", "variants": [{"sku": "A", "options": {"Size": "S"}, "stock_quantity": 3}]}))
+        .await;
+    // The known variant becomes M, and S is a new one.
+    let body = json!({"variants": [
+        {"id": shirt.variant, "sku": "A", "options": {"Size": "M"}}, {"sku": "B", "options": {"Size": "S"}, "price": "20"}]});
+    let changed = staff.patch(&format!("/api/products/{}/", shirt.id), body).await.status(200).json;
+    let ids: Vec<_> = changed["variants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|variant| variant["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ids[0], shirt.variant);
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(changed["variants"][1]["stock_quantity"], 0);
+}

@@ -183,6 +183,20 @@ async fn garbage_on_the_wire_does_not_hurt() {
 }
 
 #[tokio::test]
+async fn whoever_connects_and_says_nothing_keeps_no_place() {
+    let shop = Shop::open().await;
+    let address = shop.base.strip_prefix("http://").unwrap().to_owned();
+    for greeting in [&b""[..], b"PRI * HT", b"GET / HT"] {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream.write_all(greeting).await.unwrap();
+        let mut answer = Vec::new();
+        let closed =
+            tokio::time::timeout(std::time::Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "{greeting:?} is still connected");
+    }
+}
+
+#[tokio::test]
 async fn a_key_gives_the_same_success_again() {
     let shop = Shop::open().await;
     let tea = shop.product("Tea", "4", 9).await;

@@ -197,3 +197,45 @@ async fn a_large_file_is_imported_whole() {
     assert_eq!(counts(&import(&staff, "", file).await.status(200).json), [3000, 0, 0, 3000, 0]);
     assert_eq!(shop.get("/api/products/?category=cat-3&in_stock=false").await.json["count"], 35);
 }
+
+#[tokio::test]
+async fn a_picture_row_may_come_first_and_its_faults_count() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let head = "Handle,Title,Option1 Name,Option1 Value,Variant Price,Variant Inventory Qty,Image Src\n";
+    let file = format!("{head}mug,,,,,,https://example.com/1.jpg\nmug,Mug,Title,Default Title,9,4,\n");
+    assert_eq!(counts(&import(&staff, "", file).await.status(200).json), [1, 1, 0, 0, 0]);
+    assert_eq!(shop.get("/api/products/mug/").await.json["name"], "Mug");
+    for bad in [
+        "cup,,,,,,https://example.com/1.jpg\n",
+        "cup,,,,,,https://example.com/1.jpg,extra\n",
+        "cup,,,,,,nowhere\n",
+    ] {
+        let report = import(&staff, "", format!("{head}{bad}")).await.refused(422, "import_refused").json;
+        let [rows, created, updated, unchanged, failed] = counts(&report);
+        assert_eq!((rows, failed), (created + updated + unchanged + failed, 1), "{bad}");
+    }
+    assert_eq!(shop.get("/api/products/").await.json["count"], 1);
+}
+
+#[tokio::test]
+async fn names_do_not_take_the_handles_that_the_file_gives() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let file = "handle,name,price,sku\n,Foo,1,A\nfoo,Other,2,B\n";
+    assert_eq!(counts(&import(&staff, "", file).await.status(200).json), [2, 2, 0, 0, 0]);
+    assert_eq!(shop.get("/api/products/foo/").await.json["name"], "Other");
+    assert_eq!(shop.get("/api/products/foo-2/").await.json["name"], "Foo");
+}
+
+#[tokio::test]
+async fn a_product_has_only_so_many_variants() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let mut file = String::from("handle,name,price,option1_name,option1_value\n");
+    for n in 0..251 {
+        file.push_str(&format!("big,Big,1,Size,{n}\n"));
+    }
+    let report = import(&staff, "", file).await.refused(422, "import_refused").json;
+    assert!(report["errors"][0]["message"].as_str().unwrap().contains("at most 250"), "{report}");
+}

@@ -426,14 +426,11 @@ async fn another_provider_ends_the_first_payment_before_it_begins() {
     let second = pay("test").await.status(201).json;
     assert_ne!(second["id"], first["id"]);
     ann.decides(number(&second["id"]), json!({"outcome": "succeed"})).await.status(200);
-    // The first gateway takes money after all: it goes back by itself.
+    // The first gateway takes money after all, and says so: it goes back by itself.
     let reference = gateway.created.lock().unwrap()[0].1.reference.clone();
     gateway.set(&reference, Status::Succeeded, Some(400));
-    let app = Arc::clone(&shop.app);
-    let said = gateway.fetch(&reference).await.unwrap();
-    let (id, terms) = (till::id::PaymentId(number(&first["id"])), app.terms());
-    app.store.write(move |tx| till::payments::settle(tx, id, &said, &terms)).await.unwrap();
-    shop.later(Duration::from_secs(60));
+    assert!(till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap());
+    assert!(!till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap(), "once");
     shop.run_jobs().await;
     let order = ann.order(order).await;
     assert_eq!(
@@ -482,6 +479,69 @@ async fn money_that_is_not_what_the_order_costs_goes_back() {
     ann.get(&format!("/api/payment/{payment}/")).await.status(200);
     let order = ann.order(order).await;
     assert_eq!((&order["status"], &order["refunds"][0]["amount"]), (&json!("pending"), &json!("3.99")));
+}
+
+#[tokio::test]
+async fn an_event_whose_gateway_is_gone_holds_up_no_other() {
+    let (shop, gateway) = forgetful().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let order = ann.ordered(tea.id, 1).await;
+    ann.post("/api/payment/", json!({"order_id": order, "provider": "forgetful"})).await.status(201);
+    let reference = gateway.created.lock().unwrap()[0].1.reference.clone();
+    gateway.lose(3);
+    till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap();
+    shop.run_jobs().await;
+    let other = ann.ordered(tea.id, 1).await;
+    let payment = number(
+        &ann.post("/api/payment/", json!({"order_id": other, "provider": "test"})).await.status(201).json["id"],
+    );
+    ann.decides(payment, json!({"outcome": "succeed"})).await.status(200);
+    assert_eq!(ann.order(other).await["payment_status"], "paid");
+    shop.admin().await.asks(Method::POST, "/api/admin/payments/reconcile/").send().await.status(200);
+    gateway.lose(0);
+    gateway.set(&reference, Status::Succeeded, Some(400));
+    shop.later(Duration::from_secs(300));
+    shop.run_jobs().await;
+    assert_eq!(ann.order(order).await["payment_status"], "paid");
+}
+
+#[tokio::test]
+async fn a_cancellation_that_was_cut_short_goes_on_under_its_key() {
+    let (shop, gateway) = forgetful().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, staff) = (shop.buyer().await, shop.staff().await);
+    let order = ann.ordered(tea.id, 1).await;
+    ann.post("/api/payment/", json!({"order_id": order})).await.status(201);
+    let cancel = || {
+        ann.asks(Method::POST, &format!("/api/orders/{order}/cancel/")).header("Idempotency-Key", "c").send()
+    };
+    gateway.lose(3);
+    cancel().await.refused(409, "payment_closing");
+    gateway.lose(0);
+    shop.later(Duration::from_secs(120));
+    shop.run_jobs().await;
+    assert_eq!(cancel().await.status(200).json["status"], "cancelled");
+    // The same for money by hand; a customer who paid at the gateway meanwhile has paid.
+    let order = ann.ordered(tea.id, 1).await;
+    ann.post("/api/payment/", json!({"order_id": order})).await.status(201);
+    let reference = gateway.created.lock().unwrap()[1].1.reference.clone();
+    gateway.set(&reference, Status::Succeeded, Some(400));
+    let path = format!("/api/admin/orders/{order}/mark-paid/");
+    staff.post(&path, json!({"method": "cash"})).await.refused(409, "already_paid");
+    assert_eq!(ann.get(&format!("/api/orders/{order}/invoice/")).await.json["payment_method"], "forgetful");
+}
+
+#[tokio::test]
+async fn a_failed_call_says_which_order_and_payment_to_go_on_with() {
+    let (shop, gateway) = forgetful().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    gateway.lose(1);
+    let body = json!({"items": [{"product_id": tea.id, "quantity": 1}], "shipping_address": address()});
+    let failed = ann.post("/api/payment/", body).await.refused(502, "gateway_error");
+    let again = ann.post("/api/payment/", json!({"order_id": failed.json["order_id"]})).await.status(201);
+    assert_eq!(again.json["id"], failed.json["payment_id"]);
 }
 
 /// A gateway with a bug.

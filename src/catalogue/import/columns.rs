@@ -6,10 +6,8 @@ use super::RowError;
 use crate::catalogue::model::{CatalogueError, SLUG, is_slug};
 use crate::http::Faults;
 use crate::http::input::{cell, money, text, url};
+use crate::inventory::MOST;
 use crate::money::{Currency, Money};
-
-/// Most units of stock, grams, and so on in a cell.
-const MOST: i64 = 1_000_000_000;
 
 /// What a cell can stand for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -189,7 +187,7 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
             let said = format!("the row has {} cells, the header {}", record.len(), names.len());
             cells.errors.push(RowError { line, column: String::new(), message: said });
         }
-        rows.count += usize::from(!row.is_picture);
+        rows.count += usize::from(!row.is_picture || !cells.errors.is_empty());
         if cells.errors.is_empty() {
             rows.good.push(row);
         } else {

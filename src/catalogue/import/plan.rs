@@ -49,6 +49,8 @@ pub fn plan(tx: &impl Reads, rows: &Rows, mode: Mode) -> Result<Plan, StoreError
     for target in order {
         products.extend(planner.product(tx, &target, &groups[&target])?);
     }
+    // Handles that the file gives are taken before names are made into others.
+    products.sort_by_key(|(_, draft): &(_, Draft)| draft.slug.is_none());
     let Planner { mut report, bad, .. } = planner;
     report.failed = bad.len();
     report.errors.sort();
@@ -99,9 +101,9 @@ enum Did {
 
 impl Planner<'_> {
     fn bad(&mut self, row: &Row, column: &str, message: impl Into<String>) {
-        // A picture's fault counts with nothing: it is no row of its own.
-        if !row.is_picture {
-            self.bad.insert(row.line);
+        // A picture is no row of its own, until there is something wrong with it.
+        if self.bad.insert(row.line) && row.is_picture {
+            self.report.rows += 1;
         }
         self.report.errors.push(RowError {
             line: row.line,
@@ -118,7 +120,7 @@ impl Planner<'_> {
         rows: &[&Row],
     ) -> Result<Option<(Option<ProductId>, Draft)>, StoreError> {
         let names = self.rows.names;
-        let first = rows[0];
+        let first = rows.iter().find(|row| !row.is_picture).unwrap_or(&rows[0]);
         let (id, before) = match target {
             Target::Known(id) => {
                 let product = crate::catalogue::store::PRODUCTS.expect(tx, id)?;
