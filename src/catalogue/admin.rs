@@ -153,6 +153,7 @@ impl ProductInput {
                 }
             }
             let default_price = self.price;
+            let claimed: Vec<_> = variants.iter().map(|variant| variant.id).collect();
             base.variants = Vec::new();
             for (n, variant) in variants.into_iter().enumerate() {
                 let names: Vec<_> = base.options.iter().map(|option| &option.name).collect();
@@ -162,8 +163,11 @@ impl ProductInput {
                 let chosen =
                     |name: &String| variant.options.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
                 let choices: Vec<_> = names.into_iter().filter_map(chosen).collect();
-                let same =
-                    |old: &&VariantDraft| variant.id.map_or(old.choices == choices, |id| old.id == Some(id));
+                let is_claimed = |id: Option<VariantId>| id.is_some() && claimed.contains(&id);
+                let same = |old: &&VariantDraft| match variant.id {
+                    Some(id) => old.id == Some(id),
+                    None => old.choices == choices && !is_claimed(old.id),
+                };
                 let old = known.iter().find(same);
                 let price = variant.price.or(old.map(|old| old.price)).or(default_price);
                 if price.is_none() {
@@ -307,6 +311,7 @@ async fn import_file(mut req: Req) -> Answer {
     if req.media_type() != "text/csv" {
         return Err(unsupported("text/csv"));
     }
+    req.query.only(&["dry_run", "mode"])?;
     let dry_run = req.query.flag("dry_run")?.unwrap_or(false);
     let mode = req.query.word::<Mode>("mode")?.unwrap_or_default();
     let file = req.bytes(IMPORT_LIMIT).await?;

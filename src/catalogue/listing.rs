@@ -43,8 +43,8 @@ impl FromStr for Ordering {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let descending = text.starts_with('-');
-        let by = match text.trim_start_matches('-') {
+        let (descending, by) = text.strip_prefix('-').map_or((false, text), |by| (true, by));
+        let by = match by {
             "price" => By::Price,
             "name" => By::Name,
             "created_at" => By::CreatedAt,

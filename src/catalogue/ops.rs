@@ -4,7 +4,7 @@ use super::draft::{Draft, VariantDraft};
 use super::model::{CatalogueError, Category, Named, Product, Rating, Sellable, Variant, slugify};
 use super::store::{BY_SKU, BY_SLUG, CATEGORIES, PRODUCTS};
 use super::view;
-use crate::http::names_tag;
+use crate::http::names_tag_strongly;
 use crate::id::{ProductId, VariantId};
 use crate::inventory::{self, Cause, InventoryError, Stock};
 use crate::money::Money;
@@ -161,7 +161,7 @@ pub fn live(tx: &impl Reads, id: ProductId) -> Result<Product, CatalogueError> {
 pub fn must_match(tx: &impl Reads, id: ProductId, if_match: Option<&str>) -> Result<(), CatalogueError> {
     let Some(wanted) = if_match else { return Ok(()) };
     let product = live(tx, id)?;
-    if names_tag(wanted, &view::tag(tx, id, &product)?) {
+    if names_tag_strongly(wanted, &view::tag(tx, id, &product)?) {
         Ok(())
     } else {
         Err(CatalogueError::VersionConflict)

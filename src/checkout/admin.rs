@@ -1,5 +1,6 @@
 //! Moving orders and their money, for staff and administrators.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::cancel::{Cancelling, cancel};
@@ -109,14 +110,34 @@ fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staf
     Ok(())
 }
 
+/// How money is taken by hand.
+#[derive(Default)]
+enum Method {
+    #[default]
+    Cash,
+    Transfer,
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cash" => Ok(Method::Cash),
+            "transfer" => Ok(Method::Transfer),
+            _ => Err("must be cash or transfer".into()),
+        }
+    }
+}
+
 struct MarkPaid {
-    method: String,
+    method: Method,
     reference: Option<String>,
 }
 
 impl Input for MarkPaid {
     fn read(from: &mut Fields<'_>) -> Self {
-        MarkPaid { method: from.req("method", text(1..=50)), reference: from.opt("reference", text(0..=200)) }
+        MarkPaid { method: from.req("method", word), reference: from.opt("reference", text(0..=200)) }
     }
 }
 
@@ -124,9 +145,13 @@ impl Input for MarkPaid {
 async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
     let by = req.staff()?;
     let MarkPaid { method, reference } = req.json().await?;
+    let method = match method {
+        Method::Cash => "cash",
+        Method::Transfer => "transfer",
+    };
     let how = match reference.filter(|reference| !reference.is_empty()) {
         Some(reference) => format!("{method} ({reference})"),
-        None => method,
+        None => method.to_owned(),
     };
     let (key, _guard) = req.once_key()?.unzip();
     if let Some(before) = req.answered(key.as_ref())? {
@@ -151,7 +176,8 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
                 return Err(PaymentError::OrderCancelled.into());
             }
             let live = payments::live_of(tx, id)?;
-            let ends_otherwise = |closing: &Closing| !matches!(closing.why, Why::PaidByHand { .. });
+            let wanted = Why::PaidByHand { how: how.clone() };
+            let ends_otherwise = |closing: &Closing| closing.why != wanted;
             if let Some((payment, live)) = &live
                 && live.closing.as_ref().is_some_and(ends_otherwise)
             {
@@ -161,7 +187,7 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
                 key.began(tx, id.0)?;
             }
             if let Some((payment, _)) = live {
-                payments::close(tx, payment, Why::PaidByHand { how: how.clone() }, &by.label())?;
+                payments::close(tx, payment, wanted, &by.label())?;
                 return Ok(Some(payment));
             }
             payments::pay_by_hand(tx, id, &how, &by.label(), &seller)?;
@@ -193,10 +219,13 @@ impl Input for LineInput {
 
 impl Input for Asked {
     fn read(from: &mut Fields<'_>) -> Self {
-        let lines: Option<Vec<LineInput>> = from.opt("lines", list(object, 100));
+        let lines: Option<Vec<LineInput>> = from.change("lines", list(object, 100));
+        if lines.as_ref().is_some_and(Vec::is_empty) {
+            from.fault("lines", "must not be empty; leave it out to refund all that is left");
+        }
         let asked = Asked {
             lines: lines.unwrap_or_default().into_iter().map(|line| (line.line, line.quantity)).collect(),
-            amount: from.opt("amount", money),
+            amount: from.change("amount", money),
             reason: from.opt("reason", text(0..=500)).unwrap_or_default(),
             restock: from.opt("restock", boolean).unwrap_or(false),
         };

@@ -103,8 +103,9 @@ async fn wait_for_signal() -> std::io::Result<()> {
 fn start_log(config: &Config) -> Result<(), CliError> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level.0)
         .map_err(|error| CliError(format!("log.level is {:?}: {error}", config.log_level.0)))?;
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A log that can't be written (a full disk, a reader that is gone) must not stop the shop.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
+    let log = log.with_writer(std::io::stderr).with_target(false);
     match config.log_format {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -129,6 +129,10 @@ impl Fields<'_> {
 pub fn read_json<T: Input>(body: &[u8], currency: Currency) -> Result<T, ApiError> {
     let malformed = |said: String| ApiError::new(400, "malformed_json", said);
     let text = std::str::from_utf8(body).map_err(|_| malformed("The body is not UTF-8.".into()))?;
+    // What serde_json marks its own values with, which a client could dress an object up as a number with.
+    if text.contains("$serde_json::private") {
+        return Err(ApiError::field("", "must not have members that begin with $serde_json::private"));
+    }
     let value: Value =
         serde_json::from_str(text).map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
     let Value::Object(object) = &value else {
@@ -309,6 +313,17 @@ impl Query {
 
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Refuses parameters other than these, where one that is passed over would do harm.
+    ///
+    /// # Errors
+    /// 422, with every other name.
+    pub fn only(&self, names: &[&str]) -> Result<(), ApiError> {
+        let others = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let said = format!("is not a parameter of this request; those are {}", names.join(", "));
+        let faults: Faults = others.map(|(name, _)| (name.clone(), vec![said.clone()])).collect();
+        if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
     }
 
     /// Reads a value, if it is given and not empty.

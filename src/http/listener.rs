@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -164,7 +165,14 @@ where
         .max_headers(512)
         .max_buf_size(128 << 10);
     server.http2().timer(TokioTimer::new()).max_header_list_size(64 << 10).max_concurrent_streams(128);
-    let service = TowerToHyperService::new(warp::service(filter(app, origin)));
+    let routes = TowerToHyperService::new(warp::service(filter(app, origin)));
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        // CONNECT names a host and no path, which warp does not expect; like any other method it is refused.
+        if request.uri().path_and_query().is_none() {
+            *request.uri_mut() = Uri::from_static("/");
+        }
+        routes.call(request)
+    });
     let graceful = GracefulShutdown::new();
     loop {
         let next = async {

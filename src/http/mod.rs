@@ -21,7 +21,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
 pub use outgoing::outgoing;
-pub use reply::{Answer, ListBody, Reply, Stored, created, etag, names_tag, ok, replayed};
+pub use reply::{
+    Answer, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
+};
 pub use request::{Body, Origin, Req, unsupported};
 pub use routes::{Routes, Verbs, delete, get, patch, post, put};
 

@@ -67,9 +67,14 @@ pub fn etag(body: &[u8]) -> String {
     format!("\"{}\"", hex(&Sha256::digest(body)[..12]))
 }
 
-/// Whether an `If-Match` or `If-None-Match` header's value names `tag` (RFC 9110, 13.1).
+/// Whether an `If-None-Match` header's value names `tag`, by weak comparison (RFC 9110, 13.1.2).
 pub fn names_tag(header: &str, tag: &str) -> bool {
     header.trim() == "*" || header.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
+/// Whether an `If-Match` header's value names `tag`, by strong comparison (RFC 9110, 13.1.1).
+pub fn names_tag_strongly(header: &str, tag: &str) -> bool {
+    header.trim() == "*" || header.split(',').any(|one| one.trim() == tag)
 }
 
 pub fn ok(body: &impl Serialize) -> Reply {

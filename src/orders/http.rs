@@ -113,9 +113,7 @@ async fn show_invoice(req: Req, id: OrderId) -> Answer {
     let accept = req.header(header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
     let format = match req.query.get("format") {
         Some(format) => format,
-        None if accept.contains("text/html") => "html",
-        None if accept.contains("json") || accept.contains("*/*") || accept.is_empty() => "json",
-        None => "other",
+        None => accepted(&accept),
     };
     let (number, found) = req.app.store.read(|tx| ops::invoice(tx, id))?;
     match format {
@@ -133,6 +131,33 @@ async fn show_invoice(req: Req, id: OrderId) -> Answer {
             "not_acceptable",
             "An invoice can be had as application/json or text/html.",
         )),
+    }
+}
+
+/// Which of the two forms an `Accept` header prefers (RFC 9110, 12.5.1); JSON where it does not care.
+fn accepted(header: &str) -> &'static str {
+    let weight = |wanted: [&str; 3]| {
+        let ranges = header.split(',').map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let q = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            (name, q)
+        });
+        // The most specific range that fits counts.
+        let fits = ranges.filter_map(|(name, q)| Some((wanted.iter().position(|one| *one == name)?, q)));
+        fits.min_by_key(|(place, _)| *place).map_or(0.0, |(_, q): (usize, f32)| q)
+    };
+    if header.trim().is_empty() {
+        return "json";
+    }
+    let (html, json) =
+        (weight(["text/html", "text/*", "*/*"]), weight(["application/json", "application/*", "*/*"]));
+    if html > json {
+        "html"
+    } else if json > 0.0 {
+        "json"
+    } else {
+        "neither"
     }
 }
 

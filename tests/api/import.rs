@@ -152,6 +152,7 @@ async fn files_that_can_not_be_read_are_said_plainly() {
     let asking = staff.asks(Method::POST, "/api/admin/products/import/").body("application/pdf", "x");
     asking.send().await.refused(415, "unsupported_media_type");
     import(&staff, "?mode=replace", "handle\n").await.faults(&["mode"]);
+    import(&staff, "?dryrun=true", "handle\n").await.faults(&["dryrun"]);
     assert_eq!(counts(&import(&staff, "", "handle,name,price\n\n").await.status(200).json), [0, 0, 0, 0, 0]);
 }
 
@@ -238,4 +239,15 @@ async fn a_product_has_only_so_many_variants() {
     }
     let report = import(&staff, "", file).await.refused(422, "import_refused").json;
     assert!(report["errors"][0]["message"].as_str().unwrap().contains("at most 250"), "{report}");
+}
+
+#[tokio::test]
+async fn a_sku_under_another_handle_overwrites_nothing() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    import(&staff, "", "handle,name,price,sku\ntea,Tea,5,T1\n").await.status(200);
+    let file = "handle,name,price,sku\ncoffee,Coffee,9,T1\n";
+    let report = import(&staff, "", file).await.refused(422, "import_refused").json;
+    assert_eq!(errors(&report), [(2, "handle", "is coffee, but the SKU T1 belongs to the product tea")]);
+    assert_eq!(shop.get("/api/products/tea/").await.json["name"], "Tea");
 }

@@ -383,7 +383,19 @@ async fn the_invoice_comes_with_the_money_and_opens_by_its_link() {
         "what an invoice says never changes"
     );
     later.get(&format!("{path}?format=pdf")).await.refused(406, "not_acceptable");
-    let html =
-        later.asks(Method::GET, &path).header("Accept", "text/html,*/*;q=0.8").send().await.status(200);
-    assert!(html.text.starts_with("<!doctype html>"));
+    for (accept, is_html) in [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+        ("text/html;q=0.1, application/json;q=0.9", false),
+        ("*/*", false),
+        ("text/*", true),
+    ] {
+        let answer = later.asks(Method::GET, &path).header("Accept", accept).send().await.status(200);
+        assert_eq!(answer.text.starts_with("<!doctype html>"), is_html, "{accept}");
+    }
+    later
+        .asks(Method::GET, &path)
+        .header("Accept", "application/pdf")
+        .send()
+        .await
+        .refused(406, "not_acceptable");
 }

@@ -121,3 +121,32 @@ async fn cancelling_paying_and_expiring_at_once_end_in_one_story() {
         assert_eq!(shop.stock_of(tea.id).await, if story.0 == "cancelled" { 5 } else { 4 }, "seed {seed}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn money_by_hand_is_recorded_once_and_nobody_else_is_told_so() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 50).await;
+    let (ann, staff) = (shop.buyer().await, shop.staff().await);
+    for round in 0..8 {
+        let order = ann.ordered(tea.id, 1).await;
+        let payment = ann.begins_to_pay(order).await;
+        let path = format!("/api/admin/orders/{order}/mark-paid/");
+        let references = (0..6).map(|n| json!({"method": "cash", "reference": format!("R{n}")}));
+        let by_hand = join_all(references.map(|body| staff.post(&path, body)));
+        let pays = async {
+            if round % 2 == 0 {
+                ann.decides(payment, json!({"outcome": "succeed"})).await;
+            }
+        };
+        let (answers, ()) = tokio::join!(by_hand, pays);
+        let told = answers.iter().filter(|answer| answer.status.as_u16() == 200).count();
+        let payments = staff.get("/api/admin/payments/?page_size=100").await.json;
+        let recorded = payments["results"].as_array().unwrap().iter();
+        let recorded = recorded
+            .filter(|payment| payment["order_id"] == order && payment["provider"] == "manual")
+            .count();
+        assert_eq!(told, recorded, "round {round}");
+        assert!(told <= 1, "round {round}");
+        assert_eq!(ann.order(order).await["payment_status"], "paid", "round {round}");
+    }
+}

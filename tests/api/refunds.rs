@@ -44,6 +44,8 @@ async fn no_more_goes_back_than_came_in() {
     let refused = admin.post(&path(order), json!({"amount": "8.01"})).await.refused(409, "refund_too_large");
     assert_eq!(refused.json["available"], "8.00");
     admin.post(&path(order), json!({"amount": "0"})).await.faults(&["amount"]);
+    admin.post(&path(order), json!({"lines": []})).await.faults(&["lines"]);
+    admin.post(&path(order), json!({"lines": null, "amount": null})).await.faults(&["amount", "lines"]);
     admin.post(&path(order), json!({"amount": "1", "restock": true})).await.faults(&["restock"]);
     admin.post(&path(order), json!({"lines": [{"line_id": 9, "quantity": 1}]})).await.faults(&["lines"]);
     admin.post(&path(order), json!({"amount": "3"})).await.status(201);

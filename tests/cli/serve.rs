@@ -87,3 +87,18 @@ fn the_demos_lines_work_when_pasted() {
     let refused = real.run(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
     assert!(refused.code == 1 && refused.err.contains("no demo"), "{}", refused.err);
 }
+
+#[tokio::test]
+async fn a_log_that_can_not_be_written_does_not_stop_the_shop() {
+    let home = Home::new();
+    let mut command = till();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(home.path());
+    command.env("TILL_PAYMENT__TEST__ENABLED", "true");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+    let server = Server::start_with_log(command, full.into());
+    let client = till::http::outgoing().build().unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.get(format!("{}/healthz", server.base)).send().await.unwrap().status(), 200);
+    }
+    assert_eq!(server.stop(), Some(0));
+}

@@ -103,8 +103,12 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(mut command: Command) -> Server {
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+    pub fn start(command: Command) -> Server {
+        Server::start_with_log(command, Stdio::null())
+    }
+
+    pub fn start_with_log(mut command: Command, log: Stdio) -> Server {
+        command.stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("it runs");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();

@@ -129,6 +129,18 @@ impl Planner<'_> {
             Target::New(handle) => (None, Draft { slug: Some(handle.clone()), ..blank() }),
             Target::Alone(_) => (None, blank()),
         };
+        for row in rows {
+            if let (Some(_), Some(handle), Some(own)) = (id, &row.handle, &before.slug)
+                && handle != own
+            {
+                let sku = row.sku.clone().flatten().unwrap_or_default();
+                self.bad(
+                    row,
+                    names.handle,
+                    format!("is {handle}, but the SKU {sku} belongs to the product {own}"),
+                );
+            }
+        }
         let mut draft = before.clone();
         set_product(&mut draft, first);
         for picture in rows.iter().filter_map(|row| row.image.clone().flatten()) {
