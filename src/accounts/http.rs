@@ -89,9 +89,17 @@ impl Req {
         })
     }
 
+    /// Whoever asks.
+    ///
+    /// # Errors
+    /// 401 if they don't say.
+    pub fn someone(&self) -> Result<Identity, ApiError> {
+        self.identity()?.ok_or_else(not_authenticated)
+    }
+
     /// Somebody who is logged in.
     pub fn user(&self) -> Result<Session, ApiError> {
-        match self.identity()?.ok_or_else(not_authenticated)? {
+        match self.someone()? {
             Identity::User(session) => Ok(session),
             Identity::Operator => {
                 let detail = "This is for customers; the operator has no account of their own.";
@@ -101,11 +109,11 @@ impl Req {
     }
 
     pub fn staff(&self) -> Result<Staff, ApiError> {
-        self.identity()?.ok_or_else(not_authenticated)?.staff().ok_or_else(permission_denied)
+        self.someone()?.staff().ok_or_else(permission_denied)
     }
 
     pub fn admin(&self) -> Result<Admin, ApiError> {
-        self.identity()?.ok_or_else(not_authenticated)?.admin().ok_or_else(permission_denied)
+        self.someone()?.admin().ok_or_else(permission_denied)
     }
 
     /// Whether staff ask, on a route that is open to all.

@@ -155,6 +155,11 @@ impl Identity {
         }
     }
 
+    /// Whether they may see what belongs to `owner`: it is theirs, or they are staff.
+    pub fn sees(&self, owner: UserId) -> bool {
+        self.role() >= Role::Staff || matches!(self, Identity::User(session) if session.user == owner)
+    }
+
     pub fn staff(self) -> Option<Staff> {
         (self.role() >= Role::Staff).then_some(Staff(self))
     }

@@ -203,7 +203,7 @@ impl Row {
             category: product.category.clone(),
             tags: product.tags.iter().map(|tag| tag.to_lowercase()).collect(),
             words: Arc::new(texts.flat_map(words).chain(whole).collect()),
-            stocks: product.variants.iter().map(|variant| known(&stocks, variant.id)).collect(),
+            stocks: product.variants.iter().map(|variant| known(stocks, variant.id)).collect(),
         };
         row.add_up();
         row

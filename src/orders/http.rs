@@ -9,7 +9,7 @@ use super::model::{Order, OrderError};
 use super::store::{BY_USER, ORDERS};
 use super::view::{OrderView, parcel};
 use super::{invoice, ops};
-use crate::accounts::{self, Identity};
+use crate::accounts;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
@@ -36,14 +36,9 @@ impl Req {
 
     /// An order that the one who asks may see: their own, or any for staff.
     pub fn own_order(&self, id: OrderId) -> Result<Order, ApiError> {
-        let who = self.identity()?;
-        let Some(who) = who else { return Err(self.user().err().unwrap_or_else(ApiError::not_found)) };
+        let who = self.someone()?;
         let order = self.app.store.read(|tx| ops::get(tx, id))?;
-        match &who {
-            Identity::User(session) if session.user == order.user => Ok(order),
-            _ if who.clone().staff().is_some() => Ok(order),
-            _ => Err(ApiError::not_found()),
-        }
+        if who.sees(order.user) { Ok(order) } else { Err(ApiError::not_found()) }
     }
 }
 

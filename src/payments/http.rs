@@ -8,7 +8,6 @@ use super::gateway::test::{self, Notify, Outcome, TestGateway};
 use super::lifecycle::Status;
 use super::model::{Payment, PaymentError};
 use super::ops;
-use crate::accounts::Identity;
 use crate::http::input::{Fields, Input, word};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
 use crate::id::{OrderId, PaymentId};
@@ -56,13 +55,9 @@ impl PaymentView {
 
 /// The payment, if it belongs to the one who asks, or staff ask.
 fn own_payment(req: &Req, id: PaymentId) -> Result<Payment, ApiError> {
-    let Some(who) = req.identity()? else { return Err(req.user().err().unwrap_or_else(ApiError::not_found)) };
+    let who = req.someone()?;
     let payment = req.app.store.read(|tx| ops::get(tx, id))?;
-    match &who {
-        Identity::User(session) if session.user == payment.user => Ok(payment),
-        _ if who.clone().staff().is_some() => Ok(payment),
-        _ => Err(ApiError::not_found()),
-    }
+    if who.sees(payment.user) { Ok(payment) } else { Err(ApiError::not_found()) }
 }
 
 /// The payment as its gateway has it now, if our own record is not final.
