@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod order;
 mod output;
+mod payment;
 pub(crate) mod product;
 mod serve;
 mod stock;
@@ -75,6 +76,9 @@ enum Command {
     /// Orders: list, look at, move on, print the invoice
     #[command(subcommand)]
     Order(order::Options),
+    /// Payments: list, look at, ask the gateways, end, refund
+    #[command(subcommand)]
+    Payment(payment::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -141,6 +145,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Product(options) => product::run(options, &shop, out).await,
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
+            Command::Payment(options) => payment::run(options, &shop, out).await,
             Command::Check(_) => check::run(&shop, out).await,
             Command::Serve(_) | Command::Config(_) | Command::Completions { .. } | Command::Version => {
                 unreachable!("these have run already")

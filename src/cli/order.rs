@@ -38,6 +38,33 @@ pub enum Options {
         #[arg(long)]
         note: Option<String>,
     },
+    /// Says how an order is sent; its customer sees it
+    ///
+    /// till order track 12 --carrier DHL --number JD014600003RU
+    #[command(verbatim_doc_comment)]
+    Track {
+        /// The order's id, the first column of `till order list`
+        id: u64,
+        /// Who carries the parcel
+        #[arg(long)]
+        carrier: String,
+        /// The parcel's number
+        #[arg(long)]
+        number: String,
+        /// Where the parcel can be followed
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Refunds an order, all that is left of it or an amount
+    ///
+    /// till order refund 12 --amount 5.00 --reason "arrived late"
+    #[command(verbatim_doc_comment)]
+    Refund {
+        /// The order's id, the first column of `till order list`
+        id: u64,
+        #[command(flatten)]
+        refund: Back,
+    },
     /// Writes the invoice of a paid order as a page to print
     ///
     /// till order invoice 12 --out invoice.html
@@ -49,6 +76,20 @@ pub enum Options {
         #[arg(long, value_name = "FILE")]
         out: String,
     },
+}
+
+/// What goes back.
+#[derive(Args)]
+pub struct Back {
+    /// So much, such as 5.00; without it all that is left
+    #[arg(long, value_name = "AMOUNT")]
+    amount: Option<String>,
+    /// Puts the units back on the shelf; goes with all that is left
+    #[arg(long, conflicts_with = "amount")]
+    restock: bool,
+    /// Stands in the order and on the credit note
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 #[derive(Args)]
@@ -107,12 +148,18 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             }
             let order =
                 shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), Payload::Json(body)).await?;
-            out.document(&order, |order| {
-                let [number, status, payment] =
-                    ["number", "status", "payment_status"].map(|name| text_of(order, name));
-                format!("order {number}: {status}, {payment}\n")
-            });
+            out.document(&order, in_a_line);
         }
+        Options::Track { id, carrier, number, url } => {
+            let mut tracking = json!({"carrier": carrier, "number": number});
+            if let Some(url) = url {
+                tracking["url"] = url.into();
+            }
+            let body = Payload::Json(json!({"tracking": tracking}));
+            let order = shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), body).await?;
+            out.document(&order, in_a_line);
+        }
+        Options::Refund { id, refund: what } => refund(shop, out, id, &what).await?,
         Options::Invoice { id, out: file } => {
             let answered = shop
                 .send(Method::GET, &format!("/api/orders/{id}/invoice/?format=html"), Payload::None)
@@ -130,6 +177,30 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refunds an order, and says how it stands then.
+pub async fn refund(shop: &Shop, out: &Output, order: u64, what: &Back) -> Result<(), CliError> {
+    let mut body = json!({"restock": what.restock});
+    for (name, value) in [("amount", &what.amount), ("reason", &what.reason)] {
+        if let Some(value) = value {
+            body[name] = value.as_str().into();
+        }
+    }
+    let path = format!("/api/admin/orders/{order}/refund/");
+    let order = shop.call(Method::POST, &path, Payload::Json(body)).await?;
+    out.document(&order, |order| {
+        let newest =
+            order["refunds"].as_array().and_then(|refunds| refunds.last()).cloned().unwrap_or_default();
+        let [amount, status] = ["amount", "status"].map(|name| text_of(&newest, name));
+        format!("refund of {amount} {}: {status}\n{}", text_of(order, "currency"), in_a_line(order))
+    });
+    Ok(())
+}
+
+fn in_a_line(order: &Value) -> String {
+    let [number, status, payment] = ["number", "status", "payment_status"].map(|name| text_of(order, name));
+    format!("order {number}: {status}, {payment}\n")
 }
 
 fn people(order: &Value, out: &Output) -> String {

@@ -29,6 +29,16 @@ pub enum Options {
     /// till product list --search shirt
     #[command(verbatim_doc_comment)]
     List(List),
+    /// Shows a product with its variants
+    Show {
+        /// The product's id or slug
+        product: String,
+    },
+    /// Takes a product out of the shop; its orders keep it
+    Archive {
+        /// The product's id or slug
+        product: String,
+    },
 }
 
 #[derive(Args)]
@@ -92,6 +102,46 @@ impl List {
     }
 }
 
+fn describe(product: &Value, out: &Output) -> String {
+    let mut text = String::new();
+    for (label, name) in [
+        ("product", "id"),
+        ("name", "name"),
+        ("slug", "slug"),
+        ("category", "category"),
+        ("price", "price"),
+        ("in stock", "stock_quantity"),
+        ("low at", "low_stock_threshold"),
+        ("active", "is_active"),
+        ("changed", "updated_at"),
+        ("archived", "archived_at"),
+    ] {
+        let value = text_of(product, name);
+        if value != "-" {
+            text.push_str(&format!("{label:<10} {value}\n"));
+        }
+    }
+    let tags: Vec<_> = product["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !tags.is_empty() {
+        text.push_str(&format!("{:<10} {}\n", "tags", tags.join(", ")));
+    }
+    let description = text_of(product, "description");
+    if !description.is_empty() {
+        text.push_str(&format!("\n{description}\n"));
+    }
+    text.push('\n');
+    let variants = product["variants"].as_array().cloned().unwrap_or_default();
+    let columns = [
+        Column("variant", "id", true),
+        Column("options", "options", false),
+        Column("sku", "sku", false),
+        Column("price", "price", true),
+        Column("was", "compare_at_price", true),
+        Column("stock", "stock_quantity", true),
+    ];
+    text + &out.table(&variants, &columns)
+}
+
 /// How much of a list is shown.
 #[derive(Args)]
 pub struct Limit {
@@ -134,6 +184,16 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 }
             }
             list.show(shop, &path, out).await?;
+        }
+        Options::Show { product } => {
+            let product = shop.get(&format!("/api/products/{}/", encode(&product))).await?;
+            out.document(&product, |product| describe(product, out));
+        }
+        Options::Archive { product } => {
+            let path = format!("/api/products/{}/", encode(&product));
+            let known = shop.get(&path).await?;
+            shop.call(Method::DELETE, &path, Payload::None).await?;
+            out.document(&known, |known| format!("{} is archived\n", text_of(known, "name")));
         }
     }
     Ok(ExitCode::SUCCESS)

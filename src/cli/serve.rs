@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{CliError, Global, Output};
@@ -64,6 +64,8 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     })?;
     let running = listeners.with_socket(&app.config.data_dir)?.serve(&app);
     let (stop, stopping) = watch::channel(false);
+    // Before anybody is told that the shop runs: whoever is told may stop it.
+    let mut stops = Stops::new()?;
     let clock = tokio::spawn(jobs::run(Arc::clone(&app), stopping));
 
     if let Some(address) = running.address() {
@@ -75,12 +77,11 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         }
         std::io::stdout().flush()?;
     }
-    wait_for_signal().await?;
+    stops.next().await;
     tracing::info!("stopping: requests that run may finish; a second signal stops at once");
-    tokio::spawn(async {
-        if wait_for_signal().await.is_ok() {
-            std::process::exit(1);
-        }
+    tokio::spawn(async move {
+        stops.next().await;
+        std::process::exit(1);
     });
     running.stop().await;
     let _ = stop.send(true);
@@ -91,13 +92,23 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask for a stop, from the moment that this is made.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> std::io::Result<Stops> {
+        Ok(Stops { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn start_log(config: &Config) -> Result<(), CliError> {

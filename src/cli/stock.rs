@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Payload, Shop};
-use super::output::{Output, text_of};
+use super::output::{Column, Output, text_of};
+use super::product::Limit;
 use crate::http::input::encode;
 
 #[derive(Subcommand)]
@@ -19,6 +20,15 @@ pub enum Options {
     /// till stock adjust TEA-100 --delta -2 --reason "broken in transit"
     #[command(verbatim_doc_comment)]
     Adjust(Adjust),
+    /// Lists what is at or below its product's threshold, least first
+    Low(Limit),
+    /// Lists how a variant's stock moved, and why, newest first
+    Movements {
+        /// The variant's SKU, or its id
+        sku: String,
+        #[command(flatten)]
+        limit: Limit,
+    },
 }
 
 #[derive(Args)]
@@ -44,7 +54,38 @@ struct Change {
 }
 
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
-    let Options::Adjust(adjust) = options;
+    match options {
+        Options::Adjust(change) => adjust(&change, shop, out).await?,
+        Options::Low(limit) => {
+            let columns = [
+                Column("variant", "variant_id", true),
+                Column("sku", "sku", false),
+                Column("product", "name", false),
+                Column("options", "options", false),
+                Column("stock", "stock_quantity", true),
+                Column("low at", "low_stock_threshold", true),
+            ];
+            limit.show(shop, "/api/admin/inventory/low-stock/", &columns, out).await?;
+        }
+        Options::Movements { sku, limit } => {
+            let variant = variant(shop, &sku).await?;
+            let columns = [
+                Column("at", "at", false),
+                Column("change", "delta", true),
+                Column("stock", "stock_after", true),
+                Column("cause", "cause", false),
+                Column("order", "order_id", true),
+                Column("reason", "reason", false),
+                Column("by", "by", false),
+            ];
+            let path = format!("/api/admin/inventory/movements/?variant_id={variant}");
+            limit.show(shop, &path, &columns, out).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn adjust(adjust: &Adjust, shop: &Shop, out: &Output) -> Result<(), CliError> {
     let variant = variant(shop, &adjust.sku).await?;
     let mut body = json!({"variant_id": variant, "reason": adjust.reason});
     match (adjust.change.set, adjust.change.delta) {
@@ -70,7 +111,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             text_of(stock, "stock_quantity")
         )
     });
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The id of the variant with this SKU, or of this id.

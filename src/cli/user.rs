@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Payload, Shop};
 use super::output::{Column, Output, text_of};
 use crate::accounts::random_password;
+use crate::http::input::encode;
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -22,6 +23,36 @@ pub enum Options {
     Create(Create),
     /// Lists accounts, oldest first
     List(super::product::Limit),
+    /// Shows an account
+    Show {
+        /// The e-mail address, or the user's id
+        who: String,
+    },
+    /// Changes what somebody may do; it takes effect at once
+    SetRole {
+        /// The e-mail address, or the user's id
+        who: String,
+        /// What they may do from now on
+        #[arg(value_parser = ["customer", "staff", "admin"])]
+        role: String,
+    },
+    /// Locks somebody out, at once; nothing of theirs is lost
+    Deactivate {
+        /// The e-mail address, or the user's id
+        who: String,
+    },
+    /// Lets somebody in again
+    Activate {
+        /// The e-mail address, or the user's id
+        who: String,
+    },
+    /// Sets a new password, and ends all of the user's sessions
+    ResetPassword {
+        /// The e-mail address, or the user's id
+        who: String,
+        #[command(flatten)]
+        password: Password,
+    },
 }
 
 #[derive(Args)]
@@ -41,7 +72,7 @@ pub struct Create {
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct Password {
+pub struct Password {
     /// Reads the password from stdin, up to the end of the line
     #[arg(long)]
     password_stdin: bool,
@@ -53,11 +84,7 @@ struct Password {
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::Create(create) => {
-            let made = create.password.generate.then(random_password);
-            let password = match &made {
-                Some(password) => password.clone(),
-                None => from_stdin()?,
-            };
+            let (password, made) = create.password.read()?;
             let mut body = json!({"email": create.email, "role": create.role, "password": password});
             if let Some(name) = create.name {
                 body["name"] = name.into();
@@ -66,18 +93,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             if let Some(password) = made {
                 user["password"] = password.into();
             }
-            out.document(&user, |user| {
-                let mut text = format!(
-                    "user {} {} ({})\n",
-                    text_of(user, "id"),
-                    text_of(user, "email"),
-                    text_of(user, "role")
-                );
-                if let Some(password) = user["password"].as_str() {
-                    text.push_str(&format!("password: {password}\n"));
-                }
-                text
-            });
+            out.document(&user, people);
         }
         Options::List(limit) => {
             let columns = [
@@ -91,8 +107,67 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             ];
             limit.show(shop, "/api/admin/users/", &columns, out).await?;
         }
+        Options::Show { who } => {
+            let id = find(shop, &who).await?;
+            out.document(&shop.get(&format!("/api/admin/users/{id}/")).await?, people);
+        }
+        Options::SetRole { who, role } => change(shop, out, &who, json!({"role": role})).await?,
+        Options::Deactivate { who } => change(shop, out, &who, json!({"is_active": false})).await?,
+        Options::Activate { who } => change(shop, out, &who, json!({"is_active": true})).await?,
+        Options::ResetPassword { who, password } => {
+            let id = find(shop, &who).await?;
+            let (password, made) = password.read()?;
+            let path = format!("/api/admin/users/{id}/password/");
+            shop.call(Method::POST, &path, Payload::Json(json!({"password": password}))).await?;
+            let mut user = shop.get(&format!("/api/admin/users/{id}/")).await?;
+            if let Some(password) = made {
+                user["password"] = password.into();
+            }
+            out.document(&user, people);
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn change(shop: &Shop, out: &Output, who: &str, change: Value) -> Result<(), CliError> {
+    let id = find(shop, who).await?;
+    let user = shop.call(Method::PATCH, &format!("/api/admin/users/{id}/"), Payload::Json(change)).await?;
+    out.document(&user, people);
+    Ok(())
+}
+
+/// The id of the user with this address, or of this id.
+async fn find(shop: &Shop, who: &str) -> Result<u64, CliError> {
+    if let Ok(id) = who.parse() {
+        return Ok(id);
+    }
+    let (found, _) = shop.list(&format!("/api/admin/users/?email={}", encode(who)), 1).await?;
+    let id = found.first().and_then(|user| user["id"].as_u64());
+    id.ok_or_else(|| CliError(format!("nobody has the address {who}; `till user list` shows who there is")))
+}
+
+fn people(user: &Value) -> String {
+    let get = |name: &str| text_of(user, name);
+    let state = if user["is_active"] == false { ", deactivated" } else { "" };
+    let mut text = format!("user {} {} ({}{state})\n", get("id"), get("email"), get("role"));
+    for (label, name) in [("name", "name"), ("created", "created_at"), ("last login", "last_login_at")] {
+        text.push_str(&format!("  {label:<10} {}\n", get(name)));
+    }
+    if let Some(password) = user["password"].as_str() {
+        text.push_str(&format!("password: {password}\n"));
+    }
+    text
+}
+
+impl Password {
+    /// The password, and again where it was made here and has to be shown.
+    fn read(&self) -> Result<(String, Option<String>), CliError> {
+        if self.generate {
+            let made = random_password();
+            return Ok((made.clone(), Some(made)));
+        }
+        Ok((from_stdin()?, None))
+    }
 }
 
 fn from_stdin() -> Result<String, CliError> {

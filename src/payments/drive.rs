@@ -34,7 +34,7 @@ impl From<StoreError> for DriveError {
 
 fn gateway(app: &App, provider: &str) -> Result<Arc<dyn Gateway>, GatewayError> {
     let found = app.gateways.find(Some(provider)).cloned();
-    found.ok_or_else(|| GatewayError::Failed(format!("{provider} is not switched on in the configuration")))
+    found.ok_or_else(|| GatewayError::Off(provider.to_owned()))
 }
 
 /// Brings a payment as far as its gateway is: makes it there if that is not known to be done, has it cancelled

@@ -135,6 +135,12 @@ impl From<GatewayError> for ApiError {
                 "gateway_timeout",
                 format!("The payment gateway did not answer in time. {again}"),
             ),
+            GatewayError::Off(provider) => {
+                let detail = format!(
+                    "The payment provider {provider} is not switched on in the shop's settings. {again}"
+                );
+                ApiError::new(502, "gateway_error", detail)
+            }
             GatewayError::Failed(_) | GatewayError::Refused(_) => {
                 tracing::warn!(%error, "a gateway call failed");
                 ApiError::new(

@@ -1,16 +1,22 @@
-//! Every command, on the running shop and on the stopped one: the same output, the same refusals.
+//! Every command, on the stopped shop, on the running one by its socket, and on one elsewhere by URL and token: the
+//! same output, the same refusals.
 
 use serde_json::json;
 
-use crate::support::{Home, Said, repository, till};
+use crate::support::{Home, Said, Server, repository, till};
 
 const APPAREL: &str = "tests/fixtures/shopify-apparel.csv";
 
-/// A shop with somebody and something in it, and an order that is paid.
-async fn stocked() -> Home {
+/// A shop with somebody and something in it, and an order that is paid; and its administrator's token.
+async fn stocked() -> (Home, String) {
     let home = Home::new();
     home.run_with(
         &["user", "create", "--email", "ann@example.com", "--role", "customer", "--password-stdin"],
+        "a fine password\n",
+    )
+    .ok();
+    home.run_with(
+        &["user", "create", "--email", "boss@example.com", "--role", "admin", "--password-stdin"],
         "a fine password\n",
     )
     .ok();
@@ -23,27 +29,31 @@ async fn stocked() -> Home {
             request.header("Content-Type", "application/json").body(body.to_string()).send().await.unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     };
-    let login = json!({"email": "ann@example.com", "password": "a fine password"});
-    let login = client
-        .post(format!("{}/api/auth/login/", server.base))
-        .header("Content-Type", "application/json")
-        .body(login.to_string());
-    let login: serde_json::Value =
-        serde_json::from_slice(&login.send().await.unwrap().bytes().await.unwrap()).unwrap();
-    let token = login["access"].as_str().unwrap();
+    let token = log_in(&server, "ann@example.com").await;
+    let token = token.as_str();
     let address = json!({"name": "Ann", "line1": "1 High Street", "city": "Leeds", "country": "GB"});
     let items = json!([{"product_id": 1, "quantity": 1}]);
     let payment = call("/api/payment/", token, json!({"items": items, "shipping_address": address})).await;
     let paid =
         call(&format!("/api/payment/test/{}/", payment["id"]), token, json!({"outcome": "succeed"})).await;
     assert_eq!(paid["status"], "succeeded");
+    let admin = log_in(&server, "boss@example.com").await;
     assert_eq!(server.stop(), Some(0));
-    home
+    (home, admin)
+}
+
+/// The access token of somebody whose password is the one of these tests.
+async fn log_in(server: &Server, email: &str) -> String {
+    let login = json!({"email": email, "password": "a fine password"}).to_string();
+    let request = till::http::outgoing().build().unwrap().post(format!("{}/api/auth/login/", server.base));
+    let answer = request.header("Content-Type", "application/json").body(login).send().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    answer["access"].as_str().expect("a token").to_owned()
 }
 
 #[tokio::test]
-async fn commands_say_the_same_to_a_running_and_to_a_stopped_shop() {
-    let home = stocked().await;
+async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
+    let (home, token) = stocked().await;
     let apparel = repository().join(APPAREL);
     let apparel = apparel.to_str().unwrap();
     let invoice = home.dir.path().join("invoice.html");
@@ -69,30 +79,59 @@ async fn commands_say_the_same_to_a_running_and_to_a_stopped_shop() {
         &["order", "invoice", "99", "--out", "-"],
         &["check"],
         &["check", "--json"],
+        &["user", "show", "ann@example.com"],
+        &["user", "show", "99"],
+        &["user", "show", "nobody@example.com"],
+        &["user", "set-role", "ann@example.com", "staff"],
+        &["user", "deactivate", "1"],
+        &["user", "activate", "1", "--json"],
+        &["product", "show", "classic-varsity-top"],
+        &["product", "show", "99"],
+        &["product", "archive", "led-high-tops"],
+        &["product", "archive", "led-high-tops"],
+        &["stock", "low"],
+        &["stock", "low", "--json"],
+        &["order", "track", "1", "--carrier", "DHL", "--number", "JD01"],
+        &["order", "refund", "1", "--amount", "5.00", "--reason", "late"],
+        &["order", "refund", "1", "--amount", "999"],
+        &["order", "refund", "1", "--amount", "some"],
+        &["payment", "refund", "1", "--amount", "1"],
+        &["payment", "list"],
+        &["payment", "cancel", "1"],
+        &["payment", "show", "99"],
+        &["payment", "reconcile"],
     ];
     let run_all = |home: &Home| -> Vec<Said> { commands.iter().map(|words| home.run(words)).collect() };
-    let twin = home.twin();
-    let stopped = run_all(&twin);
+    let (stopped, elsewhere) = (home.twin(), home.twin());
+    let by_file = run_all(&stopped);
     let server = home.serve();
-    let running = run_all(&home);
-    for ((words, one), other) in commands.iter().zip(stopped).zip(running) {
-        // Signed links hold a moment, and the port of whoever answers.
-        let plain = |text: &str| text.split("invoice_url").next().unwrap_or_default().to_owned();
-        let without_log = |text: &str| {
-            text.lines()
-                .filter(|line| !line.contains(" WARN ") && !line.contains(" INFO "))
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
-        assert_eq!(
-            (one.code, plain(&one.out)),
-            (other.code, plain(&other.out)),
-            "{words:?}\n{}\n{}",
-            one.err,
-            other.err
-        );
-        assert_eq!(without_log(&one.err), without_log(&other.err), "{words:?}");
+    let by_socket = run_all(&home);
+    let remote = elsewhere.serve();
+    let by_url: Vec<_> = commands.iter().map(|words| remote.run(&token, words)).collect();
+    for (distance, others) in [("by socket", by_socket), ("by URL", by_url)] {
+        for ((words, one), other) in commands.iter().zip(&by_file).zip(others) {
+            // Signed links hold a moment, and the address of whoever answers; an act of today holds its moment too.
+            let plain = |text: &str| {
+                let text = text.split("invoice_url").next().unwrap_or_default();
+                text.lines().filter(|line| !line.starts_with("changed ")).collect::<Vec<_>>().join("\n")
+            };
+            let place = format!("{words:?} {distance}");
+            assert_eq!(
+                (one.code, plain(&one.out)),
+                (other.code, plain(&other.out)),
+                "{place}\n{}\n{}",
+                one.err,
+                other.err
+            );
+            assert_eq!(one.err, other.err, "{place}");
+        }
     }
+    let moves = home.run(&["stock", "movements", "1"]).ok().out;
+    assert!(moves.contains("counted") && moves.contains("operator"), "{moves}");
+    let reset = home.run(&["user", "reset-password", "ann@example.com", "--generate", "--json"]).json();
+    assert_eq!(reset["password"].as_str().unwrap().len(), 20);
+    let shown = home.run(&["payment", "show", "1"]).ok().out;
+    assert!(shown.contains("succeeded") && shown.contains("captured   50.00"), "{shown}");
     home.run(&["order", "set-status", "1", "shipped", "--note", "by post"]).ok();
     home.run(&["order", "invoice", "1", "--out", invoice.to_str().unwrap()]).ok();
     assert!(std::fs::read_to_string(invoice).unwrap().contains("INV-000001"));
@@ -229,23 +268,8 @@ async fn a_shop_elsewhere_is_worked_on_with_a_token() {
     )
     .ok();
     let server = home.serve();
-    let login = json!({"email": "boss@example.com", "password": "a fine password"}).to_string();
-    let client = till::http::outgoing().build().unwrap();
-    let login = client
-        .post(format!("{}/api/auth/login/", server.base))
-        .header("Content-Type", "application/json")
-        .body(login);
-    let login: serde_json::Value =
-        serde_json::from_slice(&login.send().await.unwrap().bytes().await.unwrap()).unwrap();
-    let remote = |token: &str| {
-        till().args(["user", "list", "--json", "--url", &server.base, "--token", token]).output().unwrap()
-    };
-    let listed = remote(login["access"].as_str().unwrap());
-    assert!(
-        listed.status.success() && String::from_utf8_lossy(&listed.stdout).contains("boss@example.com"),
-        "{listed:?}"
-    );
-    let refused = remote("nonsense");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("--token"), "{refused:?}");
+    let listed = server.run(&log_in(&server, "boss@example.com").await, &["user", "list", "--json"]).ok();
+    assert!(listed.out.contains("boss@example.com"), "{listed:?}");
+    let refused = server.run("nonsense", &["user", "list"]);
+    assert!(refused.code == 1 && refused.err.contains("--token"), "{refused:?}");
 }

@@ -70,6 +70,7 @@ impl Home {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = till();
         command.args(words).arg("--data-dir").arg(self.path()).current_dir(self.dir.path());
+        command.env("TILL_PAYMENT__TEST__ENABLED", "true");
         command
     }
 
@@ -89,9 +90,7 @@ impl Home {
 
     /// Starts the shop on a free port, with the test gateway on.
     pub fn serve(&self) -> Server {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env("TILL_PAYMENT__TEST__ENABLED", "true");
-        Server::start(command)
+        Server::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 }
 
@@ -116,6 +115,13 @@ impl Server {
         let base =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("not {line:?}")).to_owned();
         Server { child, base, out }
+    }
+
+    /// Runs a command on this shop as on one elsewhere.
+    pub fn run(&self, token: &str, words: &[&str]) -> Said {
+        let mut command = till();
+        command.args(words).args(["--url", &self.base, "--token", token]);
+        said(command.output().expect("it runs"))
     }
 
     /// The next lines of its stdout, up to one that begins with `end`.

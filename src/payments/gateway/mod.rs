@@ -78,6 +78,9 @@ pub enum GatewayError {
     /// No answer in time: what was asked may or may not have been done. Ask again with the same key.
     #[error("the payment gateway did not answer in time")]
     Timeout,
+    /// It is not switched on in the settings.
+    #[error("the payment provider {0} is not switched on in the settings")]
+    Off(String),
     /// It could not be reached, or failed.
     #[error("the payment gateway failed: {0}")]
     Failed(String),
