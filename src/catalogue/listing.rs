@@ -450,8 +450,14 @@ fn repost<'a>(
         }
     }
     for word in has.difference(&had) {
-        let mut posted = postings.get(*word).cloned().unwrap_or_default();
-        Arc::make_mut(&mut posted).insert(slot);
-        postings.insert((*word).clone(), posted);
+        // Changed in place, so that a list that nobody else holds is not copied.
+        match postings.get_mut(*word) {
+            Some(posted) => {
+                Arc::make_mut(posted).insert(slot);
+            }
+            None => {
+                postings.insert((*word).clone(), Arc::new(RoaringBitmap::from([slot])));
+            }
+        }
     }
 }

@@ -171,6 +171,11 @@ where
         if request.uri().path_and_query().is_none() {
             *request.uri_mut() = Uri::from_static("/");
         }
+        // HTTP/2 says the host in another place (RFC 9113, 8.3.1); links in answers begin with it.
+        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        if let Some(host) = host {
+            request.headers_mut().entry(header::HOST).or_insert(host);
+        }
         routes.call(request)
     });
     let graceful = GracefulShutdown::new();
