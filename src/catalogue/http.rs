@@ -3,14 +3,16 @@
 use std::str::FromStr;
 
 use serde_json::json;
+use serde_json::value::RawValue;
 
-use super::listing::{Among, By, Filter, Ordering, words};
+use super::listing::{Among, By, Filter, Listing, Order, words};
 use super::model::{CatalogueError, Category, Product};
 use super::store::{CATEGORIES, PRODUCTS};
 use super::{ops, view};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
 use crate::id::ProductId;
-use crate::store::{Reads, StoreError};
+use crate::page::Paged;
+use crate::store::{ReadTx, Reads, StoreError};
 
 /// Most words of a search; the rest are passed over.
 const MOST_WORDS: usize = 10;
@@ -51,16 +53,18 @@ async fn list(req: Req) -> Answer {
     let is_staff = req.is_staff()?;
     let filter = filter(&req, is_staff)?;
     let page = req.page()?;
-    let found = req.app.listings.current().page(&filter, page);
-    let rendered = req.app.store.read(|tx| {
+    let look = |listing: &Listing, tx: &ReadTx| {
+        let found = listing.page(&filter, page);
         let render = |id| {
             let product = PRODUCTS.expect(tx, &id)?;
             let body = String::from_utf8(view::render(tx, id, &product)?).expect("JSON is UTF-8");
-            Ok(serde_json::value::RawValue::from_string(body).expect("it was just written"))
+            Ok(RawValue::from_string(body).expect("it was just written"))
         };
-        found.items.into_iter().map(render).collect::<Result<Vec<_>, StoreError>>()
-    })?;
-    let body = req.envelope(page, crate::page::Paged { count: found.count, items: rendered })?;
+        let items = found.items.into_iter().map(render).collect::<Result<_, StoreError>>()?;
+        Ok(Paged { count: found.count, items })
+    };
+    let found = req.app.listings.read(&req.app.store, look).await?;
+    let body = req.envelope(page, found)?;
     Ok(cached(ok(&body), is_staff))
 }
 
@@ -70,7 +74,7 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
     if archived && !is_staff {
         return Err(ApiError::new(403, "permission_denied", "Only staff can list archived products."));
     }
-    let ordering = query.word("ordering")?.unwrap_or(Ordering { by: By::CreatedAt, descending: true });
+    let ordering = query.word("ordering")?.unwrap_or(Order { by: By::CreatedAt, descending: true });
     if ordering.by == By::StockQuantity && !is_staff {
         return Err(ApiError::new(
             403,
@@ -115,14 +119,15 @@ async fn show(req: Req, product: ProductRef) -> Answer {
 }
 
 async fn categories(req: Req) -> Answer {
-    let listing = req.app.listings.current();
-    let mut all = Vec::new();
-    req.app.store.read(|tx| {
+    let look = |listing: &Listing, tx: &ReadTx| {
+        let mut all = Vec::new();
         CATEGORIES.each(tx, |slug, Category { name }| {
             let count = listing.count_in(&slug);
             all.push(json!({"slug": slug, "name": name, "product_count": count}));
-        })
-    })?;
+        })?;
+        Ok(all)
+    };
+    let all = req.app.listings.read(&req.app.store, look).await?;
     Ok(cached(ok(&all), false))
 }
 

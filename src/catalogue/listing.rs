@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use imbl::{OrdMap, OrdSet};
@@ -19,7 +20,7 @@ use crate::inventory::Stock;
 use crate::inventory::store::STOCK;
 use crate::money::Money;
 use crate::page::{Page, Paged};
-use crate::store::{Change, Commit, Direction, Key, ReadTx, Record, Span, StoreError};
+use crate::store::{Change, Commit, Direction, Key, ReadTx, Record, Span, Store, StoreError, commit_of};
 
 /// What a product is listed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +35,12 @@ pub enum By {
 
 /// An order: by what, and which way. Ties go by id, so that paging never repeats or skips.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ordering {
+pub struct Order {
     pub by: By,
     pub descending: bool,
 }
 
-impl FromStr for Ordering {
+impl FromStr for Order {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -53,7 +54,7 @@ impl FromStr for Ordering {
             "stock_quantity" => By::StockQuantity,
             _ => return Err("must be price, name, created_at, rating, popularity or stock_quantity, with - for descending".into()),
         };
-        Ok(Ordering { by, descending })
+        Ok(Order { by, descending })
     }
 }
 
@@ -72,7 +73,7 @@ pub struct Filter {
     pub in_stock: Option<bool>,
     /// Each of these words, or words that begin so, must be in name, description, SKU or tags.
     pub search: Vec<String>,
-    pub ordering: Ordering,
+    pub ordering: Order,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,9 +88,15 @@ pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
+/// How often a reader looks for a moment in which list and records are of the same commit. The writer publishes
+/// the list right after each commit, so it takes one or two.
+const LOOKS: u32 = 1000;
+
 /// The published snapshots.
 pub struct Listings {
     current: ArcSwap<Listing>,
+    /// The sequence number of the newest commit that the list has taken over.
+    heard: AtomicU64,
 }
 
 impl Listings {
@@ -112,17 +119,38 @@ impl Listings {
             ControlFlow::Continue(())
         })?;
         failed.map_or(Ok(()), Err)?;
-        Ok(Listings { current: ArcSwap::from_pointee(listing) })
+        let heard = AtomicU64::new(commit_of(tx)?);
+        Ok(Listings { current: ArcSwap::from_pointee(listing), heard })
     }
 
-    pub fn current(&self) -> Arc<Listing> {
-        self.current.load_full()
+    /// Hands `look` the list and the records of one and the same commit.
+    pub async fn read<T>(
+        &self,
+        store: &Store,
+        look: impl Fn(&Listing, &ReadTx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 0..LOOKS {
+            // In this order: a list that is newer than what was heard comes from a commit that the transaction,
+            // which begins after, sees too.
+            let heard = self.heard.load(Ordering::Acquire);
+            let listing = self.current.load_full();
+            let looked = store.read(|tx| {
+                let is_same = commit_of(tx)? == heard;
+                is_same.then(|| look(&listing, tx)).transpose()
+            })?;
+            if let Some(found) = looked {
+                return Ok(found);
+            }
+            tokio::task::yield_now().await;
+        }
+        Err(StoreError::Unavailable)
     }
 
     /// Takes over what a commit changed.
     pub fn hear(&self, commit: &Commit) {
         let of = |table: &'static str| commit.changes.iter().filter(move |change| change.table == table);
         if of(PRODUCTS.name).next().is_none() && of(STOCK.name).next().is_none() {
+            self.heard.store(commit.seq, Ordering::Release);
             return;
         }
         let mut next = Listing::clone(&self.current.load());
@@ -141,6 +169,7 @@ impl Listings {
             }
         }
         self.current.store(Arc::new(next));
+        self.heard.store(commit.seq, Ordering::Release);
     }
 }
 
@@ -347,7 +376,7 @@ impl Listing {
     }
 
     /// Few are wanted: they are looked up and sorted.
-    fn sorted(&self, wanted: &RoaringBitmap, ordering: Ordering, skip: u64, take: u64) -> Vec<u32> {
+    fn sorted(&self, wanted: &RoaringBitmap, ordering: Order, skip: u64, take: u64) -> Vec<u32> {
         let mut rows: Vec<_> = wanted.iter().filter_map(|slot| self.rows.get(&slot)).collect();
         if ordering.by == By::Name {
             rows.sort_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
@@ -368,7 +397,7 @@ impl Listing {
     }
 
     /// Many are wanted: the order is walked, and who is not wanted is passed over.
-    fn walked(&self, wanted: &RoaringBitmap, ordering: Ordering, skip: u64, take: u64) -> Vec<u32> {
+    fn walked(&self, wanted: &RoaringBitmap, ordering: Order, skip: u64, take: u64) -> Vec<u32> {
         let ranked = match ordering.by {
             By::Name => return walk(&self.by_name, wanted, ordering.descending, skip, take),
             By::Price => &self.by_price,

@@ -74,6 +74,8 @@ fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staf
     let order = orders::get(tx, id)?;
     // A step that a payment makes is no person's to make: mark-paid is how money taken by hand is recorded.
     let event = match change.status {
+        // A parcel with all that is left to send is the order's shipping.
+        None if change.tracking.is_some() && order.status == Status::Processing => Some(Event::Ship),
         None => None,
         Some(status) if status == order.status => None,
         Some(status) => match status.event() {
@@ -97,15 +99,15 @@ fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staf
             format!("The order is {}, so it is not sent.", order.status),
         ));
     }
-    if let Some(tracking) = &change.tracking {
-        orders::send(tx, id, tracking)?;
-    }
     match (event, &change.note) {
         (Some(event), note) => {
-            drop(orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?);
+            orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?;
         }
         (None, Some(note)) => orders::set_note(tx, id, note)?,
         (None, None) => {}
+    }
+    if let Some(tracking) = &change.tracking {
+        orders::send(tx, id, tracking)?;
     }
     Ok(())
 }

@@ -52,8 +52,8 @@ pub enum Options {
         #[arg(long)]
         number: String,
         /// Where the parcel can be followed
-        #[arg(long)]
-        url: Option<String>,
+        #[arg(long, value_name = "URL")]
+        link: Option<String>,
     },
     /// Refunds an order, all that is left of it or an amount
     ///
@@ -150,10 +150,10 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), Payload::Json(body)).await?;
             out.document(&order, in_a_line);
         }
-        Options::Track { id, carrier, number, url } => {
+        Options::Track { id, carrier, number, link } => {
             let mut tracking = json!({"carrier": carrier, "number": number});
-            if let Some(url) = url {
-                tracking["url"] = url.into();
+            if let Some(link) = link {
+                tracking["url"] = link.into();
             }
             let body = Payload::Json(json!({"tracking": tracking}));
             let order = shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), body).await?;

@@ -73,6 +73,12 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 ];
                 out.table(&results, &columns)
             });
+            let has_failed = |result: &Value| !result["error"].is_null();
+            if report["results"].as_array().is_some_and(|results| results.iter().any(has_failed)) {
+                return Err(CliError(
+                    "some could not be asked after; they are tried again by themselves".into(),
+                ));
+            }
         }
         Options::Cancel { id } => {
             let path = format!("/api/admin/payments/{id}/cancel/");

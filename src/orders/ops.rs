@@ -74,6 +74,9 @@ fn save(tx: &mut WriteTx, id: OrderId, order: &mut Order) -> Result<(), StoreErr
 /// A person moves the order on: ships it, or says that it arrived.
 pub fn act(tx: &mut WriteTx, id: OrderId, event: Event, by: &str, note: &str) -> Result<Order, OrderError> {
     let mut order = get(tx, id)?;
+    if event == Event::Ship && wants(&order).is_empty() {
+        return Err(OrderError::NothingToSend);
+    }
     step(&mut order, event, tx.now(), by, note)?;
     save(tx, id, &mut order)?;
     Ok(order)
@@ -175,7 +178,8 @@ pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), Or
     match order.fulfilments.last_mut() {
         Some(newest) => newest.tracking = tracking.clone(),
         None => {
-            let lines = order.lines.iter().map(|line| (line.id, line.quantity)).collect();
+            let held = order.lines.iter().map(|line| (line.id, line.quantity - line.restocked));
+            let lines = held.filter(|(_, units)| *units > 0).collect();
             order.fulfilments.push(Fulfilment { id: 1, lines, tracking: tracking.clone(), at: tx.now() });
         }
     }

@@ -97,6 +97,11 @@ pub struct Commit {
     pub changes: Vec<Change>,
 }
 
+/// The sequence number of the commit that a transaction sees.
+pub fn commit_of(tx: &impl Reads) -> Result<u64, StoreError> {
+    Ok(COUNTERS.get(tx, &writer::SEQ.to_owned())?.unwrap_or(0))
+}
+
 /// The open data file.
 pub struct Store {
     shared: Arc<Shared>,
@@ -153,7 +158,7 @@ impl Store {
 
     /// The sequence number of the newest commit.
     pub fn seq(&self) -> Result<u64, StoreError> {
-        self.read(|tx| COUNTERS.get(tx, &writer::SEQ.to_owned()).map(|seq| seq.unwrap_or(0)))
+        self.read(commit_of)
     }
 
     /// I5 over every table: records decode, and indexes and records agree.

@@ -11,7 +11,6 @@ use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
 
 use super::open::Disk;
-use super::table::COUNTERS;
 use super::tx::{Change, ReadTx, WriteTx};
 use super::{Commit, StoreError};
 use crate::clock::Clock;
@@ -292,7 +291,7 @@ impl Shared {
         }
         let db = self.reopen()?;
         let newest = ReadTx { inner: db.begin_read()?, now: self.clock.now() };
-        let seq = COUNTERS.get(&newest, &SEQ.to_owned())?.unwrap_or(0);
+        let seq = super::commit_of(&newest)?;
         *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
         tracing::warn!(seq, "the data file is open again");
         let landed = hand.unresolved.take().filter(|commit| commit.seq == seq);

@@ -130,6 +130,21 @@ async fn events_that_come_twice_late_or_never_end_the_same() {
 }
 
 #[tokio::test]
+async fn deciding_under_a_key_is_answered_the_same_again() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let order = ann.ordered(tea.id, 1).await;
+    let path = format!("/api/payment/test/{}/", ann.begins_to_pay(order).await);
+    let decide = || {
+        let asking = ann.asks(Method::POST, &path).header("Idempotency-Key", "d1");
+        asking.json(&json!({"outcome": "succeed"})).send()
+    };
+    let (first, again) = (decide().await.status(200), decide().await.status(200));
+    assert_eq!((first.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
+}
+
+#[tokio::test]
 async fn asking_after_a_payment_asks_the_gateway() {
     let shop = Shop::open().await;
     let tea = shop.product("Tea", "4", 9).await;

@@ -150,3 +150,25 @@ async fn money_by_hand_is_recorded_once_and_nobody_else_is_told_so() {
         assert_eq!(ann.order(order).await["payment_status"], "paid", "round {round}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_list_is_never_torn_between_two_commits() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 1).await;
+    let staff = shop.staff().await;
+    let path = format!("/api/products/{}/", tea.id);
+    let flips = async {
+        for n in 0..150 {
+            staff.patch(&path, json!({"stock_quantity": n % 2})).await.status(200);
+        }
+    };
+    let looks = async {
+        for _ in 0..600 {
+            let list = shop.get("/api/products/?in_stock=true").await.status(200).json;
+            for product in list["results"].as_array().unwrap() {
+                assert_eq!(product["in_stock"], true, "{product}");
+            }
+        }
+    };
+    tokio::join!(flips, looks);
+}

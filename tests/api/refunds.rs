@@ -71,3 +71,31 @@ async fn a_refund_under_a_key_is_made_once() {
     assert_eq!((first.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
     assert_eq!(ann.order(order).await["refunds"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_went_back_to_the_shelf_is_not_sent() {
+    let shop = Shop::open().await;
+    let (tea, mug) = (shop.product("Tea", "4", 9).await, shop.product("Mug", "9", 9).await);
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let order = ann.bought(tea.id, 2).await;
+    admin.post(&format!("/api/admin/orders/{order}/refund/"), json!({"restock": true})).await.status(201);
+    let path = format!("/api/admin/orders/{order}/");
+    admin.patch(&path, json!({"status": "shipped"})).await.refused(409, "invalid_transition");
+    admin
+        .patch(&path, json!({"tracking": {"carrier": "DHL", "number": "1"}}))
+        .await
+        .refused(409, "invalid_transition");
+    // With one line gone, the parcel has the other.
+    ann.puts_in_cart(tea.id, 1).await.status(201);
+    let order = ann.ordered(mug.id, 2).await;
+    let payment = ann.begins_to_pay(order).await;
+    ann.decides(payment, json!({"outcome": "succeed"})).await.status(200);
+    let body = json!({"lines": [{"line_id": 1, "quantity": 1}], "restock": true});
+    admin.post(&format!("/api/admin/orders/{order}/refund/"), body).await.status(201);
+    let tracking = json!({"tracking": {"carrier": "DHL", "number": "1"}});
+    let sent = admin.patch(&format!("/api/admin/orders/{order}/"), tracking).await.status(200).json;
+    assert_eq!(
+        (&sent["status"], &sent["fulfilments"][0]["lines"]),
+        (&json!("shipped"), &json!([{"line_id": 2, "quantity": 2}]))
+    );
+}
