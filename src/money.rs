@@ -20,7 +20,7 @@ const NO_DECIMALS: &str = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV X
 /// Those whose minor unit is a thousandth.
 const THREE_DECIMALS: &str = "BHD IQD JOD KWD LYD OMR TND";
 
-/// An ISO 4217 currency. The default is `XXX`, "no currency", which no shop can be set to.
+/// An ISO 4217 currency. The default is the code of "no currency", which no shop can be set to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency([u8; 3]);
 
@@ -77,7 +77,7 @@ impl Currency {
 
 impl Default for Currency {
     fn default() -> Self {
-        Currency(*b"XXX")
+        Currency([b'X'; 3])
     }
 }
 

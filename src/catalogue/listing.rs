@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use imbl::{OrdMap, OrdSet};
 use roaring::RoaringBitmap;
+use tokio::sync::watch;
 
 use super::model::{Product, slugify};
 use super::store::PRODUCTS;
@@ -88,15 +89,15 @@ pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// How often a reader looks for a moment in which list and records are of the same commit. The writer publishes
-/// the list right after each commit, so it takes one or two.
-const LOOKS: u32 = 1000;
+/// How long a reader waits for the writer to publish a commit that it sees already. That takes microseconds, unless
+/// the machine is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The published snapshots.
 pub struct Listings {
     current: ArcSwap<Listing>,
     /// The sequence number of the newest commit that the list has taken over.
-    heard: AtomicU64,
+    heard: watch::Sender<u64>,
 }
 
 impl Listings {
@@ -119,7 +120,7 @@ impl Listings {
             ControlFlow::Continue(())
         })?;
         failed.map_or(Ok(()), Err)?;
-        let heard = AtomicU64::new(commit_of(tx)?);
+        let heard = watch::Sender::new(commit_of(tx)?);
         Ok(Listings { current: ArcSwap::from_pointee(listing), heard })
     }
 
@@ -129,28 +130,32 @@ impl Listings {
         store: &Store,
         look: impl Fn(&Listing, &ReadTx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        for _ in 0..LOOKS {
+        loop {
             // In this order: a list that is newer than what was heard comes from a commit that the transaction,
             // which begins after, sees too.
-            let heard = self.heard.load(Ordering::Acquire);
+            let heard = *self.heard.borrow();
             let listing = self.current.load_full();
             let looked = store.read(|tx| {
-                let is_same = commit_of(tx)? == heard;
-                is_same.then(|| look(&listing, tx)).transpose()
+                let seen = commit_of(tx)?;
+                if seen == heard { look(&listing, tx).map(Ok) } else { Ok::<_, StoreError>(Err(seen)) }
             })?;
-            if let Some(found) = looked {
-                return Ok(found);
+            let seen = match looked {
+                Ok(found) => return Ok(found),
+                Err(seen) => seen,
+            };
+            let mut hearing = self.heard.subscribe();
+            let published = hearing.wait_for(|heard| *heard >= seen);
+            if !matches!(tokio::time::timeout(PATIENCE, published).await, Ok(Ok(_))) {
+                return Err(StoreError::Unavailable);
             }
-            tokio::task::yield_now().await;
         }
-        Err(StoreError::Unavailable)
     }
 
     /// Takes over what a commit changed.
     pub fn hear(&self, commit: &Commit) {
         let of = |table: &'static str| commit.changes.iter().filter(move |change| change.table == table);
         if of(PRODUCTS.name).next().is_none() && of(STOCK.name).next().is_none() {
-            self.heard.store(commit.seq, Ordering::Release);
+            self.heard.send_replace(commit.seq);
             return;
         }
         let mut next = Listing::clone(&self.current.load());
@@ -169,7 +174,7 @@ impl Listings {
             }
         }
         self.current.store(Arc::new(next));
-        self.heard.store(commit.seq, Ordering::Release);
+        self.heard.send_replace(commit.seq);
     }
 }
 

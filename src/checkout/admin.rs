@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::advance::{AdvanceError, Step, advance};
+use super::by_hand::{ByHand, record_by_hand};
 use super::cancel::{Cancelling, cancel};
 use super::pay::end;
 use super::refund::{self, Asked};
@@ -11,8 +13,8 @@ use crate::app::App;
 use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, object, text, url, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
-use crate::orders::{self, Event, Status, Tracking};
-use crate::payments::{self, Closing, PaymentError, Why};
+use crate::orders::{self, Status, Tracking};
+use crate::payments::{self, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
@@ -21,13 +23,6 @@ pub fn routes() -> Routes {
         .at("/api/admin/orders/{id}/mark-paid/", post(mark_paid))
         .at("/api/admin/orders/{id}/refund/", post(refund_order))
         .at("/api/admin/payments/{id}/cancel/", post(cancel_payment))
-}
-
-#[derive(Clone)]
-struct Change {
-    status: Option<Status>,
-    tracking: Option<Tracking>,
-    note: Option<String>,
 }
 
 impl Input for Tracking {
@@ -40,9 +35,9 @@ impl Input for Tracking {
     }
 }
 
-impl Input for Change {
+impl Input for Step {
     fn read(from: &mut Fields<'_>) -> Self {
-        Change {
+        Step {
             status: from.change("status", word),
             tracking: from.change("tracking", object),
             note: from.change("note", text(0..=2000)),
@@ -52,64 +47,18 @@ impl Input for Change {
 
 async fn change(mut req: Req, id: OrderId) -> Answer {
     let by = req.staff()?;
-    let change: Change = req.json().await?;
-    if change.status == Some(Status::Cancelled) {
-        if change.tracking.is_some() {
+    let step: Step = req.json().await?;
+    if step.status == Some(Status::Cancelled) {
+        if step.tracking.is_some() {
             return Err(ApiError::field("tracking", "a cancelled order is not sent"));
         }
-        let note = change.note.clone().unwrap_or_default();
+        let note = step.note.unwrap_or_default();
         cancel(&req.app, Cancelling { order: id, staff: Some(by), note, key: None }).await?;
     } else {
-        req.write(move |tx| {
-            accounts::confirm(tx, &by)?;
-            apply(tx, id, &change, &by)
-        })
-        .await?;
+        req.write(move |tx| Ok(advance(tx, id, &step, &by)?)).await?;
     }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     Ok(ok(&req.order_view(id, order)))
-}
-
-fn apply(tx: &mut crate::store::WriteTx, id: OrderId, change: &Change, by: &Staff) -> Result<(), ApiError> {
-    let order = orders::get(tx, id)?;
-    // A step that a payment makes is no person's to make: mark-paid is how money taken by hand is recorded.
-    let event = match change.status {
-        // A parcel with all that is left to send is the order's shipping.
-        None if change.tracking.is_some() && order.status == Status::Processing => Some(Event::Ship),
-        None => None,
-        Some(status) if status == order.status => None,
-        Some(status) => match status.event() {
-            Some(event @ (Event::Ship | Event::Deliver)) => Some(event),
-            Some(event) => return Err(orders::OrderError::InvalidTransition(order.status, event).into()),
-            None => {
-                let detail = format!("The order is {}, and no order goes back to pending.", order.status);
-                return Err(ApiError::new(409, "invalid_transition", detail));
-            }
-        },
-    };
-    if let Some(event) = event
-        && order.status.after(event).is_none()
-    {
-        return Err(orders::OrderError::InvalidTransition(order.status, event).into());
-    }
-    if change.tracking.is_some() && matches!(order.status, Status::Pending | Status::Cancelled) {
-        return Err(ApiError::new(
-            409,
-            "invalid_transition",
-            format!("The order is {}, so it is not sent.", order.status),
-        ));
-    }
-    match (event, &change.note) {
-        (Some(event), note) => {
-            orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?;
-        }
-        (None, Some(note)) => orders::set_note(tx, id, note)?,
-        (None, None) => {}
-    }
-    if let Some(tracking) = &change.tracking {
-        orders::send(tx, id, tracking)?;
-    }
-    Ok(())
 }
 
 /// How money is taken by hand.
@@ -159,49 +108,7 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
     if let Some(before) = req.answered(key.as_ref())? {
         return Ok(before);
     }
-    let (seller, once) = (req.app.seller.clone(), key.clone());
-    let must_end = req
-        .write(move |tx| {
-            accounts::confirm(tx, &by)?;
-            let order = orders::get(tx, id)?;
-            if let Some(key) = &once {
-                // This key recorded it before, and was cut short before it could answer.
-                let is_done = order.paid_at.is_some() && matches!(key.seen::<Stored>(tx)??, Seen::Began(_));
-                if is_done {
-                    return Ok(None);
-                }
-            }
-            if order.paid_at.is_some() {
-                return Err(PaymentError::AlreadyPaid.into());
-            }
-            if order.status == Status::Cancelled {
-                return Err(PaymentError::OrderCancelled.into());
-            }
-            let live = payments::live_of(tx, id)?;
-            let wanted = Why::PaidByHand { how: how.clone() };
-            let ends_otherwise = |closing: &Closing| closing.why != wanted;
-            if let Some((payment, live)) = &live
-                && live.closing.as_ref().is_some_and(ends_otherwise)
-            {
-                return Err(PaymentError::Closing(*payment).into());
-            }
-            if let Some(key) = &once {
-                key.began(tx, id.0)?;
-            }
-            if let Some((payment, _)) = live {
-                payments::close(tx, payment, wanted, &by.label())?;
-                return Ok(Some(payment));
-            }
-            payments::pay_by_hand(tx, id, &how, &by.label(), &seller)?;
-            Ok(None)
-        })
-        .await?;
-    if let Some(payment) = must_end {
-        // The customer may have paid at the gateway meanwhile: then the money by hand is not recorded.
-        if end(&req.app, payment).await?.status == payments::Status::Succeeded {
-            return Err(PaymentError::AlreadyPaid.into());
-        }
-    }
+    record_by_hand(&req.app, ByHand { order: id, how, staff: by, key: key.clone() }).await?;
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     let reply = ok(&req.order_view(id, order));
     req.remember(key, &reply).await?;
@@ -288,4 +195,13 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
     .await?;
     let payment = end(&app, id).await?;
     Ok(ok(&payments::admin::view(id, &payment)))
+}
+
+impl From<AdvanceError> for ApiError {
+    fn from(error: AdvanceError) -> ApiError {
+        match error {
+            AdvanceError::Account(error) => error.into(),
+            AdvanceError::Order(error) => error.into(),
+        }
+    }
 }

@@ -1,6 +1,9 @@
-//! The acts that span rooms: placing an order, paying it, cancelling it, and letting it expire.
+//! The acts that span rooms: placing an order, paying it, moving it on, cancelling it, and letting
+//! it expire.
 
 pub mod admin;
+mod advance;
+mod by_hand;
 mod cancel;
 mod expire;
 pub mod http;

@@ -160,7 +160,7 @@ impl From<OrderError> for ApiError {
     fn from(error: OrderError) -> ApiError {
         match error {
             OrderError::NotFound => ApiError::not_found(),
-            OrderError::InvalidTransition(..) | OrderError::NothingToSend => {
+            OrderError::InvalidTransition(..) | OrderError::NoWayBack(_) | OrderError::NothingToSend => {
                 ApiError::new(409, "invalid_transition", error)
             }
             OrderError::InvoiceNotReady => ApiError::new(404, "invoice_not_ready", error),

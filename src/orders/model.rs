@@ -179,6 +179,8 @@ pub enum OrderError {
     NotFound,
     #[error("The order is {0}, so this can't happen to it now.")]
     InvalidTransition(Status, Event),
+    #[error("The order is {0}, and no order goes back to pending.")]
+    NoWayBack(Status),
     #[error("All units of this order went back to the shelf, so there is nothing to send.")]
     NothingToSend,
     #[error("There is an invoice once the order is paid.")]

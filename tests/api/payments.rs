@@ -543,7 +543,12 @@ async fn a_cancellation_that_was_cut_short_goes_on_under_its_key() {
     let reference = gateway.created.lock().unwrap()[1].1.reference.clone();
     gateway.set(&reference, Status::Succeeded, Some(400));
     let path = format!("/api/admin/orders/{order}/mark-paid/");
-    staff.post(&path, json!({"method": "cash"})).await.refused(409, "already_paid");
+    let mark = || {
+        let asking = staff.asks(Method::POST, &path).header("Idempotency-Key", "cash-1");
+        asking.json(&json!({"method": "cash"})).send()
+    };
+    mark().await.refused(409, "already_paid");
+    mark().await.refused(409, "already_paid");
     assert_eq!(ann.get(&format!("/api/orders/{order}/invoice/")).await.json["payment_method"], "forgetful");
 }
 

@@ -1,0 +1,64 @@
+//! Moving an order on by hand: shipped, arrived. What a payment moves is no person's to move.
+
+use crate::accounts::{self, AccountError, Staff};
+use crate::id::OrderId;
+use crate::orders::{self, Event, OrderError, Status, Tracking};
+use crate::store::WriteTx;
+
+/// What staff say of an order.
+#[derive(Clone)]
+pub struct Step {
+    pub status: Option<Status>,
+    pub tracking: Option<Tracking>,
+    pub note: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    #[error("{0}")]
+    Account(#[from] AccountError),
+    #[error("{0}")]
+    Order(#[from] OrderError),
+}
+
+impl From<crate::store::StoreError> for AdvanceError {
+    fn from(error: crate::store::StoreError) -> AdvanceError {
+        AdvanceError::Order(error.into())
+    }
+}
+
+/// The event that a step means, if it means one.
+fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
+    let event = match step.status {
+        // A parcel with all that is left to send is the order's shipping.
+        None if step.tracking.is_some() && status == Status::Processing => Some(Event::Ship),
+        None => None,
+        Some(wanted) if wanted == status => None,
+        Some(wanted) => Some(wanted.event().ok_or(OrderError::NoWayBack(status))?),
+    };
+    match event {
+        Some(event @ (Event::Pay | Event::Cancel)) => Err(OrderError::InvalidTransition(status, event)),
+        Some(event) if status.after(event).is_none() => Err(OrderError::InvalidTransition(status, event)),
+        _ if step.tracking.is_some() && matches!(status, Status::Pending | Status::Cancelled) => {
+            Err(OrderError::InvalidTransition(status, Event::Ship))
+        }
+        event => Ok(event),
+    }
+}
+
+/// Moves the order on, says how it is sent, or notes something on it.
+pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
+    accounts::confirm(tx, by)?;
+    let event = event(orders::get(tx, id)?.status, step)?;
+    match (event, &step.note) {
+        (Some(event), note) => {
+            orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?;
+        }
+        (None, Some(note)) => orders::set_note(tx, id, note)?,
+        (None, None) => {}
+    }
+    if let Some(tracking) = &step.tracking {
+        orders::send(tx, id, tracking)?;
+    }
+    Ok(())
+}
