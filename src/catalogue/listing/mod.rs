@@ -1,0 +1,182 @@
+//! The list of products as a read model: filters and orders mix what several rooms own (price, stock, rating),
+//! so it is kept in memory, fed by the store's change feed and published as one snapshot per commit. A reader
+//! takes the newest snapshot and holds up nobody.
+
+mod postings;
+mod snapshot;
+mod sorted;
+
+use std::ops::ControlFlow;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use self::snapshot::Building;
+use self::snapshot::slot;
+pub use self::snapshot::{Listing, words};
+use super::model::Product;
+use super::store::PRODUCTS;
+use crate::id::{ProductId, VariantId};
+use crate::inventory::Stock;
+use crate::inventory::store::STOCK;
+use crate::money::Money;
+use crate::store::{Change, Commit, Direction, Key, ReadTx, Record, Span, Store, StoreError, commit_of};
+
+/// What a product is listed by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    Price,
+    Name,
+    CreatedAt,
+    Rating,
+    Popularity,
+    StockQuantity,
+}
+
+/// An order: by what, and which way. Ties go by id, so that paging never repeats or skips.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order {
+    pub by: By,
+    pub descending: bool,
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (descending, by) = text.strip_prefix('-').map_or((false, text), |by| (true, by));
+        let by = match by {
+            "price" => By::Price,
+            "name" => By::Name,
+            "created_at" => By::CreatedAt,
+            "rating" => By::Rating,
+            "popularity" => By::Popularity,
+            "stock_quantity" => By::StockQuantity,
+            _ => return Err("must be price, name, created_at, rating, popularity or stock_quantity, with - for descending".into()),
+        };
+        Ok(Order { by, descending })
+    }
+}
+
+/// Which products are wanted.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Those that customers see; or all that are not archived; or those that are.
+    pub among: Among,
+    /// Any of these, by name or slug; empty: all.
+    pub categories: Vec<String>,
+    pub tags: Vec<String>,
+    pub min_price: Option<Money>,
+    pub max_price: Option<Money>,
+    /// From this average on, in tenths.
+    pub min_rating: Option<i64>,
+    pub in_stock: Option<bool>,
+    /// Each of these words, or words that begin so, must be in name, description, SKU or tags.
+    pub search: Vec<String>,
+    pub ordering: Order,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Among {
+    Public,
+    Live,
+    Archived,
+}
+
+/// How long a reader waits for the writer to publish a commit that it sees already. That takes microseconds, unless
+/// the machine is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The published snapshots.
+pub struct Listings {
+    current: ArcSwap<Listing>,
+    /// The sequence number of the newest commit that the list has taken over.
+    heard: watch::Sender<u64>,
+}
+
+impl Listings {
+    /// Builds the list from all products.
+    pub fn build(tx: &ReadTx) -> Result<Listings, StoreError> {
+        let mut stocks = Vec::new();
+        STOCK.each(tx, |variant, stock| stocks.push((variant, stock.quantity, stock.sold)))?;
+        let stock_of = |id: VariantId| {
+            let at = stocks.binary_search_by_key(&id, |(variant, ..)| *variant);
+            at.map(|at| stocks[at])
+                .map_err(|_| StoreError::corrupt(STOCK.name, format!("variant {id} has none")))
+        };
+        let mut building = Building::default();
+        let mut failed = None;
+        PRODUCTS.scan(tx, Span::all(Direction::Up), |id, product| {
+            match product.variants.iter().map(|variant| stock_of(variant.id)).collect() {
+                Ok(stocks) => building.add(slot(id), &product, stocks),
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        let listing = building.finish();
+        let heard = watch::Sender::new(commit_of(tx)?);
+        Ok(Listings { current: ArcSwap::from_pointee(listing), heard })
+    }
+
+    /// Hands `look` the list and the records of one and the same commit.
+    pub async fn read<T>(
+        &self,
+        store: &Store,
+        look: impl Fn(&Listing, &ReadTx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        loop {
+            // In this order: a list that is newer than what was heard comes from a commit that the transaction,
+            // which begins after, sees too.
+            let heard = *self.heard.borrow();
+            let listing = self.current.load_full();
+            let looked = store.read(|tx| {
+                let seen = commit_of(tx)?;
+                if seen == heard { look(&listing, tx).map(Ok) } else { Ok::<_, StoreError>(Err(seen)) }
+            })?;
+            let seen = match looked {
+                Ok(found) => return Ok(found),
+                Err(seen) => seen,
+            };
+            let mut hearing = self.heard.subscribe();
+            let published = hearing.wait_for(|heard| *heard >= seen);
+            if !matches!(tokio::time::timeout(PATIENCE, published).await, Ok(Ok(_))) {
+                return Err(StoreError::Unavailable);
+            }
+        }
+    }
+
+    /// Takes over what a commit changed.
+    pub fn hear(&self, commit: &Commit) {
+        let of = |table: &'static str| commit.changes.iter().filter(move |change| change.table == table);
+        if of(PRODUCTS.name).next().is_none() && of(STOCK.name).next().is_none() {
+            self.heard.send_replace(commit.seq);
+            return;
+        }
+        let mut next = Listing::clone(&self.current.load());
+        for change in of(PRODUCTS.name) {
+            if let Some((id, product)) = decoded::<ProductId, Product>(change) {
+                let before = change.before.as_deref().and_then(Product::decode);
+                next.put_product(slot(id), before.as_ref(), &product);
+            }
+        }
+        for change in of(STOCK.name) {
+            if let Some((variant, stock)) = decoded::<VariantId, Stock>(change) {
+                next.put_stock(slot(stock.product), variant, &stock);
+            }
+        }
+        self.current.store(Arc::new(next));
+        self.heard.send_replace(commit.seq);
+    }
+}
+
+/// The key and the new value of a change. What this very process wrote always decodes.
+fn decoded<K: Key, V: Record>(change: &Change) -> Option<(K, V)> {
+    Some((K::from_bytes(&change.key)?, V::decode(change.after.as_ref()?)?))
+}

@@ -1,0 +1,376 @@
+//! One snapshot of the list: every product's figures, in each order, and who has which word.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::postings::{Gathering, Postings};
+use super::sorted::Sorted;
+use super::{Among, By, Filter, Order};
+use crate::catalogue::model::{Product, slugify};
+use crate::id::{ProductId, VariantId};
+use crate::inventory::Stock;
+use crate::page::{Page, Paged};
+
+/// The words of a text: runs of letters and digits, in lower case.
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// A product's place in the bitmaps.
+pub fn slot(id: ProductId) -> u32 {
+    u32::try_from(id.0).expect("ids of products are counted from 1, and memory ends before 32 bits do")
+}
+
+/// A variant's units in stock and sold.
+type Figures = (VariantId, i64, i64);
+
+/// What the list knows of a product.
+#[derive(Clone, Debug)]
+pub struct Row {
+    slot: u32,
+    among: Among,
+    /// The average rating in tenths; below all others without one.
+    rating: i16,
+    price: i64,
+    name: Arc<str>,
+    created_at: i64,
+    stocks: Box<[Figures]>,
+}
+
+impl Row {
+    fn new(slot: u32, product: &Product, stocks: Box<[Figures]>) -> Row {
+        let tenths = product.rating.sum.saturating_mul(10).checked_div(product.rating.count);
+        Row {
+            slot,
+            among: match (&product.archived_at, product.is_active) {
+                (Some(_), _) => Among::Archived,
+                (None, true) => Among::Public,
+                (None, false) => Among::Live,
+            },
+            rating: tenths.map_or(-1, |tenths| i16::try_from(tenths).unwrap_or(i16::MAX)),
+            price: product.lowest_price().minor,
+            name: product.name.to_lowercase().into(),
+            created_at: product.created_at.0,
+            stocks,
+        }
+    }
+
+    fn stock(&self) -> i64 {
+        self.stocks.iter().map(|(_, quantity, _)| quantity).sum()
+    }
+
+    fn sold(&self) -> i64 {
+        self.stocks.iter().map(|(.., sold)| sold).sum()
+    }
+
+    /// What it is ranked by, in each order but that of names.
+    fn rank(&self, by: By) -> i64 {
+        match by {
+            By::Price => self.price,
+            By::CreatedAt => self.created_at,
+            By::Rating => self.rating.into(),
+            By::Popularity => self.sold(),
+            By::StockQuantity | By::Name => self.stock(),
+        }
+    }
+}
+
+/// What a product can be found by.
+#[derive(Default)]
+struct Terms {
+    category: Vec<String>,
+    tags: Vec<String>,
+    words: Vec<String>,
+}
+
+impl Terms {
+    /// Each kind in order, none twice.
+    fn of(product: &Product) -> Terms {
+        let skus = product.variants.iter().filter_map(|variant| variant.sku.as_deref());
+        let texts = [product.name.as_str(), product.description.as_str()].into_iter();
+        let texts = texts.chain(skus).chain(product.tags.iter().map(String::as_str));
+        let sorted = |mut all: Vec<String>| {
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        Terms {
+            category: product.category.iter().cloned().collect(),
+            tags: sorted(product.tags.iter().map(|tag| tag.to_lowercase()).collect()),
+            words: sorted(texts.flat_map(words).collect()),
+        }
+    }
+
+    /// Whether two products are found by the same.
+    fn are_same(one: &Product, other: &Product) -> bool {
+        let skus = |product: &Product| product.variants.iter().map(|v| v.sku.clone()).collect::<Vec<_>>();
+        (&one.name, &one.description, &one.category, &one.tags)
+            == (&other.name, &other.description, &other.category, &other.tags)
+            && skus(one) == skus(other)
+    }
+}
+
+type Ranked = Sorted<(i64, u32)>;
+
+/// One snapshot. Its parts are shared with the snapshots before and after it.
+#[derive(Clone, Default)]
+pub struct Listing {
+    rows: Sorted<u32, Arc<Row>>,
+    by_price: Ranked,
+    by_created_at: Ranked,
+    by_rating: Ranked,
+    by_sold: Ranked,
+    by_stock: Ranked,
+    by_name: Sorted<(Arc<str>, u32)>,
+    public: Arc<RoaringBitmap>,
+    live: Arc<RoaringBitmap>,
+    archived: Arc<RoaringBitmap>,
+    in_stock: Arc<RoaringBitmap>,
+    categories: Postings,
+    tags: Postings,
+    words: Postings,
+}
+
+impl Listing {
+    /// Puts a product in, or in the place of its former self.
+    pub fn put_product(&mut self, slot: u32, before: Option<&Product>, product: &Product) {
+        let old = self.rows.get(&slot).cloned();
+        let known = |id| {
+            let stocks = old.iter().flat_map(|row| &row.stocks);
+            // Nothing is known of a new variant until its stock is heard of.
+            stocks.copied().find(|(known, ..)| *known == id).unwrap_or((id, 0, 0))
+        };
+        let stocks = product.variants.iter().map(|variant| known(variant.id)).collect();
+        self.put(old.as_deref(), Row::new(slot, product, stocks));
+        if before.is_none_or(|before| !Terms::are_same(before, product)) {
+            let (had, has) = (before.map(Terms::of).unwrap_or_default(), Terms::of(product));
+            self.categories.move_from(slot, &had.category, &has.category);
+            self.tags.move_from(slot, &had.tags, &has.tags);
+            self.words.move_from(slot, &had.words, &has.words);
+        }
+    }
+
+    /// Takes over a variant's stock; what the product does not have any more counts for nothing.
+    pub fn put_stock(&mut self, slot: u32, variant: VariantId, stock: &Stock) {
+        let Some(old) = self.rows.get(&slot).cloned() else { return };
+        let mut row = Row::clone(&old);
+        if let Some(known) = row.stocks.iter_mut().find(|(id, ..)| *id == variant) {
+            *known = (variant, stock.quantity, stock.sold);
+            self.put(Some(&old), row);
+        }
+    }
+
+    fn put(&mut self, old: Option<&Row>, row: Row) {
+        let slot = row.slot;
+        for (set, by) in [
+            (&mut self.by_price, By::Price),
+            (&mut self.by_created_at, By::CreatedAt),
+            (&mut self.by_rating, By::Rating),
+            (&mut self.by_sold, By::Popularity),
+            (&mut self.by_stock, By::StockQuantity),
+        ] {
+            let (before, after) = (old.map(|old| old.rank(by)), row.rank(by));
+            if before != Some(after) {
+                if let Some(before) = before {
+                    set.remove(&(before, slot));
+                }
+                set.insert((after, slot), ());
+            }
+        }
+        if old.is_none_or(|old| old.name != row.name) {
+            if let Some(old) = old {
+                self.by_name.remove(&(Arc::clone(&old.name), slot));
+            }
+            self.by_name.insert((Arc::clone(&row.name), slot), ());
+        }
+        set(&mut self.public, slot, row.among == Among::Public);
+        set(&mut self.live, slot, row.among != Among::Archived);
+        set(&mut self.archived, slot, row.among == Among::Archived);
+        set(&mut self.in_stock, slot, row.stock() > 0);
+        self.rows.insert(slot, Arc::new(row));
+    }
+
+    /// How many public products a category has.
+    pub fn count_in(&self, category: &str) -> u64 {
+        self.categories.get(&category.into()).map_or(0, |posted| posted.count_among(&self.public))
+    }
+
+    /// One page of what `filter` lets through, and how much that is in all.
+    pub fn page(&self, filter: &Filter, page: Page) -> Paged<ProductId> {
+        let wanted = self.matching(filter);
+        let count = wanted.len();
+        let (skip, take) = (page.offset() as usize, page.size as usize);
+        let items = if count.saturating_mul(8) < self.live.len() + self.archived.len() {
+            self.sorted(&wanted, filter.ordering, skip, take)
+        } else {
+            self.walked(&wanted, filter.ordering, skip, take)
+        };
+        Paged { count, items: items.into_iter().map(|slot| ProductId(u64::from(slot))).collect() }
+    }
+
+    fn matching(&self, filter: &Filter) -> RoaringBitmap {
+        let mut wanted = RoaringBitmap::clone(match filter.among {
+            Among::Public => &self.public,
+            Among::Live => &self.live,
+            Among::Archived => &self.archived,
+        });
+        if !filter.categories.is_empty() {
+            let slugs: Vec<_> = filter.categories.iter().map(|category| slugify(category)).collect();
+            wanted &= self.categories.any(slugs.iter().map(String::as_str));
+        }
+        if !filter.tags.is_empty() {
+            let tags: Vec<_> = filter.tags.iter().map(|tag| tag.to_lowercase()).collect();
+            wanted &= self.tags.any(tags.iter().map(String::as_str));
+        }
+        for word in &filter.search {
+            wanted &= self.words.beginning(word);
+        }
+        match filter.in_stock {
+            Some(true) => wanted &= &*self.in_stock,
+            Some(false) => wanted -= &*self.in_stock,
+            None => {}
+        }
+        if filter.min_price.is_some() || filter.max_price.is_some() {
+            let least = filter.min_price.map_or(i64::MIN, |price| price.minor);
+            let most = filter.max_price.map_or(i64::MAX, |price| price.minor);
+            wanted &= ranked_between(&self.by_price, least, most);
+        }
+        if let Some(least) = filter.min_rating {
+            wanted &= ranked_between(&self.by_rating, least, i64::MAX);
+        }
+        wanted
+    }
+
+    /// Few are wanted: they are looked up and sorted.
+    fn sorted(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Vec<u32> {
+        let mut rows: Vec<_> = wanted.iter().filter_map(|slot| self.rows.get(&slot)).collect();
+        if ordering.by == By::Name {
+            rows.sort_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
+            if ordering.descending {
+                rows.sort_by_key(|row| Reverse(Arc::clone(&row.name)));
+            }
+        } else {
+            let key = |row: &Row| row.rank(ordering.by);
+            rows.sort_by_key(|row| (if ordering.descending { !key(row) } else { key(row) }, row.slot));
+        }
+        rows.iter().map(|row| row.slot).skip(skip).take(take).collect()
+    }
+
+    /// Many are wanted: the order is walked, and who is not wanted is passed over.
+    fn walked(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Vec<u32> {
+        let ranked = match ordering.by {
+            By::Name => return walk(&self.by_name, wanted, ordering.descending, skip, take),
+            By::Price => &self.by_price,
+            By::CreatedAt => &self.by_created_at,
+            By::Rating => &self.by_rating,
+            By::Popularity => &self.by_sold,
+            By::StockQuantity => &self.by_stock,
+        };
+        walk(ranked, wanted, ordering.descending, skip, take)
+    }
+}
+
+/// Walks an order; equal keys go by id both ways.
+fn walk<K: Ord + Clone>(
+    ranked: &Sorted<(K, u32)>,
+    wanted: &RoaringBitmap,
+    descending: bool,
+    skip: usize,
+    take: usize,
+) -> Vec<u32> {
+    if !descending {
+        let slots = ranked.iter().map(|((_, slot), ())| *slot).filter(|slot| wanted.contains(*slot));
+        return slots.skip(skip).take(take).collect();
+    }
+    let (mut passed, mut found, mut ties) = (0, Vec::new(), Vec::new());
+    let wanted = ranked.iter().rev().map(|(entry, ())| entry).filter(|(_, slot)| wanted.contains(*slot));
+    let mut rest = wanted.peekable();
+    while let Some((key, slot)) = rest.next() {
+        ties.push(*slot);
+        if rest.peek().is_none_or(|(next, _)| next != key) {
+            for slot in ties.drain(..).rev() {
+                passed += 1;
+                if passed > skip && found.len() < take {
+                    found.push(slot);
+                }
+            }
+            if found.len() == take {
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn ranked_between(ranked: &Ranked, least: i64, most: i64) -> RoaringBitmap {
+    let range = ranked.starting(&(least, 0)).take_while(|((key, _), ())| *key <= most);
+    range.map(|((_, slot), ())| *slot).collect()
+}
+
+fn set(bitmap: &mut Arc<RoaringBitmap>, slot: u32, to: bool) {
+    if bitmap.contains(slot) != to {
+        let bitmap = Arc::make_mut(bitmap);
+        if to {
+            bitmap.insert(slot)
+        } else {
+            bitmap.remove(slot)
+        };
+    }
+}
+
+/// A snapshot in the making, of products that come in the order of their ids.
+#[derive(Default)]
+pub struct Building {
+    rows: Vec<Arc<Row>>,
+    categories: Gathering,
+    tags: Gathering,
+    words: Gathering,
+}
+
+impl Building {
+    pub fn add(&mut self, slot: u32, product: &Product, stocks: Box<[Figures]>) {
+        self.rows.push(Arc::new(Row::new(slot, product, stocks)));
+        let terms = Terms::of(product);
+        for (gathering, terms) in [
+            (&mut self.categories, &terms.category),
+            (&mut self.tags, &terms.tags),
+            (&mut self.words, &terms.words),
+        ] {
+            for term in terms {
+                gathering.add(slot, term);
+            }
+        }
+    }
+
+    pub fn finish(self) -> Listing {
+        let rows = self.rows;
+        let ranked = |by| {
+            let mut all: Vec<_> = rows.iter().map(|row| ((row.rank(by), row.slot), ())).collect();
+            all.sort_unstable();
+            Ranked::from_sorted(all)
+        };
+        let mut by_name: Vec<_> = rows.iter().map(|row| ((Arc::clone(&row.name), row.slot), ())).collect();
+        by_name.sort_unstable();
+        let those = |is: fn(&Row) -> bool| {
+            Arc::new(rows.iter().filter(|row| is(row)).map(|row| row.slot).collect::<RoaringBitmap>())
+        };
+        Listing {
+            by_price: ranked(By::Price),
+            by_created_at: ranked(By::CreatedAt),
+            by_rating: ranked(By::Rating),
+            by_sold: ranked(By::Popularity),
+            by_stock: ranked(By::StockQuantity),
+            by_name: Sorted::from_sorted(by_name),
+            public: those(|row| row.among == Among::Public),
+            live: those(|row| row.among != Among::Archived),
+            archived: those(|row| row.among == Among::Archived),
+            in_stock: those(|row| row.stock() > 0),
+            categories: self.categories.finish(),
+            tags: self.tags.finish(),
+            words: self.words.finish(),
+            rows: Sorted::from_sorted(rows.iter().map(|row| (row.slot, Arc::clone(row)))),
+        }
+    }
+}
