@@ -37,6 +37,8 @@ macro_rules! ids {
 ids! {
     UserId,
     SessionId,
+    /// An API token, not its secret.
+    TokenId,
     ProductId,
     VariantId,
     MovementId,

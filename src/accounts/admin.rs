@@ -1,12 +1,16 @@
-//! `/api/admin/users/`: for administrators.
+//! `/api/admin/users/`, `/api/admin/tokens/`: for administrators.
+
+use serde::Serialize;
 
 use super::http::{UserView, new_password};
-use super::model::{Email, NewUser, Role, User};
-use super::ops;
-use super::store::USERS;
-use crate::http::input::{Fields, Input, boolean, text, word};
-use crate::http::{Answer, Reply, Req, Routes, created, get, ok, post};
-use crate::id::UserId;
+use super::model::{ApiToken, Email, NewUser, Role, Staff, User};
+use super::ops::{self, NewToken};
+use super::scope::Scope;
+use super::store::{API_TOKENS, USERS};
+use crate::clock::Time;
+use crate::http::input::{Fields, Input, boolean, list as list_of, text, time, word};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
+use crate::id::{TokenId, UserId};
 use crate::store::Direction;
 
 pub fn routes() -> Routes {
@@ -14,15 +18,17 @@ pub fn routes() -> Routes {
         .at("/api/admin/users/", get(list).post(create))
         .at("/api/admin/users/{id}/", get(show).patch(change))
         .at("/api/admin/users/{id}/password/", post(set_password))
+        .at("/api/admin/tokens/", get(list_tokens).post(create_token))
+        .at("/api/admin/tokens/{id}/", delete(revoke_token))
 }
 
 async fn list(req: Req) -> Answer {
-    req.admin()?;
+    req.admin(Scope::UsersRead)?;
     let page = req.page()?;
     let users = req.app.store.read(|tx| match req.query.word::<Email>("email")? {
         Some(email) => {
             let found: Vec<(UserId, User)> = ops::find(tx, &email)?.into_iter().collect();
-            Ok::<_, crate::http::ApiError>(crate::page::Paged { count: found.len() as u64, items: found })
+            Ok::<_, ApiError>(crate::page::Paged { count: found.len() as u64, items: found })
         }
         None => Ok(USERS.page(tx, page, Direction::Up)?),
     })?;
@@ -48,7 +54,7 @@ impl Input for Creation {
 }
 
 async fn create(mut req: Req) -> Answer {
-    let by = req.admin()?.into();
+    let by = req.admin(Scope::UsersWrite)?.into();
     let Creation { email, password, name, role } = req.json().await?;
     let password_hash = req.app.passwords.hash(password).await?;
     let new = NewUser { email, name, role, password_hash };
@@ -61,7 +67,7 @@ async fn create(mut req: Req) -> Answer {
 }
 
 async fn show(req: Req, id: UserId) -> Answer {
-    req.admin()?;
+    req.admin(Scope::UsersRead)?;
     let user = req.app.store.read(|tx| ops::get(tx, id))?;
     Ok(ok(&UserView::new(id, user)))
 }
@@ -78,7 +84,7 @@ impl Input for Change {
 }
 
 async fn change(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin()?.into();
+    let by = req.admin(Scope::UsersWrite)?.into();
     let Change { role, is_active } = req.json().await?;
     let user = req
         .write(move |tx| {
@@ -101,12 +107,102 @@ impl Input for Password {
 
 /// Sets a user's password, and ends all their sessions.
 async fn set_password(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin()?.into();
+    let by = req.admin(Scope::UsersWrite)?.into();
     let Password { password } = req.json().await?;
     let hash = req.app.passwords.hash(password).await?;
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
         Ok(ops::set_password(tx, id, None, &hash, None)?)
+    })
+    .await?;
+    Ok(Reply::no_content())
+}
+
+#[derive(Serialize)]
+struct TokenView {
+    id: TokenId,
+    name: String,
+    scopes: Vec<Scope>,
+    /// The secret's first characters.
+    hint: String,
+    created_by: String,
+    created_at: Time,
+    expires_at: Option<Time>,
+    last_used_at: Option<Time>,
+    revoked_at: Option<Time>,
+}
+
+/// A token that was just made. The secret is shown this once; an answer given again has none.
+#[derive(Serialize)]
+struct NewTokenView {
+    #[serde(flatten)]
+    token: TokenView,
+    secret: Option<String>,
+}
+
+impl TokenView {
+    fn new(id: TokenId, token: ApiToken) -> TokenView {
+        TokenView {
+            id,
+            name: token.name,
+            scopes: token.scopes,
+            hint: token.hint,
+            created_by: token.created_by,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+            revoked_at: token.revoked_at,
+        }
+    }
+}
+
+async fn list_tokens(req: Req) -> Answer {
+    req.admin(Scope::TokensRead)?;
+    let page = req.page()?;
+    let tokens = req.app.store.read(|tx| API_TOKENS.page(tx, page, Direction::Down))?;
+    req.list(page, tokens.map(|(id, token)| TokenView::new(id, token)))
+}
+
+impl Input for NewToken {
+    fn read(from: &mut Fields<'_>) -> Self {
+        NewToken {
+            name: from.req("name", text(1..=100)),
+            scopes: from.req("scopes", |value, at| match value.as_array() {
+                Some(none) if none.is_empty() => at.fault("must not be empty"),
+                _ => list_of(word, Scope::EACH.len())(value, at),
+            }),
+            expires_at: from.opt("expires_at", time),
+        }
+    }
+}
+
+async fn create_token(mut req: Req) -> Answer {
+    let by: Staff = req.admin(Scope::TokensWrite)?.into();
+    let new: NewToken = req.json().await?;
+    if new.expires_at.is_some_and(|end| end <= req.now()) {
+        return Err(ApiError::field("expires_at", "must be in the future"));
+    }
+    let (key, _guard) = req.once_key()?.unzip();
+    if let Some(before) = req.answered(key.as_ref())? {
+        return Ok(before);
+    }
+    req.write(move |tx| {
+        let (id, token, secret) = ops::create_token(tx, &new, &by)?;
+        let view = |secret| created(&NewTokenView { token: TokenView::new(id, token.clone()), secret });
+        if let Some(key) = &key {
+            // What is kept to be given again must not hold the secret.
+            key.done(tx, &Stored::from(&view(None)))?;
+        }
+        Ok(view(Some(secret)))
+    })
+    .await
+}
+
+async fn revoke_token(req: Req, id: TokenId) -> Answer {
+    let by = req.admin(Scope::TokensWrite)?.into();
+    req.write(move |tx| {
+        ops::confirm(tx, &by)?;
+        Ok(ops::revoke_token(tx, id)?)
     })
     .await?;
     Ok(Reply::no_content())

@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::model::{
-    AccountError, Admin, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
+    AccountError, Admin, Bearer, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
 };
 use super::ops::{self, Profile, Rotated};
 use super::password::{self, Busy};
+use super::scope::Scope;
 use super::store::{SESSIONS, USERS};
 use super::tokens::{BadToken, Keys};
 use crate::address::Address;
@@ -69,6 +70,9 @@ impl Req {
         let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
             return Err(token_invalid());
         };
+        if token.trim().starts_with(ops::TOKEN_PREFIX) {
+            return self.bearer(token.trim()).map(|bearer| Some(Identity::Token(bearer)));
+        }
         let (user, session) =
             self.app.keys.read_access(token.trim(), self.now()).map_err(|bad| match bad {
                 BadToken::Invalid => token_invalid(),
@@ -89,42 +93,62 @@ impl Req {
         })
     }
 
-    /// Whoever asks.
+    fn bearer(&self, secret: &str) -> Result<Bearer, ApiError> {
+        let found = self.app.store.read(|tx| ops::find_token(tx, secret))?;
+        let Some((bearer, is_stale)) = found else {
+            let detail = "The API token is not known, has expired or was revoked, or who made it is no administrator now.";
+            return Err(unauthorized("token_invalid", detail));
+        };
+        if is_stale {
+            let id = bearer.token;
+            self.app.store.write_later(move |tx| ops::note_use(tx, id));
+        }
+        Ok(bearer)
+    }
+
+    /// Whoever asks, for what a token needs `scope` for.
     ///
     /// # Errors
-    /// 401 if they don't say.
-    pub fn someone(&self) -> Result<Identity, ApiError> {
-        self.identity()?.ok_or_else(not_authenticated)
+    /// 401 if they don't say; 403 for a token without that scope.
+    pub fn someone(&self, scope: Scope) -> Result<Identity, ApiError> {
+        let who = self.identity()?.ok_or_else(not_authenticated)?;
+        if who.holds(scope) {
+            Ok(who)
+        } else {
+            let detail = format!("This token lacks the scope {scope}.");
+            Err(ApiError::new(403, "permission_denied", detail))
+        }
     }
 
     /// Somebody who is logged in.
     pub fn user(&self) -> Result<Session, ApiError> {
-        match self.someone()? {
-            Identity::User(session) => Ok(session),
-            Identity::Operator => {
-                let detail = "This is for customers; the operator has no account of their own.";
-                Err(ApiError::new(403, "permission_denied", detail))
-            }
-        }
+        let who = match self.identity()?.ok_or_else(not_authenticated)? {
+            Identity::User(session) => return Ok(session),
+            Identity::Token(_) => "an API token",
+            Identity::Operator => "the operator",
+        };
+        let detail = format!("This is for customers; {who} has no account of its own.");
+        Err(ApiError::new(403, "permission_denied", detail))
     }
 
-    pub fn staff(&self) -> Result<Staff, ApiError> {
-        self.someone()?.staff().ok_or_else(permission_denied)
+    pub fn staff(&self, scope: Scope) -> Result<Staff, ApiError> {
+        self.someone(scope)?.staff().ok_or_else(permission_denied)
     }
 
-    pub fn admin(&self) -> Result<Admin, ApiError> {
-        self.someone()?.admin().ok_or_else(permission_denied)
+    pub fn admin(&self, scope: Scope) -> Result<Admin, ApiError> {
+        self.someone(scope)?.admin().ok_or_else(permission_denied)
     }
 
     /// Whether staff ask, on a route that is open to all.
-    pub fn is_staff(&self) -> Result<bool, ApiError> {
-        Ok(self.identity()?.and_then(Identity::staff).is_some())
+    pub fn is_staff(&self, scope: Scope) -> Result<bool, ApiError> {
+        Ok(self.identity()?.filter(|who| who.holds(scope)).and_then(Identity::staff).is_some())
     }
 
     /// Whose idempotency keys this request's key is among.
     pub fn asker(&self) -> Result<String, ApiError> {
         Ok(match self.identity()? {
             Some(Identity::User(session)) => session.user.to_string(),
+            Some(Identity::Token(bearer)) => format!("token:{}", bearer.token),
             Some(Identity::Operator) => "operator".into(),
             None => "-".into(),
         })
@@ -349,6 +373,7 @@ impl From<AccountError> for ApiError {
             AccountError::TokenReused => unauthorized("token_reused", &error.to_string()),
             AccountError::Forbidden => permission_denied(),
             AccountError::NotFound => ApiError::not_found(),
+            AccountError::ScopeTooWide(_) => ApiError::new(403, "permission_denied", error),
             AccountError::LastAdmin => ApiError::new(409, "last_admin", error),
             AccountError::Store(error) => error.into(),
         }

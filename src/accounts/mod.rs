@@ -5,16 +5,20 @@
 //!   change of either takes effect at once.
 //! - A refresh token works once; a second use ends its session.
 //! - There is always an active administrator, once there was one.
+//! - An API token is kept as a hash. It acts within its scopes, until it expires, is revoked, or the administrator
+//!   who made it is none any more.
 
 pub mod admin;
 pub mod http;
 mod model;
 mod ops;
 mod password;
+mod scope;
 pub(crate) mod store;
 mod tokens;
 
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{confirm, create_user, find, forget_sessions, name_of, set_password_of};
 pub use password::{Passwords, random_password};
+pub use scope::Scope;
 pub use tokens::{Keys, sign, signed_by};

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::scope::Scope;
 use crate::address::Address;
 use crate::clock::Time;
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, TokenId, UserId};
 use crate::store::StoreError;
 
 /// What somebody may do; each role may do what those before it may.
@@ -131,10 +132,46 @@ pub struct Session {
     pub role: Role,
 }
 
-/// Who asks. Only signing in, or the operator's socket, makes one.
+/// A token for scripts and apps, which acts in an administrator's stead within its scopes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiToken {
+    pub name: String,
+    /// In order, none twice, never empty.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the secret, which is random and long, so that it can't be guessed from this.
+    pub hash: [u8; 32],
+    /// The secret's first characters, to tell tokens by.
+    pub hint: String,
+    /// The administrator on whose word it stands: it is good for as long as they are one. None: the operator.
+    pub stands_on: Option<UserId>,
+    /// How histories name who made it.
+    pub created_by: String,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+    pub revoked_at: Option<Time>,
+    /// To the minute.
+    pub last_used_at: Option<Time>,
+}
+
+impl ApiToken {
+    pub fn is_good(&self, now: Time) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
+    }
+}
+
+/// A token that was found good for this request.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    pub token: TokenId,
+    pub scopes: Vec<Scope>,
+    pub stands_on: Option<UserId>,
+}
+
+/// Who asks. Only signing in, a token, or the operator's socket makes one.
 #[derive(Clone, Debug)]
 pub enum Identity {
     User(Session),
+    Token(Bearer),
     /// Whoever may open the data directory.
     Operator,
 }
@@ -151,7 +188,15 @@ impl Identity {
     fn role(&self) -> Role {
         match self {
             Identity::User(session) => session.role,
-            Identity::Operator => Role::Admin,
+            Identity::Token(_) | Identity::Operator => Role::Admin,
+        }
+    }
+
+    /// Whether a request for `scope` may be theirs at all. Users have roles and no scopes.
+    pub fn holds(&self, scope: Scope) -> bool {
+        match self {
+            Identity::Token(bearer) => bearer.scopes.iter().any(|held| held.covers(scope)),
+            Identity::User(_) | Identity::Operator => true,
         }
     }
 
@@ -173,6 +218,7 @@ impl Identity {
         match self {
             Identity::User(session) if session.role == Role::Customer => "customer".into(),
             Identity::User(session) => format!("{}:{}", session.role, session.user),
+            Identity::Token(bearer) => format!("token:{}", bearer.token),
             Identity::Operator => "operator".into(),
         }
     }
@@ -202,8 +248,10 @@ pub enum AccountError {
     TokenReused,
     #[error("You may no longer do this.")]
     Forbidden,
-    #[error("There is no such user.")]
+    #[error("There is no such user or token.")]
     NotFound,
+    #[error("A token can't give scopes that it has not itself: {0}.")]
+    ScopeTooWide(Scope),
     #[error("This is the last active administrator; make another one first.")]
     LastAdmin,
     #[error(transparent)]

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use super::model::{AccountError, Email, Identity, NewUser, Role, SessionRecord, Staff, User};
-use super::store::{ADMINS, ALIVE, BY_EMAIL, BY_EXPIRY, SESSIONS, USERS};
+use sha2::{Digest, Sha256};
+
+use super::model::{
+    AccountError, ApiToken, Bearer, Email, Identity, NewUser, Role, SessionRecord, Staff, User,
+};
+use super::scope::Scope;
+use super::store::{ADMINS, ALIVE, API_TOKENS, BY_EMAIL, BY_EXPIRY, BY_HASH, SESSIONS, USERS};
 use crate::address::Address;
-use crate::id::{SessionId, UserId};
+use crate::clock::Time;
+use crate::hex::hex;
+use crate::id::{SessionId, TokenId, UserId};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The user of an address.
@@ -186,7 +193,14 @@ pub fn set_role_and_activity(
 
 /// Checks inside the transaction that `by` still is what the request found them to be.
 pub fn confirm(tx: &impl Reads, by: &Staff) -> Result<(), AccountError> {
-    let Identity::User(session) = &by.0 else { return Ok(()) };
+    let session = match &by.0 {
+        Identity::Operator => return Ok(()),
+        Identity::Token(bearer) => {
+            let token = API_TOKENS.get(tx, &bearer.token)?.ok_or(AccountError::Forbidden)?;
+            return if stands(tx, &token)? { Ok(()) } else { Err(AccountError::Forbidden) };
+        }
+        Identity::User(session) => session,
+    };
     let user = USERS.get(tx, &session.user)?.ok_or(AccountError::Forbidden)?;
     let alive = SESSIONS.get(tx, &session.session)?.is_some_and(|record| record.ended_at.is_none());
     if user.is_active && alive && user.role >= session.role { Ok(()) } else { Err(AccountError::Forbidden) }
@@ -200,4 +214,96 @@ pub fn forget_sessions(tx: &mut WriteTx, limit: usize) -> Result<usize, AccountE
         SESSIONS.delete(tx, id)?;
     }
     Ok(old.len())
+}
+
+/// What every API token's secret begins with, so that it can be told from other secrets.
+pub const TOKEN_PREFIX: &str = "till_";
+/// How exactly the last use of a token is kept: not every request is worth a write.
+const USE_EVERY: Duration = Duration::from_secs(60);
+
+/// What it takes to make an API token.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    pub expires_at: Option<Time>,
+}
+
+/// Makes a token; its secret is not kept.
+pub fn create_token(
+    tx: &mut WriteTx,
+    new: &NewToken,
+    by: &Staff,
+) -> Result<(TokenId, ApiToken, String), AccountError> {
+    confirm(tx, by)?;
+    if let Some(wide) = new.scopes.iter().find(|scope| !by.0.holds(**scope)) {
+        return Err(AccountError::ScopeTooWide(*wide));
+    }
+    let secret = format!("{TOKEN_PREFIX}{}", hex(&tx.random::<24>()));
+    let mut scopes = new.scopes.clone();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let token = ApiToken {
+        name: new.name.clone(),
+        scopes,
+        hash: Sha256::digest(&secret).into(),
+        hint: secret[..TOKEN_PREFIX.len() + 4].to_owned(),
+        stands_on: match &by.0 {
+            Identity::User(session) => Some(session.user),
+            Identity::Token(bearer) => bearer.stands_on,
+            Identity::Operator => None,
+        },
+        created_by: by.label(),
+        created_at: tx.now(),
+        expires_at: new.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    let id = TokenId(tx.next_number("api_tokens")?);
+    API_TOKENS.put(tx, &id, &token)?;
+    Ok((id, token, secret))
+}
+
+/// Ends a token for good. One that has ended stays as it is.
+pub fn revoke_token(tx: &mut WriteTx, id: TokenId) -> Result<(), AccountError> {
+    let mut token = API_TOKENS.get(tx, &id)?.ok_or(AccountError::NotFound)?;
+    if token.revoked_at.is_none() {
+        token.revoked_at = Some(tx.now());
+        API_TOKENS.put(tx, &id, &token)?;
+    }
+    Ok(())
+}
+
+/// Whether a token is good now, and so is whoever it stands on.
+fn stands(tx: &impl Reads, token: &ApiToken) -> Result<bool, StoreError> {
+    let is_admin = match token.stands_on {
+        None => true,
+        Some(user) => USERS.get(tx, &user)?.is_some_and(|user| user.is_active && user.role == Role::Admin),
+    };
+    Ok(is_admin && token.is_good(tx.now()))
+}
+
+/// The token of a secret. `true`: its last use is worth writing down.
+pub fn find_token(tx: &impl Reads, secret: &str) -> Result<Option<(Bearer, bool)>, StoreError> {
+    let Some(id) = BY_HASH.find(tx, &hex(&Sha256::digest(secret)))? else { return Ok(None) };
+    let token = API_TOKENS.expect(tx, &id)?;
+    if !stands(tx, &token)? {
+        return Ok(None);
+    }
+    let is_stale = is_stale(&token, tx.now());
+    Ok(Some((Bearer { token: id, scopes: token.scopes, stands_on: token.stands_on }, is_stale)))
+}
+
+fn is_stale(token: &ApiToken, now: Time) -> bool {
+    token.last_used_at.is_none_or(|at| at.plus(USE_EVERY) <= now)
+}
+
+/// Writes down that a token is used now, if that was not written a moment ago.
+pub fn note_use(tx: &mut WriteTx, id: TokenId) -> Result<(), StoreError> {
+    let now = tx.now();
+    if let Some(mut token) = API_TOKENS.get(tx, &id)?.filter(|token| is_stale(token, now)) {
+        token.last_used_at = Some(now);
+        API_TOKENS.put(tx, &id, &token)?;
+    }
+    Ok(())
 }

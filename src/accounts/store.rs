@@ -1,12 +1,13 @@
 //! Tables of accounts.
 
-use super::model::{Role, SessionRecord, User};
+use super::model::{ApiToken, Role, SessionRecord, User};
 use crate::clock::Time;
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, TokenId, UserId};
 use crate::store::{Index, Table, record};
 
 record!(User as StoredUser: V1);
 record!(SessionRecord as StoredSession: V1);
+record!(ApiToken as StoredApiToken: V1);
 
 pub static BY_EMAIL: Index<UserId, User, String> =
     Index::unique("users.by_email", |user| vec![user.email.as_str().to_owned()]);
@@ -28,3 +29,8 @@ pub static ALIVE: Index<SessionId, SessionRecord, UserId> =
 pub static BY_EXPIRY: Index<SessionId, SessionRecord, Time> =
     Index::list("sessions.by_expiry", |session| vec![session.expires_at]);
 pub static SESSIONS: Table<SessionId, SessionRecord> = Table::new("sessions", &[&ALIVE, &BY_EXPIRY]);
+
+/// By the hash of their secret.
+pub static BY_HASH: Index<TokenId, ApiToken, String> =
+    Index::unique("api_tokens.by_hash", |token| vec![crate::hex::hex(&token.hash)]);
+pub static API_TOKENS: Table<TokenId, ApiToken> = Table::new("api_tokens", &[&BY_HASH]);

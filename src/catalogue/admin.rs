@@ -8,7 +8,7 @@ use super::http::ProductRef;
 use super::import::{self, Mode, Report};
 use super::model::{Product, ProductOption, SLUG};
 use super::{ops, view};
-use crate::accounts::{self, Staff};
+use crate::accounts::{self, Scope, Staff};
 use crate::http::input::{Fields, Input, boolean, id, integer, list, money, object, text, text_map, url};
 use crate::http::{Answer, ApiError, Faults, Reply, Req, Routes, delete, etag, get, ok, post, unsupported};
 use crate::id::VariantId;
@@ -245,7 +245,7 @@ fn product_reply(
 }
 
 async fn create(mut req: Req) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::ProductsWrite)?;
     let input: ProductInput = req.json().await?;
     input.whole()?;
     req.write_once(move |tx| {
@@ -263,7 +263,7 @@ fn first_stock() -> Cause {
 
 /// One change of a product, from what it is to what the client wants.
 async fn rewrite(mut req: Req, product: ProductRef, is_whole: bool) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::ProductsWrite)?;
     let input: ProductInput = req.json().await?;
     if is_whole {
         input.whole()?;
@@ -294,7 +294,7 @@ async fn change(req: Req, product: ProductRef) -> Answer {
 }
 
 async fn archive(req: Req, product: ProductRef) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::ProductsWrite)?;
     let if_match = req.header(header::IF_MATCH).map(str::to_owned);
     req.write(move |tx| {
         accounts::confirm(tx, &by)?;
@@ -307,7 +307,7 @@ async fn archive(req: Req, product: ProductRef) -> Answer {
 }
 
 async fn import_file(mut req: Req) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::ProductsWrite)?;
     if req.media_type() != "text/csv" {
         return Err(unsupported("text/csv"));
     }
@@ -350,7 +350,7 @@ fn refused(report: &Report) -> ApiError {
 }
 
 async fn low_stock(req: Req) -> Answer {
-    req.staff()?;
+    req.staff(Scope::StockRead)?;
     let page = req.page()?;
     let low = req.app.store.read(|tx| {
         let low = inventory::low(tx, page)?;

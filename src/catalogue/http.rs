@@ -9,6 +9,7 @@ use super::listing::{Among, By, Filter, Listing, Order, words};
 use super::model::{CatalogueError, Category, Product};
 use super::store::{CATEGORIES, PRODUCTS};
 use super::{ops, view};
+use crate::accounts::Scope;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
 use crate::id::ProductId;
 use crate::page::Paged;
@@ -50,7 +51,7 @@ impl ProductRef {
 }
 
 async fn list(req: Req) -> Answer {
-    let is_staff = req.is_staff()?;
+    let is_staff = req.is_staff(Scope::ProductsRead)?;
     let filter = filter(&req, is_staff)?;
     let page = req.page()?;
     let look = |listing: &Listing, tx: &ReadTx| {
@@ -107,7 +108,7 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
 }
 
 async fn show(req: Req, product: ProductRef) -> Answer {
-    let is_staff = req.is_staff()?;
+    let is_staff = req.is_staff(Scope::ProductsRead)?;
     let body = req.app.store.read(|tx| {
         let (id, found) = product.find(tx)?;
         if !is_staff && !found.is_public() {

@@ -5,6 +5,7 @@ mod tests;
 
 use serde_json::json;
 
+use crate::accounts::Scope;
 use crate::app::App;
 use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, Req, Routes, ok, post};
@@ -41,7 +42,7 @@ pub fn routes() -> Routes {
 }
 
 async fn run(mut req: Req) -> Answer {
-    req.admin()?;
+    req.admin(Scope::ShopRead)?;
     req.json_or_nothing::<Nothing>().await?;
     let app = std::sync::Arc::clone(&req.app);
     let findings = tokio::task::spawn_blocking(move || check(&app)).await.map_err(ApiError::internal)??;

@@ -8,7 +8,7 @@ use super::by_hand::{ByHand, record_by_hand};
 use super::cancel::{Cancelling, cancel};
 use super::pay::end;
 use super::refund::{self, Asked};
-use crate::accounts::{self, Staff};
+use crate::accounts::{self, Scope, Staff};
 use crate::app::App;
 use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, object, text, url, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
@@ -46,7 +46,7 @@ impl Input for Step {
 }
 
 async fn change(mut req: Req, id: OrderId) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::OrdersWrite)?;
     let step: Step = req.json().await?;
     if step.status == Some(Status::Cancelled) {
         if step.tracking.is_some() {
@@ -94,7 +94,7 @@ impl Input for MarkPaid {
 
 /// Records money that was taken by hand. A live payment is ended first.
 async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::PaymentsWrite)?;
     let MarkPaid { method, reference } = req.json().await?;
     let method = match method {
         Method::Cash => "cash",
@@ -149,7 +149,7 @@ impl Input for Asked {
 }
 
 async fn refund_order(mut req: Req, id: OrderId) -> Answer {
-    let by: Staff = req.admin()?.into();
+    let by: Staff = req.admin(Scope::PaymentsWrite)?.into();
     let asked: Asked = req.json_or_nothing().await?;
     let (key, _guard) = req.once_key()?.unzip();
     if let Some(before) = req.answered(key.as_ref())? {
@@ -180,7 +180,7 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
 
 /// Ends a payment that is not final; its order can be paid anew.
 async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
-    let by: Staff = req.admin()?.into();
+    let by: Staff = req.admin(Scope::PaymentsWrite)?.into();
     req.json_or_nothing::<Nothing>().await?;
     let app: Arc<App> = Arc::clone(&req.app);
     req.write(move |tx| {

@@ -190,7 +190,7 @@ pub fn refusal(problem: &Value, status: u16) -> String {
     }
     if status == 401 {
         said.push_str(
-            "\nGive an administrator's access token (the `access` of a login) with --token or $TILL_TOKEN.",
+            "\nGive an API token (`till token create` on the shop's own machine makes one) with --token or $TILL_TOKEN.",
         );
     }
     said

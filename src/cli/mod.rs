@@ -9,6 +9,7 @@ mod payment;
 pub(crate) mod product;
 mod serve;
 mod stock;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ pub struct Global {
     /// A shop elsewhere, such as https://shop.example.com [else $TILL_URL]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     url: Option<String>,
-    /// An administrator's access token, for --url [else $TILL_TOKEN]
+    /// An API token (till token create), or an administrator's access token, for --url [else $TILL_TOKEN]
     #[arg(long, global = true, value_name = "TOKEN", help_heading = "Global options")]
     token: Option<String>,
     /// Prints JSON that a script can read; long lists as JSON lines
@@ -67,7 +68,10 @@ enum Command {
     /// Accounts: customers, staff, administrators
     #[command(subcommand)]
     User(user::Options),
-    /// The catalogue: import from CSV, list
+    /// API tokens, for scripts and apps
+    #[command(subcommand)]
+    Token(token::Options),
+    /// The catalogue: import and export, list, archive
     #[command(subcommand)]
     Product(product::Options),
     /// What is on the shelf
@@ -142,6 +146,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         let shop = Shop::find(global, begins).await?;
         match command {
             Command::User(options) => user::run(options, &shop, out).await,
+            Command::Token(options) => token::run(options, &shop, out).await,
             Command::Product(options) => product::run(options, &shop, out).await,
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,

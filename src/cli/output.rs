@@ -129,17 +129,21 @@ pub fn print(text: &str) {
 /// A member of a document as people read it; `a.b` goes inside.
 pub fn text_of(document: &Value, member: &str) -> String {
     let found = member.split('.').try_fold(document, |at, name| at.get(name));
-    match found {
-        None | Some(Value::Null) => "-".into(),
-        Some(Value::String(text)) => short_time(text),
-        Some(Value::Bool(true)) => "yes".into(),
-        Some(Value::Bool(false)) => "no".into(),
-        Some(Value::Object(members)) => {
-            let pairs: Vec<_> =
-                members.iter().map(|(name, v)| format!("{name} {}", text_of(v, ""))).collect();
-            if pairs.is_empty() { "-".into() } else { pairs.join(", ") }
+    found.map_or_else(|| "-".into(), shown)
+}
+
+fn shown(value: &Value) -> String {
+    let joined = |parts: Vec<String>| if parts.is_empty() { "-".into() } else { parts.join(", ") };
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => short_time(text),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Array(items) => joined(items.iter().map(shown).collect()),
+        Value::Object(members) => {
+            joined(members.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect())
         }
-        Some(other) => other.to_string(),
+        Value::Number(number) => number.to_string(),
     }
 }
 

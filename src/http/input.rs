@@ -211,6 +211,15 @@ pub fn word<T: FromStr<Err = String>>(value: &Value, at: &mut At<'_>) -> Option<
     text.parse().or_else_fault(at)
 }
 
+/// A moment.
+pub fn time(value: &Value, at: &mut At<'_>) -> Option<Time> {
+    let said = "must be an RFC 3339 time such as 2026-11-23T10:00:00Z, or a date";
+    match value {
+        Value::String(text) => Time::parse(text.trim()).or_else(|| at.fault(said)),
+        _ => at.fault(said),
+    }
+}
+
 /// An http(s) address.
 pub fn url(value: &Value, at: &mut At<'_>) -> Option<String> {
     let text = text(1..=2000)(value, at)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::model::{Cause, InventoryError, MOST, Movement};
 use super::ops;
 use super::store::{BY_VARIANT, MOVEMENTS};
-use crate::accounts;
+use crate::accounts::{self, Scope};
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, id, integer, text};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
@@ -60,7 +60,7 @@ impl MovementView {
 
 /// The ledger, newest first; of one variant or of all.
 async fn movements(req: Req) -> Answer {
-    req.staff()?;
+    req.staff(Scope::StockRead)?;
     let page = req.page()?;
     let variant =
         req.query.read("variant_id", "must be a variant's id", |text| text.parse::<VariantId>().ok())?;
@@ -98,7 +98,7 @@ impl Input for Adjustment {
 }
 
 async fn adjust(mut req: Req) -> Answer {
-    let by = req.staff()?;
+    let by = req.staff(Scope::StockWrite)?;
     let Adjustment { variant, set, delta, reason } = req.json().await?;
     req.write_once(move |tx| {
         accounts::confirm(tx, &by)?;

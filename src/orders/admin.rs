@@ -6,7 +6,7 @@ use super::lifecycle::Status;
 use super::model::{Order, PaymentStatus};
 use super::ops;
 use super::store::{BY_EMAIL, BY_PAYMENT_STATUS, BY_STATUS, ORDERS};
-use crate::accounts::Email;
+use crate::accounts::{Email, Scope};
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Req, Routes, get, ok};
 use crate::id::OrderId;
@@ -60,7 +60,7 @@ impl Filter {
 }
 
 async fn list(req: Req) -> Answer {
-    req.staff()?;
+    req.staff(Scope::OrdersRead)?;
     let page = req.page()?;
     let ordering = |text: &str| match text {
         "created_at" => Some(Direction::Up),
@@ -139,7 +139,7 @@ impl Matches {
 }
 
 async fn show(req: Req, id: OrderId) -> Answer {
-    req.staff()?;
+    req.staff(Scope::OrdersRead)?;
     let order = req.app.store.read(|tx| ops::get(tx, id))?;
     Ok(ok(&req.order_view(id, order)))
 }

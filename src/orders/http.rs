@@ -9,7 +9,7 @@ use super::model::{Order, OrderError};
 use super::store::{BY_USER, ORDERS};
 use super::view::{OrderView, parcel};
 use super::{invoice, ops};
-use crate::accounts;
+use crate::accounts::{self, Scope};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
@@ -36,7 +36,7 @@ impl Req {
 
     /// An order that the one who asks may see: their own, or any for staff.
     pub fn own_order(&self, id: OrderId) -> Result<Order, ApiError> {
-        let who = self.someone()?;
+        let who = self.someone(Scope::OrdersRead)?;
         let order = self.app.store.read(|tx| ops::get(tx, id))?;
         if who.sees(order.user) { Ok(order) } else { Err(ApiError::not_found()) }
     }

@@ -6,6 +6,7 @@ use super::drive::reconcile;
 use super::model::Payment;
 use super::store::PAYMENTS;
 use super::{events, ops};
+use crate::accounts::Scope;
 use crate::http::input::Nothing;
 use crate::http::{Answer, Req, Routes, get, ok, post};
 use crate::id::PaymentId;
@@ -39,20 +40,20 @@ pub fn view(id: PaymentId, payment: &Payment) -> serde_json::Value {
 }
 
 async fn list(req: Req) -> Answer {
-    req.staff()?;
+    req.staff(Scope::PaymentsRead)?;
     let page = req.page()?;
     let found = req.app.store.read(|tx| PAYMENTS.page(tx, page, Direction::Down))?;
     req.list(page, found.map(|(id, payment)| view(id, &payment)))
 }
 
 async fn show(req: Req, id: PaymentId) -> Answer {
-    req.staff()?;
+    req.staff(Scope::PaymentsRead)?;
     let payment = req.app.store.read(|tx| ops::get(tx, id))?;
     Ok(ok(&view(id, &payment)))
 }
 
 async fn reconcile_all(mut req: Req) -> Answer {
-    req.admin()?;
+    req.admin(Scope::PaymentsWrite)?;
     req.json_or_nothing::<Nothing>().await?;
     events::work_events(&req.app).await?;
     let found = reconcile(&req.app, None).await?;

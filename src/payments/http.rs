@@ -8,6 +8,7 @@ use super::gateway::test::{self, Notify, Outcome, TestGateway};
 use super::lifecycle::Status;
 use super::model::{Payment, PaymentError};
 use super::ops;
+use crate::accounts::Scope;
 use crate::http::input::{Fields, Input, word};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
 use crate::id::{OrderId, PaymentId};
@@ -54,15 +55,15 @@ impl PaymentView {
 }
 
 /// The payment, if it belongs to the one who asks, or staff ask.
-fn own_payment(req: &Req, id: PaymentId) -> Result<Payment, ApiError> {
-    let who = req.someone()?;
+fn own_payment(req: &Req, id: PaymentId, scope: Scope) -> Result<Payment, ApiError> {
+    let who = req.someone(scope)?;
     let payment = req.app.store.read(|tx| ops::get(tx, id))?;
     if who.sees(payment.user) { Ok(payment) } else { Err(ApiError::not_found()) }
 }
 
 /// The payment as its gateway has it now, if our own record is not final.
 async fn show(req: Req, id: PaymentId) -> Answer {
-    own_payment(&req, id)?;
+    own_payment(&req, id, Scope::PaymentsRead)?;
     let payment = drive(&req.app, id).await?;
     Ok(ok(&PaymentView::new(id, payment)))
 }
@@ -80,7 +81,7 @@ impl Input for Decision {
 
 /// What the customer does at the test gateway.
 async fn decide(mut req: Req, id: PaymentId) -> Answer {
-    let payment = own_payment(&req, id)?;
+    let payment = own_payment(&req, id, Scope::PaymentsWrite)?;
     let Decision { outcome, notify } = req.json().await?;
     if payment.provider != test::PROVIDER || req.app.gateways.find(Some(test::PROVIDER)).is_none() {
         return Err(ApiError::not_found());

@@ -130,6 +130,11 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
     }
 
+    /// Hands the writer an act that nobody waits for, and that may be lost.
+    pub fn write_later(&self, act: impl Fn(&mut WriteTx) -> Result<(), StoreError> + Send + 'static) {
+        self.shared.submit(act, drop);
+    }
+
     /// [`Store::write`] for threads that may wait: the start of the shop, and tests.
     pub fn write_now<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where

@@ -9,6 +9,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &super::ONCE,
         &crate::accounts::store::USERS,
         &crate::accounts::store::SESSIONS,
+        &crate::accounts::store::API_TOKENS,
         &crate::inventory::store::STOCK,
         &crate::inventory::store::MOVEMENTS,
         &crate::catalogue::store::PRODUCTS,

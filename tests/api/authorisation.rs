@@ -14,62 +14,66 @@ enum For {
     Admins,
 }
 
-const ROUTES: &[(&str, &str, For)] = &[
-    ("GET", "/healthz", For::Everybody),
-    ("GET", "/readyz", For::Everybody),
-    ("POST", "/api/auth/register/", For::Everybody),
-    ("POST", "/api/auth/login/", For::Everybody),
-    ("POST", "/api/auth/token/refresh/", For::Everybody),
-    ("POST", "/api/auth/logout/", For::Everybody),
-    ("GET", "/api/auth/me/", For::Users),
-    ("PATCH", "/api/auth/me/", For::Users),
-    ("POST", "/api/auth/password/", For::Users),
-    ("GET", "/api/products/", For::Everybody),
-    ("POST", "/api/products/", For::Staff),
-    ("GET", "/api/products/{id}/", For::Everybody),
-    ("PUT", "/api/products/{id}/", For::Staff),
-    ("PATCH", "/api/products/{id}/", For::Staff),
-    ("DELETE", "/api/products/{id}/", For::Staff),
-    ("GET", "/api/categories/", For::Everybody),
-    ("GET", "/api/cart/", For::Users),
-    ("POST", "/api/cart/", For::Users),
-    ("DELETE", "/api/cart/", For::Users),
-    ("PUT", "/api/cart/{id}/", For::Users),
-    ("DELETE", "/api/cart/{id}/", For::Users),
-    ("GET", "/api/orders/", For::Users),
-    ("POST", "/api/orders/", For::Users),
-    ("GET", "/api/orders/{id}/", For::Users),
-    ("POST", "/api/orders/{id}/cancel/", For::Users),
-    ("GET", "/api/orders/{id}/tracking/", For::Users),
-    ("GET", "/api/orders/{id}/invoice/", For::Users),
-    ("POST", "/api/payment/", For::Users),
-    ("GET", "/api/payment/{id}/", For::Users),
-    ("POST", "/api/payment/test/{id}/", For::Users),
-    ("GET", "/api/admin/orders/", For::Staff),
-    ("GET", "/api/admin/orders/{id}/", For::Staff),
-    ("PATCH", "/api/admin/orders/{id}/", For::Staff),
-    ("POST", "/api/admin/orders/{id}/mark-paid/", For::Staff),
-    ("POST", "/api/admin/orders/{id}/refund/", For::Admins),
-    ("GET", "/api/admin/payments/", For::Staff),
-    ("GET", "/api/admin/payments/{id}/", For::Staff),
-    ("POST", "/api/admin/payments/{id}/cancel/", For::Admins),
-    ("POST", "/api/admin/payments/reconcile/", For::Admins),
-    ("GET", "/api/admin/users/", For::Admins),
-    ("POST", "/api/admin/users/", For::Admins),
-    ("GET", "/api/admin/users/{id}/", For::Admins),
-    ("PATCH", "/api/admin/users/{id}/", For::Admins),
-    ("POST", "/api/admin/users/{id}/password/", For::Admins),
-    ("GET", "/api/admin/inventory/low-stock/", For::Staff),
-    ("GET", "/api/admin/inventory/movements/", For::Staff),
-    ("POST", "/api/admin/inventory/adjust/", For::Staff),
-    ("POST", "/api/admin/products/import/", For::Staff),
-    ("POST", "/api/admin/check/", For::Admins),
+/// Verb, path, who may, and the scope that an API token needs; none: tokens may not.
+const ROUTES: &[(&str, &str, For, &str)] = &[
+    ("GET", "/healthz", For::Everybody, ""),
+    ("GET", "/readyz", For::Everybody, ""),
+    ("POST", "/api/auth/register/", For::Everybody, ""),
+    ("POST", "/api/auth/login/", For::Everybody, ""),
+    ("POST", "/api/auth/token/refresh/", For::Everybody, ""),
+    ("POST", "/api/auth/logout/", For::Everybody, ""),
+    ("GET", "/api/auth/me/", For::Users, ""),
+    ("PATCH", "/api/auth/me/", For::Users, ""),
+    ("POST", "/api/auth/password/", For::Users, ""),
+    ("GET", "/api/products/", For::Everybody, ""),
+    ("POST", "/api/products/", For::Staff, "products:write"),
+    ("GET", "/api/products/{id}/", For::Everybody, ""),
+    ("PUT", "/api/products/{id}/", For::Staff, "products:write"),
+    ("PATCH", "/api/products/{id}/", For::Staff, "products:write"),
+    ("DELETE", "/api/products/{id}/", For::Staff, "products:write"),
+    ("GET", "/api/categories/", For::Everybody, ""),
+    ("GET", "/api/cart/", For::Users, ""),
+    ("POST", "/api/cart/", For::Users, ""),
+    ("DELETE", "/api/cart/", For::Users, ""),
+    ("PUT", "/api/cart/{id}/", For::Users, ""),
+    ("DELETE", "/api/cart/{id}/", For::Users, ""),
+    ("GET", "/api/orders/", For::Users, ""),
+    ("POST", "/api/orders/", For::Users, ""),
+    ("GET", "/api/orders/{id}/", For::Users, "orders:read"),
+    ("POST", "/api/orders/{id}/cancel/", For::Users, ""),
+    ("GET", "/api/orders/{id}/tracking/", For::Users, "orders:read"),
+    ("GET", "/api/orders/{id}/invoice/", For::Users, "orders:read"),
+    ("POST", "/api/payment/", For::Users, ""),
+    ("GET", "/api/payment/{id}/", For::Users, "payments:read"),
+    ("POST", "/api/payment/test/{id}/", For::Users, "payments:write"),
+    ("GET", "/api/admin/orders/", For::Staff, "orders:read"),
+    ("GET", "/api/admin/orders/{id}/", For::Staff, "orders:read"),
+    ("PATCH", "/api/admin/orders/{id}/", For::Staff, "orders:write"),
+    ("POST", "/api/admin/orders/{id}/mark-paid/", For::Staff, "payments:write"),
+    ("POST", "/api/admin/orders/{id}/refund/", For::Admins, "payments:write"),
+    ("GET", "/api/admin/payments/", For::Staff, "payments:read"),
+    ("GET", "/api/admin/payments/{id}/", For::Staff, "payments:read"),
+    ("POST", "/api/admin/payments/{id}/cancel/", For::Admins, "payments:write"),
+    ("POST", "/api/admin/payments/reconcile/", For::Admins, "payments:write"),
+    ("GET", "/api/admin/users/", For::Admins, "users:read"),
+    ("POST", "/api/admin/users/", For::Admins, "users:write"),
+    ("GET", "/api/admin/users/{id}/", For::Admins, "users:read"),
+    ("PATCH", "/api/admin/users/{id}/", For::Admins, "users:write"),
+    ("POST", "/api/admin/users/{id}/password/", For::Admins, "users:write"),
+    ("GET", "/api/admin/inventory/low-stock/", For::Staff, "stock:read"),
+    ("GET", "/api/admin/inventory/movements/", For::Staff, "stock:read"),
+    ("POST", "/api/admin/inventory/adjust/", For::Staff, "stock:write"),
+    ("POST", "/api/admin/products/import/", For::Staff, "products:write"),
+    ("GET", "/api/admin/tokens/", For::Admins, "tokens:read"),
+    ("POST", "/api/admin/tokens/", For::Admins, "tokens:write"),
+    ("DELETE", "/api/admin/tokens/{id}/", For::Admins, "tokens:write"),
+    ("POST", "/api/admin/check/", For::Admins, "shop:read"),
 ];
 
 #[test]
 fn every_route_has_its_line() {
     let mut routed = till::http::operations();
-    let mut listed: Vec<_> = ROUTES.iter().map(|(verb, path, _)| (*verb, *path)).collect();
+    let mut listed: Vec<_> = ROUTES.iter().map(|(verb, path, ..)| (*verb, *path)).collect();
     routed.sort_unstable();
     listed.sort_unstable();
     assert_eq!(routed, listed);
@@ -79,7 +83,7 @@ fn every_route_has_its_line() {
 async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
-    for (verb, path, who) in ROUTES {
+    for (verb, path, who, _) in ROUTES {
         let path = path.replace("{id}", "987654321");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
@@ -108,6 +112,47 @@ async fn nobody_gets_further_than_they_may() {
             let may = *who as u8 <= role as u8;
             assert_eq!(answer.status.as_u16() == 403, !may, "{place} as {role:?}: {}", answer.text);
             assert!(answer.status.as_u16() < 500, "{place} as {role:?}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_gets_as_far_as_its_scopes() {
+    let shop = Shop::open().await;
+    let admin = shop.admin().await;
+    let token = async |scopes: &[&str]| -> String {
+        let wanted = json!({"name": "test", "scopes": scopes});
+        let made = admin.post("/api/admin/tokens/", wanted).await.status(201);
+        made.json["secret"].as_str().expect("a secret").to_owned()
+    };
+    let all = token(&["all"]).await;
+    for (verb, path, who, scope) in ROUTES {
+        if *who == For::Everybody {
+            continue;
+        }
+        let place = format!("{verb} {path}");
+        let path = path.replace("{id}", "987654321");
+        let ask = |token: &str| {
+            let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
+            let asking =
+                if *verb == "GET" || *verb == "DELETE" { asking } else { asking.json(&json!({"x": 1})) };
+            asking.send()
+        };
+        if scope.is_empty() {
+            assert_eq!(*who, For::Users, "{place} is for staff, so a token must be able to do it");
+            ask(&all).await.refused(403, "permission_denied");
+            continue;
+        }
+        let others = till::accounts::Scope::EACH.iter().map(|(scope, _)| scope.as_str());
+        let twin = if *scope == "shop:read" { (*scope).to_owned() } else { scope.replace(":read", ":write") };
+        let others: Vec<_> =
+            others.filter(|other| *other != "all" && other != scope && *other != twin).collect();
+        let refused = ask(&token(&others).await).await.refused(403, "permission_denied");
+        assert!(refused.text.contains(scope), "{place}: {}", refused.text);
+        for good in [&token(&[scope]).await, &token(&[&twin]).await, &all] {
+            let answer = ask(good).await;
+            assert!(![401, 403].contains(&answer.status.as_u16()), "{place}: {}", answer.text);
+            assert!(answer.status.as_u16() < 500, "{place}: {}", answer.text);
         }
     }
 }

@@ -15,3 +15,4 @@ mod orders;
 mod payments;
 mod races;
 mod refunds;
+mod tokens;

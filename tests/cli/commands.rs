@@ -7,7 +7,7 @@ use crate::support::{Home, Said, Server, repository, till};
 
 const APPAREL: &str = "tests/fixtures/shopify-apparel.csv";
 
-/// A shop with somebody and something in it, and an order that is paid; and its administrator's token.
+/// A shop with somebody and something in it, and an order that is paid; and an API token.
 async fn stocked() -> (Home, String) {
     let home = Home::new();
     home.run_with(
@@ -37,9 +37,10 @@ async fn stocked() -> (Home, String) {
     let paid =
         call(&format!("/api/payment/test/{}/", payment["id"]), token, json!({"outcome": "succeed"})).await;
     assert_eq!(paid["status"], "succeeded");
-    let admin = log_in(&server, "boss@example.com").await;
     assert_eq!(server.stop(), Some(0));
-    (home, admin)
+    let made = home.run(&["token", "create", "--name", "laptop", "--scopes", "all", "--json"]).json();
+    let token = made["secret"].as_str().expect("a secret").to_owned();
+    (home, token)
 }
 
 /// The access token of somebody whose password is the one of these tests.
@@ -110,6 +111,8 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
         &["payment", "cancel", "1"],
         &["payment", "show", "99"],
         &["payment", "reconcile"],
+        &["token", "revoke", "99"],
+        &["token", "create", "--name", "", "--scopes", "all"],
     ];
     let run_all = |home: &Home| -> Vec<Said> { commands.iter().map(|words| home.run(words)).collect() };
     let (stopped, elsewhere) = (home.twin(), home.twin());
@@ -136,6 +139,14 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
             assert_eq!(one.err, other.err, "{place}");
         }
     }
+    let tokens = |said: Said| said.json()["last_used_at"].is_string();
+    assert!(
+        !tokens(home.run(&["token", "list", "--json"]))
+            && tokens(remote.run(&token, &["token", "list", "--json"]))
+    );
+    remote.run(&token, &["token", "revoke", "1"]).ok();
+    let ended = remote.run(&token, &["token", "list"]);
+    assert!(ended.code == 1 && ended.err.contains("revoked"), "{}", ended.err);
     let moves = home.run(&["stock", "movements", "1"]).ok().out;
     assert!(moves.contains("counted") && moves.contains("operator"), "{moves}");
     let reset = home.run(&["user", "reset-password", "ann@example.com", "--generate", "--json"]).json();
