@@ -35,7 +35,7 @@ fn lists(c: &mut Criterion) {
                 };
                 let reply = runtime.block_on(answer(&shop.app, incoming));
                 assert_eq!(reply.status, 200);
-                black_box(reply.body.len())
+                black_box(reply.body.whole().len())
             });
         });
     }

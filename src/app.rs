@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct App {
     pub demo: bool,
     /// Where customers reach this process, once it listens.
     pub listening: OnceLock<SocketAddr>,
+    /// Whether the process has been asked to stop: long work ends where it can be gone on with.
+    pub stopping: AtomicBool,
     /// When the last readiness probe was written, in milliseconds since 1970.
     pub probed_at: AtomicI64,
     request_ids: AtomicU64,
@@ -157,6 +159,7 @@ impl App {
             listings,
             demo,
             listening: OnceLock::new(),
+            stopping: AtomicBool::new(false),
             probed_at: AtomicI64::new(0),
         }))
     }

@@ -42,6 +42,7 @@ ids! {
     ProductId,
     VariantId,
     MovementId,
+    ImportId,
     /// A line of a cart.
     CartLineId,
     OrderId,

@@ -9,8 +9,10 @@
 
 pub mod admin;
 mod draft;
+pub mod export;
 pub mod http;
-mod import;
+pub(crate) mod import;
+mod input;
 mod listing;
 mod model;
 mod ops;
@@ -18,6 +20,8 @@ pub(crate) mod store;
 mod view;
 
 pub use draft::{Draft, VariantDraft};
+pub use import::forget as forget_imports;
+pub use import::http::LINES;
 pub use listing::Listings;
 pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Sellable, Variant, slugify};
 pub use ops::{create, describe, find_sku, offer, sellable};

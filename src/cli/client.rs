@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
 use super::{CliError, Global};
 use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
-use crate::http::{Incoming, Origin, answer, find_socket, outgoing};
-
-/// Pieces that a file is sent in (bytes).
-const PIECE: usize = 64 << 10;
+use crate::http::{Body, Content, Incoming, Origin, answer, find_socket, outgoing};
 
 pub enum Shop {
     Elsewhere { client: reqwest::Client, base: String, token: Option<String> },
@@ -25,11 +23,25 @@ pub enum Shop {
 pub enum Payload {
     None,
     Json(Value),
-    /// A file of this media type, and who hears how much of it was sent.
-    File(&'static str, Bytes, indicatif::ProgressBar),
+    File(Upload),
 }
 
-/// An answer.
+/// A file on its way.
+pub struct Upload {
+    pub media_type: &'static str,
+    /// In bytes, where it is known.
+    pub length: Option<u64>,
+    pub pieces: Body,
+}
+
+/// An answer that is still coming.
+pub struct Answering {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: BoxStream<'static, Result<Bytes, String>>,
+}
+
+/// A whole answer.
 pub struct Answered {
     pub status: u16,
     pub body: Bytes,
@@ -69,59 +81,75 @@ impl Shop {
         Ok(Shop::Here(App::open(Parts::real(config)?)?))
     }
 
-    /// Sends a request, whatever the answer.
-    pub async fn send(&self, method: Method, path: &str, payload: Payload) -> Result<Answered, CliError> {
-        let (media_type, body, bar) = match payload {
-            Payload::None => (None, Bytes::new(), indicatif::ProgressBar::hidden()),
+    /// Sends a request; `accept` says what is wanted back, where that is not JSON.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        accept: Option<&'static str>,
+        payload: Payload,
+    ) -> Result<Answering, CliError> {
+        let upload = match payload {
+            Payload::None => None,
             Payload::Json(json) => {
-                (Some("application/json"), json.to_string().into(), indicatif::ProgressBar::hidden())
+                let body = Bytes::from(json.to_string());
+                Some(Upload {
+                    media_type: "application/json",
+                    length: Some(body.len() as u64),
+                    pieces: Box::pin(stream::iter([Ok(body)])),
+                })
             }
-            Payload::File(media_type, file, bar) => (Some(media_type), file, bar),
+            Payload::File(upload) => Some(upload),
         };
-        let length = body.len();
-        let pieces = (0..length).step_by(PIECE).map(move |at| body.slice(at..(at + PIECE).min(body.len())));
-        let stream = futures_util::stream::iter(pieces).map(move |piece| {
-            bar.inc(piece.len() as u64);
-            Ok::<_, String>(piece)
-        });
+        let mut headers = HeaderMap::new();
+        if let Some(Upload { media_type, length, .. }) = &upload {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+            if let Some(length) = length {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
+            }
+        }
+        if let Some(accept) = accept {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
         match self {
             Shop::Elsewhere { client, base, token } => {
-                let mut request = client.request(method, format!("{base}{path}"));
+                let mut request = client.request(method, format!("{base}{path}")).headers(headers);
                 if let Some(token) = token {
                     request = request.bearer_auth(token);
                 }
-                if let Some(media_type) = media_type {
-                    request = request
-                        .header(header::CONTENT_TYPE, media_type)
-                        .header(header::CONTENT_LENGTH, length);
-                    request = request.body(reqwest::Body::wrap_stream(stream));
+                if let Some(upload) = upload {
+                    request = request.body(reqwest::Body::wrap_stream(upload.pieces));
                 }
                 let response = request.send().await.map_err(|error| unreachable(base, &error))?;
-                let status = response.status().as_u16();
-                Ok(Answered {
-                    status,
-                    body: response.bytes().await.map_err(|error| unreachable(base, &error))?,
+                Ok(Answering {
+                    status: response.status().as_u16(),
+                    headers: response.headers().clone(),
+                    body: response.bytes_stream().map_err(|error| deepest(&error)).boxed(),
                 })
             }
             Shop::Here(app) => {
-                let mut headers = HeaderMap::new();
-                if let Some(media_type) = media_type {
-                    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                }
                 let (path, query) = path.split_once('?').unwrap_or((path, ""));
                 let incoming = Incoming {
                     method,
                     path: path.to_owned(),
                     query: query.to_owned(),
                     headers,
-                    body: media_type.is_some().then(|| Box::pin(stream) as crate::http::Body),
+                    body: upload.map(|upload| upload.pieces),
                     origin: Origin::Operator,
                 };
                 let reply = answer(app, incoming).await;
-                Ok(Answered { status: reply.status.as_u16(), body: reply.body })
+                let body: BoxStream<_> = match reply.body {
+                    Content::Whole(bytes) => stream::iter([Ok(bytes)]).boxed(),
+                    Content::Stream(body) => body.boxed(),
+                };
+                Ok(Answering { status: reply.status.as_u16(), headers: reply.headers, body })
             }
         }
+    }
+
+    /// Sends a request, and waits for the whole answer, whatever it is.
+    pub async fn send(&self, method: Method, path: &str, payload: Payload) -> Result<Answered, CliError> {
+        self.open(method, path, None, payload).await?.whole().await
     }
 
     /// Sends a request that must succeed, and reads the JSON of its answer.
@@ -158,6 +186,21 @@ impl Shop {
     }
 }
 
+impl Answering {
+    pub async fn whole(mut self) -> Result<Answered, CliError> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = self.body.next().await {
+            body.extend_from_slice(&piece.map_err(|said| broken_off(&said))?);
+        }
+        Ok(Answered { status: self.status, body: body.freeze() })
+    }
+}
+
+/// An answer that did not come to its end.
+pub fn broken_off(said: &str) -> CliError {
+    CliError(format!("the shop's answer broke off: {said}"))
+}
+
 impl Answered {
     /// The body as JSON; null for none.
     pub fn json(&self) -> Value {
@@ -166,11 +209,16 @@ impl Answered {
 }
 
 fn unreachable(base: &str, error: &reqwest::Error) -> CliError {
+    CliError(format!("the shop at {base} can't be reached: {}", deepest(error)))
+}
+
+/// What lies at the bottom of an error.
+fn deepest(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    CliError(format!("the shop at {base} can't be reached: {cause}"))
+    cause.to_string()
 }
 
 /// A problem document in words.

@@ -3,6 +3,8 @@
 mod check;
 mod client;
 mod config;
+mod export;
+mod import;
 mod order;
 mod output;
 mod payment;
@@ -157,6 +159,13 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             }
         }
     })
+}
+
+/// Waits for Ctrl-C.
+async fn stopped() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Global {

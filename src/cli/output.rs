@@ -1,7 +1,7 @@
 //! Tables and JSON on stdout; progress and errors on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
@@ -103,18 +103,60 @@ impl Output {
         format!("{}\n", lines.join("\n"))
     }
 
-    /// A bar for work whose size is known, on a terminal; nothing elsewhere.
-    pub fn bar(&self, bytes: u64, what: &'static str) -> ProgressBar {
-        if self.quiet || !std::io::stderr().is_terminal() {
-            return ProgressBar::hidden();
+    /// Shows how long work goes on: a bar on a terminal, now and then a line elsewhere.
+    pub fn progress(&self) -> Progress {
+        let bar = if self.quiet || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            let bar = ProgressBar::new(0);
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        };
+        Progress { is_quiet: self.quiet, bar, stage: "", told: Instant::now() }
+    }
+}
+
+/// How often a line says how far work is, where there is no terminal for a bar.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Work that is shown while it goes on.
+pub struct Progress {
+    is_quiet: bool,
+    bar: ProgressBar,
+    stage: &'static str,
+    told: Instant,
+}
+
+impl Progress {
+    /// What is being done, and how much of it: `of` 0 where that is not known.
+    pub fn at(&mut self, stage: &'static str, done: u64, of: u64, is_bytes: bool) {
+        if stage != self.stage {
+            self.stage = stage;
+            let figures = match (is_bytes, of) {
+                (true, 0) => "{bytes} {bytes_per_sec}",
+                (true, _) => "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+                (false, 0) => "{human_pos} {per_sec:.0}",
+                (false, _) => "[{bar:30}] {human_pos}/{human_len} {per_sec} {eta} left",
+            };
+            let style = ProgressStyle::with_template(&format!("{{msg:<10}} {figures}"));
+            self.bar.set_style(style.expect("the templates are fixed").progress_chars("=> "));
+            self.bar.set_message(stage);
+            self.bar.reset();
         }
-        let bar = ProgressBar::new(bytes).with_message(what);
-        let style = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        bar.set_style(
-            ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
+        self.bar.set_length(of);
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && !self.is_quiet && self.told.elapsed() >= TELL_EVERY {
+            self.told = Instant::now();
+            let unit = if is_bytes { " bytes" } else { "" };
+            let percent = (done * 100).checked_div(of);
+            let of = percent.map(|percent| format!(" of {of} ({percent} %)")).unwrap_or_default();
+            eprintln!("{stage}: {done}{of}{unit}");
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(self) {
+        self.bar.finish_and_clear();
     }
 }
 

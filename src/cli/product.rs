@@ -1,29 +1,41 @@
 //! `till product`
 
-use std::io::Read;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
 use super::CliError;
-use super::client::{Payload, Shop, refusal};
+use super::client::{Payload, Shop};
+use super::export::Export;
+use super::import::Import;
 use super::output::{Column, Output, text_of};
 use crate::http::input::encode;
 
 #[derive(Subcommand)]
 pub enum Options {
-    /// Imports products from a CSV file, till's own columns or Shopify's
+    /// Imports products from CSV, till's own columns or Shopify's, or from JSON lines
     ///
-    /// Nothing is applied unless every row is good; bad rows are told with line and column. The same file again
-    /// changes nothing.
+    /// Nothing is applied unless every row is good, or --skip-bad is given; bad rows are told with line and column.
+    /// Only the columns that the file has are touched, and the same file again changes nothing. One that was
+    /// stopped goes on with --resume; --undo puts back what an import changed, and nothing else.
     ///
     /// till product import products.csv --dry-run
     /// till product import products_export.csv
-    /// zcat products.csv.gz | till product import -
+    /// zcat products.jsonl.gz | till product import - --format jsonl
+    /// till product import stock.csv --skip-bad
+    /// till product import --undo 12
     #[command(verbatim_doc_comment)]
     Import(Import),
+    /// Lists the imports, newest first: how far each got, what it did, its number for --undo
+    Imports(Limit),
+    /// Exports all products that are not archived, as import reads them
+    ///
+    /// till product export --out products.csv
+    /// till product export --format jsonl | gzip > products.jsonl.gz
+    #[command(verbatim_doc_comment)]
+    Export(Export),
     /// Lists products, newest first
     ///
     /// till product list --search shirt
@@ -39,25 +51,6 @@ pub enum Options {
         /// The product's id or slug
         product: String,
     },
-}
-
-#[derive(Args)]
-pub struct Import {
-    /// The file; - is stdin
-    file: String,
-    /// What the file is. Both kinds of CSV are told apart by their header, whatever is said here
-    #[arg(long, default_value = "auto")]
-    format: Format,
-    /// Says what would be done, and does nothing
-    #[arg(long)]
-    dry_run: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Auto,
-    Csv,
-    Shopify,
 }
 
 #[derive(Args)]
@@ -175,7 +168,22 @@ impl Limit {
 
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     match options {
-        Options::Import(import) => return import_file(&import, shop, out).await,
+        Options::Import(import) => return import.run(shop, out).await,
+        Options::Imports(limit) => {
+            let columns = [
+                Column("id", "id", true),
+                Column("state", "state", false),
+                Column("when", "created_at", false),
+                Column("by", "by", false),
+                Column("rows", "rows", true),
+                Column("created", "created", true),
+                Column("updated", "updated", true),
+                Column("unchanged", "unchanged", true),
+                Column("failed", "failed", true),
+            ];
+            limit.show(shop, "/api/admin/products/imports/", &columns, out).await?;
+        }
+        Options::Export(export) => export.run(shop, "/api/admin/products/export/?", out).await?,
         Options::List(list) => {
             let mut path = "/api/products/?ordering=-created_at".to_owned();
             for (name, value) in [("search", &list.search), ("category", &list.category)] {
@@ -197,44 +205,4 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn import_file(import: &Import, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
-    let file = if import.file == "-" {
-        let mut file = Vec::new();
-        std::io::stdin().read_to_end(&mut file)?;
-        file
-    } else {
-        std::fs::read(&import.file).map_err(|error| CliError(format!("{}: {error}", import.file)))?
-    };
-    let path = format!("/api/admin/products/import/?dry_run={}", import.dry_run);
-    let bar = out.bar(file.len() as u64, "importing");
-    let payload = Payload::File("text/csv", file.into(), bar.clone());
-    let answered = shop.send(Method::POST, &path, payload).await?;
-    bar.finish_and_clear();
-    let report = answered.json();
-    if report["rows"].is_null() {
-        return Err(CliError(refusal(&report, answered.status)));
-    }
-    out.document(&report, |report| people(report, import.dry_run));
-    if answered.status == 200 {
-        return Ok(ExitCode::SUCCESS);
-    }
-    for error in report["errors"].as_array().into_iter().flatten().filter(|_| !out.json) {
-        let [line, column, message] = ["line", "column", "message"].map(|name| text_of(error, name));
-        let column = if column.is_empty() || column == "-" { String::new() } else { format!(", {column}") };
-        eprintln!("{}: line {line}{column}: {message}", import.file);
-    }
-    Err(CliError(
-        "some rows are not right, so nothing was imported; mend them and import the file again".into(),
-    ))
-}
-
-fn people(report: &Value, dry_run: bool) -> String {
-    let [rows, created, updated, unchanged, failed] =
-        ["rows", "created", "updated", "unchanged", "failed"].map(|name| text_of(report, name));
-    let lead = if dry_run { "a dry run: " } else { "" };
-    format!(
-        "{lead}{rows} rows: {created} created, {updated} updated, {unchanged} unchanged, {failed} failed\n"
-    )
 }

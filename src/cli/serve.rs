@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -79,6 +80,7 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     }
     stops.next().await;
     tracing::info!("stopping: requests that run may finish; a second signal stops at once");
+    app.stopping.store(true, Ordering::Relaxed);
     tokio::spawn(async move {
         stops.next().await;
         std::process::exit(1);

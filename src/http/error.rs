@@ -89,7 +89,7 @@ impl ApiError {
         self.rest.cause.as_deref()
     }
 
-    pub(super) fn into_reply(self, request_id: &str) -> Reply {
+    pub fn into_reply(self, request_id: &str) -> Reply {
         let mut body = json!({
             "type": format!("urn:till:problem:{}", self.code),
             "title": self.code.replace('_', " "),

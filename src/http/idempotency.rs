@@ -29,6 +29,12 @@ impl InFlights {
     }
 }
 
+impl InFlights {
+    pub fn has(&self, scope: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.scope);

@@ -129,21 +129,33 @@ impl Fields<'_> {
 pub fn read_json<T: Input>(body: &[u8], currency: Currency) -> Result<T, ApiError> {
     let malformed = |said: String| ApiError::new(400, "malformed_json", said);
     let text = std::str::from_utf8(body).map_err(|_| malformed("The body is not UTF-8.".into()))?;
+    read_text(text, currency).map_err(|bad| match bad {
+        BadJson::Malformed(said) => malformed(format!("The body is not JSON: {said}.")),
+        BadJson::Faults(faults) => ApiError::invalid(faults),
+    })
+}
+
+/// Why a text is not the JSON that is wanted.
+pub enum BadJson {
+    Malformed(String),
+    Faults(Faults),
+}
+
+/// Reads an object from a JSON text.
+pub fn read_text<T: Input>(text: &str, currency: Currency) -> Result<T, BadJson> {
+    let whole = |said: &str| BadJson::Faults(Faults::from([(String::new(), vec![said.to_owned()])]));
     // What serde_json marks its own values with, which a client could dress an object up as a number with.
     if text.contains("$serde_json::private") {
-        return Err(ApiError::field("", "must not have members that begin with $serde_json::private"));
+        return Err(whole("must not have members that begin with $serde_json::private"));
     }
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| malformed(format!("The body is not JSON: {error}.")))?;
-    let Value::Object(object) = &value else {
-        return Err(ApiError::field("", "the body must be a JSON object"));
-    };
+    let value: Value = serde_json::from_str(text).map_err(|error| BadJson::Malformed(error.to_string()))?;
+    let Value::Object(object) = &value else { return Err(whole("must be a JSON object")) };
     let mut faults = Faults::new();
     let mut fields =
         Fields { object, path: String::new(), known: HashSet::new(), currency, faults: &mut faults };
     let input = T::read(&mut fields);
     fields.finish();
-    if faults.is_empty() { Ok(input) } else { Err(ApiError::invalid(faults)) }
+    if faults.is_empty() { Ok(input) } else { Err(BadJson::Faults(faults)) }
 }
 
 /// A string of so many characters, without control characters other than line breaks and tabs.

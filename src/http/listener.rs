@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
+use warp::reply::{Reply as _, Response};
 
-use super::{Body, Incoming, Origin, Reply};
+use super::{Body, Content, Incoming, Origin, Reply};
 use crate::app::App;
 use crate::hex::hex;
 
@@ -216,7 +217,7 @@ where
 }
 
 /// All routes as one warp filter. A refusal is an answer of ours, never a rejection.
-fn filter(app: Arc<App>, origin: Origin) -> BoxedFilter<(Response<Bytes>,)> {
+fn filter(app: Arc<App>, origin: Origin) -> BoxedFilter<(Response,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -246,12 +247,16 @@ fn readable<B: Buf>(
     }))
 }
 
-fn response(reply: Reply, head: bool) -> Response<Bytes> {
+fn response(reply: Reply, head: bool) -> Response {
     let Reply { status, mut headers, body } = reply;
-    if head && !body.is_empty() {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if head && !body.whole().is_empty() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.whole().len()));
     }
-    let mut response = Response::new(if head { Bytes::new() } else { body });
+    let mut response = match body {
+        _ if head => http::Response::new(Bytes::new()).into_response(),
+        Content::Whole(body) => http::Response::new(body).into_response(),
+        Content::Stream(body) => warp::reply::stream(body).into_response(),
+    };
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -7,6 +7,7 @@ pub mod idempotency;
 pub mod input;
 mod listener;
 mod outgoing;
+mod pipe;
 mod reply;
 mod request;
 mod routes;
@@ -21,8 +22,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
 pub use outgoing::outgoing;
+pub use pipe::{FileFormat, Pipe, TOTAL, piped};
 pub use reply::{
-    Answer, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
+    Answer, Content, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
 };
 pub use request::{Body, Origin, Req, unsupported};
 pub use routes::{Routes, Verbs, delete, get, patch, post, put};
@@ -48,6 +50,8 @@ fn routes() -> Routes {
         .and(crate::accounts::admin::routes())
         .and(crate::inventory::admin::routes())
         .and(crate::catalogue::admin::routes())
+        .and(crate::catalogue::import::http::routes())
+        .and(crate::catalogue::export::routes())
         .and(crate::orders::admin::routes())
         .and(crate::payments::admin::routes())
         .and(crate::checkout::admin::routes())
@@ -179,7 +183,7 @@ fn not_modified(reply: Reply, if_none_match: Option<&HeaderValue>) -> Reply {
     match (tag, asked) {
         (Some(tag), Some(asked)) if reply.status == StatusCode::OK && names_tag(asked, tag) => {
             let mut same =
-                Reply { status: StatusCode::NOT_MODIFIED, headers: reply.headers, body: bytes::Bytes::new() };
+                Reply { status: StatusCode::NOT_MODIFIED, headers: reply.headers, body: Content::none() };
             same.headers.remove(header::CONTENT_TYPE);
             same
         }

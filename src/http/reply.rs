@@ -1,23 +1,55 @@
 //! Answers before they are sent.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+use super::request::Body;
 use crate::hex::hex;
 use crate::page::Paged;
 
 /// What every handler returns.
 pub type Answer = Result<Reply, ApiError>;
 
-/// A whole answer, in memory.
-#[derive(Debug, Clone)]
+/// An answer.
+#[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub body: Content,
+}
+
+/// What an answer says: all at once, or piece by piece where it may be long.
+pub enum Content {
+    Whole(Bytes),
+    Stream(Body),
+}
+
+impl Content {
+    pub fn none() -> Content {
+        Content::Whole(Bytes::new())
+    }
+
+    /// What is in memory already: all of it, or, of what is still to come, nothing.
+    pub fn whole(&self) -> &[u8] {
+        match self {
+            Content::Whole(bytes) => bytes,
+            Content::Stream(_) => &[],
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Whole(bytes) => write!(f, "{} bytes", bytes.len()),
+            Content::Stream(_) => f.write_str("a stream"),
+        }
+    }
 }
 
 impl Reply {
@@ -27,13 +59,22 @@ impl Reply {
     }
 
     pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-        let mut reply = Reply { status, headers: HeaderMap::new(), body: body.into() };
+        Reply::of(status, content_type, Content::Whole(body.into()))
+    }
+
+    /// An answer that comes piece by piece.
+    pub fn stream(content_type: &'static str, body: Body) -> Reply {
+        Reply::of(StatusCode::OK, content_type, Content::Stream(body))
+    }
+
+    fn of(status: StatusCode, content_type: &'static str, body: Content) -> Reply {
+        let mut reply = Reply { status, headers: HeaderMap::new(), body };
         reply.set_type(content_type);
         reply
     }
 
     pub fn no_content() -> Reply {
-        Reply { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() }
+        Reply { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Content::none() }
     }
 
     pub fn set_type(&mut self, content_type: &'static str) {
@@ -57,7 +98,7 @@ impl Reply {
 
     /// Adds the strong ETag of the body.
     pub fn tagged(self) -> Reply {
-        let tag = etag(&self.body);
+        let tag = etag(self.body.whole());
         self.header(header::ETAG, &tag)
     }
 }
@@ -119,7 +160,7 @@ impl From<&Reply> for Stored {
             content_type: text(header::CONTENT_TYPE).unwrap_or_default(),
             location: text(header::LOCATION),
             etag: text(header::ETAG),
-            body: reply.body.to_vec(),
+            body: reply.body.whole().to_vec(),
         }
     }
 }
@@ -127,7 +168,8 @@ impl From<&Reply> for Stored {
 impl From<Stored> for Reply {
     fn from(stored: Stored) -> Reply {
         let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
-        let mut reply = Reply { status, headers: HeaderMap::new(), body: stored.body.into() };
+        let body = Content::Whole(stored.body.into());
+        let mut reply = Reply { status, headers: HeaderMap::new(), body };
         if !stored.content_type.is_empty() {
             reply = reply.header(header::CONTENT_TYPE, &stored.content_type);
         }

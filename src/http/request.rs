@@ -21,7 +21,7 @@ use crate::page::{Page, Paged};
 use crate::store::{Once, OnceKey, Seen, WriteTx};
 
 /// Most bytes a JSON body may have.
-const BODY_LIMIT: usize = 256 << 10;
+const BODY_LIMIT: u64 = 256 << 10;
 
 /// How long a client may take over the next piece of a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub struct Req {
     pub(super) params: Vec<String>,
     pub(super) body: Option<Body>,
     /// SHA-256 of the body, once it was read.
-    pub(super) digest: [u8; 32],
+    pub digest: [u8; 32],
 }
 
 impl Req {
@@ -68,16 +68,35 @@ impl Req {
     ///
     /// # Errors
     /// 413 over `limit` bytes, which holds for chunked bodies too.
-    pub async fn bytes(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+    pub async fn bytes(&mut self, limit: u64) -> Result<Bytes, ApiError> {
+        let mut whole = BytesMut::new();
+        self.pieces(limit, |piece| {
+            whole.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        Ok(whole.freeze())
+    }
+
+    /// Hands the body to `take`, piece by piece.
+    ///
+    /// # Errors
+    /// 413 over `limit` bytes, as above, and what `take` says.
+    pub async fn pieces(
+        &mut self,
+        limit: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let too_large = || {
             let detail = format!("The body is over the limit of {limit} bytes.");
             ApiError::new(413, "body_too_large", detail).header(header::CONNECTION, "close")
         };
-        let said: Option<usize> = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let said: Option<u64> = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
         if said.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut whole = BytesMut::with_capacity(said.unwrap_or(0).min(limit));
+        let mut digest = Sha256::new();
+        let mut length = 0;
         if let Some(mut body) = self.body.take() {
             let slow = |_| {
                 ApiError::new(408, "body_timeout", "The body took too long to arrive.")
@@ -87,14 +106,16 @@ impl Req {
                 let chunk = chunk.map_err(|error| {
                     ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
                 })?;
-                if whole.len() + chunk.len() > limit {
+                length += chunk.len() as u64;
+                if length > limit {
                     return Err(too_large());
                 }
-                whole.extend_from_slice(&chunk);
+                digest.update(&chunk);
+                take(&chunk)?;
             }
         }
-        self.digest = Sha256::digest(&whole).into();
-        Ok(whole.freeze())
+        self.digest = digest.finalize().into();
+        Ok(())
     }
 
     /// The media type of the body, without its parameters, in lower case.

@@ -10,7 +10,7 @@ use crate::accounts::{self, Scope};
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, id, integer, text};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
-use crate::id::{MovementId, VariantId};
+use crate::id::{ImportId, MovementId, OrderId, RefundId, VariantId};
 use crate::page::Paged;
 use crate::store::{Direction, Key, Span, StoreError};
 
@@ -27,8 +27,9 @@ struct MovementView {
     delta: i64,
     stock_after: i64,
     cause: &'static str,
-    order_id: Option<u64>,
-    refund_id: Option<u64>,
+    order_id: Option<OrderId>,
+    refund_id: Option<RefundId>,
+    import_id: Option<ImportId>,
     reason: Option<String>,
     by: String,
     at: Time,
@@ -36,25 +37,27 @@ struct MovementView {
 
 impl MovementView {
     fn new(id: MovementId, movement: Movement) -> MovementView {
-        let cause = movement.cause.kind();
-        let (order_id, refund_id, reason) = match movement.cause {
-            Cause::Import => (None, None, None),
-            Cause::Adjustment { reason } => (None, None, Some(reason)),
-            Cause::Order(order) | Cause::Cancellation(order) => (Some(order.0), None, None),
-            Cause::Refund(refund) => (None, Some(refund.0), None),
-        };
-        MovementView {
+        let mut view = MovementView {
             id,
             variant_id: movement.variant,
             delta: movement.delta,
             stock_after: movement.after,
-            cause,
-            order_id,
-            refund_id,
-            reason,
+            cause: movement.cause.kind(),
+            order_id: None,
+            refund_id: None,
+            import_id: None,
+            reason: None,
             by: movement.by,
             at: movement.at,
+        };
+        match movement.cause {
+            Cause::Import => {}
+            Cause::Imported(import) | Cause::Unimported(import) => view.import_id = Some(import),
+            Cause::Adjustment { reason } => view.reason = Some(reason),
+            Cause::Order(order) | Cause::Cancellation(order) => view.order_id = Some(order),
+            Cause::Refund(refund) => view.refund_id = Some(refund),
         }
+        view
     }
 }
 

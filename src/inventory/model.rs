@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
-use crate::id::{OrderId, ProductId, RefundId, VariantId};
+use crate::id::{ImportId, OrderId, ProductId, RefundId, VariantId};
 use crate::store::StoreError;
 
 /// Most units of a variant that a shop can have.
@@ -30,21 +30,28 @@ impl Stock {
 /// Why stock moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Cause {
+    /// As imports were written down before they had records.
     Import,
-    Adjustment { reason: String },
+    Adjustment {
+        reason: String,
+    },
     Order(OrderId),
     Cancellation(OrderId),
     Refund(RefundId),
+    Imported(ImportId),
+    /// An import was put back.
+    Unimported(ImportId),
 }
 
 impl Cause {
     pub fn kind(&self) -> &'static str {
         match self {
-            Cause::Import => "import",
+            Cause::Import | Cause::Imported(_) => "import",
             Cause::Adjustment { .. } => "adjustment",
             Cause::Order(_) => "order",
             Cause::Cancellation(_) => "cancellation",
             Cause::Refund(_) => "refund",
+            Cause::Unimported(_) => "import_undo",
         }
     }
 }

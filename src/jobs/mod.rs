@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::accounts;
 use crate::app::App;
+use crate::catalogue;
 use crate::checkout;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
@@ -30,16 +31,16 @@ pub async fn run_due(app: &App) {
     report("housekeeping", sweep(app).await);
 }
 
-/// Removes idempotency keys and sessions that ran out, a few in each commit, until none are left. With nothing to
+/// Removes idempotency keys, sessions and undo data of imports that ran out, a few in each commit, until none are left. With nothing to
 /// remove nothing is written.
 async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     loop {
         let act = |tx: &mut WriteTx| {
-            let keys = store::forget(tx, SWEPT)?;
-            accounts::forget_sessions(tx, SWEPT).map(|sessions| (keys, sessions))
+            let swept = [store::forget(tx, SWEPT)?, accounts::forget_sessions(tx, SWEPT)?];
+            Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
-        let (keys, sessions) = app.store.write(act).await?;
-        if keys < SWEPT && sessions < SWEPT {
+        let ([keys, sessions], imported) = app.store.write(act).await?;
+        if keys < SWEPT && sessions < SWEPT && imported == 0 {
             return Ok(());
         }
     }

@@ -30,7 +30,7 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
                 *moves.entry(id).or_default().returned.entry(variant).or_default() += delta;
             }
             Cause::Refund(id) => *restocked.entry(id).or_default().entry(variant).or_default() += delta,
-            Cause::Import | Cause::Adjustment { .. } => {}
+            Cause::Import | Cause::Imported(_) | Cause::Unimported(_) | Cause::Adjustment { .. } => {}
         }
     })?;
     let mut invoices = HashMap::new();

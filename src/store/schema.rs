@@ -14,6 +14,8 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::inventory::store::MOVEMENTS,
         &crate::catalogue::store::PRODUCTS,
         &crate::catalogue::store::CATEGORIES,
+        &crate::catalogue::import::record::IMPORTS,
+        &crate::catalogue::import::record::TOUCHED,
         &crate::cart::store::CARTS,
         &crate::orders::store::ORDERS,
         &crate::orders::store::INVOICES,

@@ -1,10 +1,14 @@
-//! From a file's bytes to rows: which column is which field.
+//! From a CSV record to a row: which column is which field.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::RowError;
-use crate::catalogue::model::{CatalogueError, SLUG, is_slug};
-use crate::http::Faults;
+use super::cells::{from_latin, split, unguarded};
+use super::row::{Cell, Read, Row};
+use super::spool::Format;
+use crate::catalogue::draft::MOST_OPTIONS;
+use crate::catalogue::model::{SLUG, is_slug};
 use crate::http::input::{cell, money, text, url};
 use crate::inventory::MOST;
 use crate::money::{Currency, Money};
@@ -32,6 +36,7 @@ enum Field {
 }
 use Field as F;
 
+/// till's own columns, in the order of an export.
 const OWN: &[(&str, Field)] = &[
     ("handle", F::Handle),
     ("name", F::Name),
@@ -53,6 +58,10 @@ const OWN: &[(&str, Field)] = &[
     ("option2_value", F::OptionValue(1)),
     ("option3_name", F::OptionName(2)),
     ("option3_value", F::OptionValue(2)),
+    ("option4_name", F::OptionName(3)),
+    ("option4_value", F::OptionValue(3)),
+    ("option5_name", F::OptionName(4)),
+    ("option5_value", F::OptionValue(4)),
 ];
 
 /// Shopify's product CSV; its other columns say nothing that a product here has.
@@ -79,47 +88,9 @@ const SHOPIFY: &[(&str, Field)] = &[
     ("Variant Image", F::VariantImage),
 ];
 
-/// One field of a row: `None` where the file has no such column, `Some(None)` where the cell is empty.
-pub(super) type Cell<T> = Option<Option<T>>;
-
-/// A row that was read without fault.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Row {
-    pub line: u64,
-    pub handle: Option<String>,
-    pub sku: Cell<String>,
-    pub name: Cell<String>,
-    pub description: Cell<String>,
-    pub category: Cell<String>,
-    pub tags: Cell<Vec<String>>,
-    pub price: Cell<Money>,
-    pub compare_at_price: Cell<Money>,
-    pub stock: Cell<i64>,
-    pub low_stock: Cell<i64>,
-    pub weight: Cell<i64>,
-    pub image: Cell<String>,
-    pub variant_image: Cell<String>,
-    pub is_active: Cell<bool>,
-    /// Names and values as the row has them; a later row of a product may leave out the names.
-    pub options: Vec<(Option<String>, Option<String>)>,
-    /// It has a handle and a picture, and says nothing of a variant.
-    pub is_picture: bool,
-}
-
-/// A file that was read.
-pub struct Rows {
-    /// Those without fault.
-    pub(super) good: Vec<Row>,
-    /// Variant rows, the bad ones among them.
-    pub(super) count: usize,
-    pub(super) errors: Vec<RowError>,
-    /// What the header calls the columns that [`plan`](super::plan) finds fault with.
-    pub(super) names: Names,
-}
-
-/// Column names for messages.
+/// What the file calls the columns that the plan finds fault with.
 #[derive(Clone, Copy)]
-pub(super) struct Names {
+pub struct Names {
     pub name: &'static str,
     pub price: &'static str,
     pub sku: &'static str,
@@ -127,42 +98,49 @@ pub(super) struct Names {
     pub option: &'static str,
 }
 
-/// Reads a CSV file (RFC 4180, UTF-8, with or without a byte order mark).
-///
-/// # Errors
-/// 422 when the file as a whole can't be read: no header, a column that is not known, no rows.
-pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
-    let whole = |said: String| CatalogueError::Invalid(Faults::from([("file".to_owned(), vec![said])]));
-    let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-    let header =
-        reader.headers().map_err(|error| whole(format!("the header can't be read: {error}")))?.clone();
-    let names: Vec<_> = header.iter().map(str::trim).collect();
-    let is_shopify = ["Handle", "Title", "Variant Price"].iter().all(|name| names.contains(name));
-    let known = if is_shopify { SHOPIFY } else { OWN };
+/// Which column is which field, as the file's header says.
+pub struct Columns {
+    names: Vec<String>,
+    places: HashMap<Field, usize>,
+    is_shopify: bool,
+    /// Whether numbers may have a comma for the decimal point, as where semicolons separate cells.
+    decimal_comma: bool,
+    is_latin: bool,
+    currency: Currency,
+}
 
-    let mut columns = HashMap::new();
-    for (n, name) in names.iter().enumerate() {
-        let field = known.iter().find(|(column, _)| column == name).map(|(_, field)| *field);
-        match field {
-            Some(field) if columns.insert(field, n).is_some() => {
-                return Err(whole(format!("the column {name} is there twice")));
+impl Columns {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// What is wrong with it: a column that is not known, or twice there, or nothing to tell products by.
+    pub fn of(header: &csv::ByteRecord, how: Format, currency: Currency) -> Result<Columns, String> {
+        let Format::Csv { separator, is_latin } = how else { unreachable!("JSON lines have no header") };
+        let names: Vec<_> =
+            header.iter().map(|name| text_of(name, is_latin).map(|n| n.trim().to_owned())).collect();
+        let names: Vec<_> = names.into_iter().map(|name| name.unwrap_or_else(|_| "?".into())).collect();
+        let is_shopify =
+            ["Handle", "Title", "Variant Price"].iter().all(|name| names.iter().any(|n| n == name));
+        let known = if is_shopify { SHOPIFY } else { OWN };
+        let mut places = HashMap::new();
+        for (n, name) in names.iter().enumerate() {
+            let field = known.iter().find(|(column, _)| column == name).map(|(_, field)| *field);
+            match field {
+                Some(field) if places.insert(field, n).is_some() => {
+                    return Err(format!("the column {name} is there twice"));
+                }
+                None if !is_shopify => return Err(unknown_column(name)),
+                _ => {}
             }
-            None if !is_shopify => {
-                return Err(whole(unknown_column(name)));
-            }
-            _ => {}
         }
-    }
-    if !columns.contains_key(&F::Handle) && !columns.contains_key(&F::Sku) {
-        return Err(whole("a column handle or sku must be there, to tell products by".into()));
+        if !places.contains_key(&F::Handle) && !places.contains_key(&F::Sku) {
+            return Err("a column handle or sku must be there, to tell products by".into());
+        }
+        Ok(Columns { names, places, is_shopify, decimal_comma: separator == b';', is_latin, currency })
     }
 
-    let mut rows = Rows {
-        good: Vec::new(),
-        count: 0,
-        errors: Vec::new(),
-        names: if is_shopify {
+    pub fn names(&self) -> Names {
+        if self.is_shopify {
             Names {
                 name: "Title",
                 price: "Variant Price",
@@ -172,35 +150,45 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Rows, CatalogueError> {
             }
         } else {
             Names { name: "name", price: "price", sku: "sku", handle: "handle", option: "option1_value" }
-        },
-    };
-    for record in reader.into_byte_records() {
-        let record = record.map_err(|error| whole(format!("the file can't be read: {error}")))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
-            continue;
-        }
-        let mut cells =
-            Cells { columns: &columns, record: &record, names: &names, line, currency, errors: Vec::new() };
-        let row = cells.row(is_shopify);
-        if record.len() > names.len() {
-            let said = format!("the row has {} cells, the header {}", record.len(), names.len());
-            cells.errors.push(RowError { line, column: String::new(), message: said });
-        }
-        rows.count += usize::from(!row.is_picture || !cells.errors.is_empty());
-        if cells.errors.is_empty() {
-            rows.good.push(row);
-        } else {
-            rows.errors.append(&mut cells.errors);
         }
     }
-    Ok(rows)
+
+    /// The handle in a record, whether it is good or not.
+    pub fn handle_of(&self, record: &csv::ByteRecord) -> Option<String> {
+        let cell = record.get(*self.places.get(&F::Handle)?)?;
+        let text = text_of(cell, self.is_latin).ok()?;
+        let handle = unguarded(&text);
+        let handle = if self.is_shopify { handle.to_lowercase() } else { handle.to_owned() };
+        Some(handle).filter(|handle| !handle.is_empty())
+    }
+
+    /// Reads a record.
+    pub fn row(&self, record: &csv::ByteRecord, line: u64) -> Read {
+        let mut cells = Cells { columns: self, record, line, errors: Vec::new() };
+        let row = cells.row();
+        if record.len() > self.names.len() {
+            let message = format!("the row has {} cells, the header {}", record.len(), self.names.len());
+            cells.errors.push(RowError { line, column: String::new(), message });
+        }
+        let errors = cells.errors;
+        if errors.is_empty() { Read::Good(Box::new(row)) } else { Read::Bad { rows: 1, errors } }
+    }
+}
+
+fn text_of(cell: &[u8], is_latin: bool) -> Result<Cow<'_, str>, String> {
+    match std::str::from_utf8(cell) {
+        Ok(text) => Ok(text.into()),
+        Err(_) if is_latin => Ok(from_latin(cell).into()),
+        Err(_) => Err("is not UTF-8; save the file as CSV in UTF-8".into()),
+    }
+}
+
+/// The header of an export.
+pub fn own() -> impl Iterator<Item = &'static str> {
+    OWN.iter().map(|(name, _)| *name)
 }
 
 fn unknown_column(name: &str) -> String {
-    if name.contains(';') {
-        return "its cells are separated by semicolons; save it with commas".into();
-    }
     let near = OWN.iter().map(|(own, _)| (strsim::jaro_winkler(own, name), *own));
     match near.filter(|(near, _)| *near > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((_, own)) => format!("the column {name:?} is not known; did you mean {own}?"),
@@ -213,65 +201,69 @@ fn unknown_column(name: &str) -> String {
 
 /// One record, and what was found wrong with it.
 struct Cells<'a> {
-    columns: &'a HashMap<Field, usize>,
+    columns: &'a Columns,
     record: &'a csv::ByteRecord,
-    names: &'a [&'a str],
     line: u64,
-    currency: Currency,
     errors: Vec<RowError>,
 }
 
 impl Cells<'_> {
     /// Reads the cell of `field`.
     fn get<T>(&mut self, field: Field, read: impl Fn(&str, Currency) -> Result<T, String>) -> Cell<T> {
-        let at = *self.columns.get(&field)?;
-        let bytes = self.record.get(at).unwrap_or_default();
-        let read = match std::str::from_utf8(bytes) {
+        let at = *self.columns.places.get(&field)?;
+        let read = match text_of(self.record.get(at).unwrap_or_default(), self.columns.is_latin) {
             Ok(text) if text.trim().is_empty() => return Some(None),
-            Ok(text) => read(text, self.currency),
-            Err(_) => Err("is not UTF-8; save the file as CSV in UTF-8".into()),
+            Ok(text) => read(unguarded(&text), self.columns.currency),
+            Err(said) => Err(said),
         };
         match read {
             Ok(value) => Some(Some(value)),
             Err(message) => {
-                self.errors.push(RowError { line: self.line, column: self.names[at].to_owned(), message });
+                let column = self.columns.names[at].clone();
+                self.errors.push(RowError { line: self.line, column, message });
                 Some(None)
             }
         }
     }
 
     fn text(&mut self, field: Field, most: usize) -> Cell<String> {
-        self.get(field, |value, currency| cell(value.trim(), text(1..=most), currency))
+        self.get(field, |value, currency| cell(value, text(1..=most), currency))
     }
 
     fn money(&mut self, field: Field) -> Cell<Money> {
-        self.get(field, |value, currency| cell(value.trim(), money, currency))
+        let decimal_comma = self.columns.decimal_comma;
+        self.get(field, |value, currency| {
+            let is_comma = decimal_comma && value.matches(',').count() == 1 && !value.contains('.');
+            let value: Cow<'_, str> = if is_comma { value.replace(',', ".").into() } else { value.into() };
+            cell(&value, money, currency)
+        })
     }
 
     fn whole(&mut self, field: Field) -> Cell<i64> {
         self.get(field, |value, _| {
             // Shopify writes grams as 100.0.
-            let number = value.trim().trim_end_matches(".0").parse().ok().filter(|n| (0..=MOST).contains(n));
+            let number = value.trim_end_matches(".0").parse().ok().filter(|n| (0..=MOST).contains(n));
             number.ok_or_else(|| format!("must be an integer from 0 to {MOST}"))
         })
     }
 
     fn url(&mut self, field: Field) -> Cell<String> {
-        self.get(field, |value, currency| cell(value.trim(), url, currency))
+        self.get(field, |value, currency| cell(value, url, currency))
     }
 
-    fn row(&mut self, is_shopify: bool) -> Row {
-        let options = (0..3).map(|n| {
+    fn row(&mut self) -> Row {
+        let is_shopify = self.columns.is_shopify;
+        let options = (0..MOST_OPTIONS).map(|n| {
             let name = self.text(F::OptionName(n), 100).flatten();
             (name, self.text(F::OptionValue(n), 100).flatten())
         });
         let mut options: Vec<_> = options.collect();
         // How Shopify writes a product without options.
-        if options[0].1.as_deref() == Some("Default Title") {
+        if is_shopify && options[0].1.as_deref() == Some("Default Title") {
             options[0] = (None, None);
         }
         let handle = self.get(F::Handle, |value, _| {
-            let handle = value.trim().to_lowercase();
+            let handle = if is_shopify { value.to_lowercase() } else { value.to_owned() };
             let said = format!(
                 "must have letters, digits, - or _ only, not digits alone, and at most {SLUG} characters"
             );
@@ -285,9 +277,9 @@ impl Cells<'_> {
             description: self.text(F::Description, 50_000),
             category: self.text(F::Category, 100),
             tags: self.get(F::Tags, |value, currency| {
-                let tags = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                let tags = split(value).into_iter();
                 let tags =
-                    tags.map(|tag| cell(tag, text(1..=100), currency)).collect::<Result<Vec<_>, _>>()?;
+                    tags.map(|tag| cell(&tag, text(1..=100), currency)).collect::<Result<Vec<_>, _>>()?;
                 if tags.len() <= 50 { Ok(tags) } else { Err("must have at most 50 tags".into()) }
             }),
             price: self.money(F::Price),
@@ -297,13 +289,14 @@ impl Cells<'_> {
             weight: self.whole(F::Weight),
             image: self.url(F::Image),
             variant_image: self.url(F::VariantImage),
-            is_active: self.get(F::IsActive, |value, _| match value.trim().to_ascii_lowercase().as_str() {
+            is_active: self.get(F::IsActive, |value, _| match value.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "1" => Ok(true),
                 "false" | "no" | "0" => Ok(false),
                 _ => Err("must be true or false".into()),
             }),
             options,
-            is_picture: false,
+            images: None,
+            declared: None,
         };
         if let Some(Some(status)) = self.text(F::Status, 20) {
             let shown = status.eq_ignore_ascii_case("active");
@@ -312,12 +305,6 @@ impl Cells<'_> {
         if is_shopify && row.weight == Some(Some(0)) {
             row.weight = Some(None);
         }
-        let says_nothing = row.price.flatten().is_none()
-            && row.sku.as_ref().is_none_or(Option::is_none)
-            && row.stock.flatten().is_none()
-            && row.name.as_ref().is_none_or(Option::is_none)
-            && row.options.iter().all(|(_, value)| value.is_none());
-        row.is_picture = says_nothing && row.handle.is_some() && matches!(row.image, Some(Some(_)));
         row
     }
 }

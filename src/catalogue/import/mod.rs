@@ -1,20 +1,37 @@
-//! Importing products from CSV: the columns of till, and Shopify's, which are recognised by their header.
+//! Importing products: CSV in till's own columns or Shopify's, which are recognised by their header, and JSON lines.
 //!
-//! A file is read into rows ([`read`]), the rows are held against the shop ([`plan`]), and only if all are good
-//! is the plan carried out ([`apply`]). The same file again changes nothing.
+//! A file is kept on the disk while it is worked on ([`spool`]), looked through once for where each product's rows
+//! are ([`source`]), held against the shop as it is in one snapshot ([`run::check`]), and only if all is good, or what
+//! is bad may be left out, applied in chunks ([`run::apply`]), each a commit of its own that leaves whole products.
+//! Nothing of the size of the file is held in memory but where its rows are.
+//!
+//! An import that changes something has a record of how far it got and of what it changed: it can be gone on with
+//! after it was cut short, and put back ([`undo`]). The same file again changes nothing.
 
+mod cells;
 mod columns;
+pub mod http;
+mod lines;
 mod plan;
+pub mod record;
+mod row;
+mod run;
+mod source;
+mod spool;
+mod undo;
 
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub use columns::{Rows, read};
-pub use plan::{apply, plan};
+use crate::id::ImportId;
+
+pub use cells::{guarded, joined};
+pub use columns::own as own_columns;
+pub use undo::forget;
 
 /// What may be done to products that are there already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Mode {
     #[default]
     Upsert,
@@ -35,7 +52,7 @@ impl FromStr for Mode {
 }
 
 /// What is wrong with a row.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowError {
     /// The file's line, from 1.
     pub line: u64,
@@ -44,13 +61,55 @@ pub struct RowError {
     pub message: String,
 }
 
-/// What came of a file. `rows` are its variants, and always `created + updated + unchanged + failed`.
+/// What came of rows, which are a file's variants. `rows` is always `created + updated + unchanged + failed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub rows: u64,
+    pub created: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub failed: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.rows += more.rows;
+        self.created += more.created;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.failed += more.failed;
+    }
+}
+
+/// What came of a file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    pub rows: usize,
-    pub created: usize,
-    pub updated: usize,
-    pub unchanged: usize,
-    pub failed: usize,
+    /// What it can be put back by; none when nothing was changed.
+    pub id: Option<ImportId>,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// The first thousand, by line.
     pub errors: Vec<RowError>,
+    /// What is worth saying about how the file was read.
+    pub notes: Vec<String>,
+}
+
+/// Most faults that a report lists.
+const MOST_ERRORS: usize = 1000;
+
+impl Report {
+    fn new(
+        id: Option<ImportId>,
+        counts: Counts,
+        mut errors: Vec<RowError>,
+        mut notes: Vec<String>,
+    ) -> Report {
+        errors.sort();
+        errors.dedup();
+        if errors.len() > MOST_ERRORS {
+            notes.push(format!("{} more faults are not listed.", errors.len() - MOST_ERRORS));
+            errors.truncate(MOST_ERRORS);
+        }
+        Report { id, counts, errors, notes }
+    }
 }

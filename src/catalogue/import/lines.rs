@@ -1,0 +1,116 @@
+//! From a JSON line to rows: a product as the API writes it, one row for each of its variants.
+
+use serde::Deserialize;
+
+use super::RowError;
+use super::row::{Read, Row};
+use crate::catalogue::input::{ProductInput, VariantInput};
+use crate::catalogue::model::is_slug;
+use crate::http::input::{BadJson, read_text};
+use crate::money::Currency;
+
+/// Reads a line. What stands under a product's own id, price or stock where it lists its variants is theirs, and
+/// passed over.
+pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
+    let bad = |rows, errors: Vec<(String, String)>| {
+        let errors = errors.into_iter().map(|(column, message)| RowError { line, column, message }).collect();
+        vec![Read::Bad { rows, errors }]
+    };
+    let input: ProductInput = match read_text(text, currency) {
+        Ok(input) => input,
+        Err(BadJson::Malformed(said)) => {
+            return bad(1, vec![(String::new(), format!("is not JSON: {said}"))]);
+        }
+        Err(BadJson::Faults(faults)) => {
+            let errors = faults.into_iter().map(|(field, said)| (field, said.join(", "))).collect();
+            return bad(1, errors);
+        }
+    };
+    if input.slug.as_ref().is_some_and(|slug| !is_slug(slug)) {
+        let said = "must have letters, digits, - or _ only, and not digits alone";
+        return bad(1, vec![("slug".into(), said.into())]);
+    }
+    let variants = input.variants.clone().unwrap_or_default();
+    let mut names: Vec<_> = input.options.iter().flatten().map(|option| option.name.clone()).collect();
+    if input.options.is_none() {
+        for (name, _) in variants.iter().flat_map(|variant| &variant.options) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    let strangers = variants.iter().enumerate().flat_map(|(n, variant)| {
+        let strange = variant.options.iter().filter(|(name, _)| !names.contains(name));
+        strange.map(move |(name, _)| {
+            (format!("variants.{n}.options.{name}"), "is not an option of this product".into())
+        })
+    });
+    let strangers: Vec<_> = strangers.collect();
+    if !strangers.is_empty() {
+        return bad(variants.len(), strangers);
+    }
+
+    let (price, sku, stock, compare) = (input.price, input.sku.clone(), input.stock, input.compare_at_price);
+    let head = of_product(line, input);
+    if variants.is_empty() {
+        let options = names.into_iter().map(|name| (Some(name), None)).collect();
+        let only = Row {
+            price: price.map(Some),
+            sku,
+            stock: stock.map(Some),
+            compare_at_price: compare,
+            options,
+            ..head
+        };
+        return vec![Read::Good(Box::new(only))];
+    }
+    let rows = variants.into_iter().enumerate().map(|(n, variant)| {
+        let head =
+            if n == 0 { head.clone() } else { Row { line, handle: head.handle.clone(), ..Row::default() } };
+        Read::Good(Box::new(of_variant(variant, &names, head)))
+    });
+    rows.collect()
+}
+
+/// The slug that a line names, if it can be read at all.
+pub fn slug_of(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        slug: Option<String>,
+    }
+    serde_json::from_str::<Named>(text).ok()?.slug
+}
+
+fn of_product(line: u64, input: ProductInput) -> Row {
+    Row {
+        line,
+        handle: input.slug,
+        name: input.name.map(Some),
+        description: input.description.map(Some),
+        category: input.category,
+        tags: input.tags.map(Some),
+        low_stock: input.low_stock_threshold,
+        weight: input.weight_grams,
+        image: input.image_url,
+        images: input.images,
+        is_active: input.is_active.map(Some),
+        declared: input.options,
+        ..Row::default()
+    }
+}
+
+fn of_variant(variant: VariantInput, names: &[String], head: Row) -> Row {
+    let chosen = |name: &String| {
+        let value = variant.options.iter().find(|(named, _)| named == name).map(|(_, value)| value.clone());
+        (Some(name.clone()), value)
+    };
+    Row {
+        options: names.iter().map(chosen).collect(),
+        sku: variant.sku,
+        price: variant.price.map(Some),
+        compare_at_price: variant.compare_at_price,
+        stock: variant.stock.map(Some),
+        variant_image: variant.image_url,
+        ..head
+    }
+}

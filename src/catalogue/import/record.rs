@@ -1,0 +1,82 @@
+//! The record of an import: how far it got, and what it changed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, Mode, RowError};
+use crate::catalogue::model::Product;
+use crate::clock::Time;
+use crate::hex::hex;
+use crate::id::{ImportId, ProductId, VariantId};
+use crate::store::{Index, Table, record};
+
+/// Most faults that a record keeps for an import that is gone on with later.
+pub const KEPT_ERRORS: usize = 100;
+
+/// Where an import stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum State {
+    /// It is being applied, or was cut short.
+    Begun,
+    Done,
+    /// It is being put back, or that was cut short.
+    Undoing,
+    Undone,
+    /// What it changed is not known any more.
+    Forgotten,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Begun => "unfinished",
+            State::Done => "done",
+            State::Undoing => "undoing",
+            State::Undone => "undone",
+            State::Forgotten => "kept_no_more",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Import {
+    pub by: String,
+    pub at: Time,
+    /// Of the file, by which it is known again.
+    pub digest: [u8; 32],
+    pub mode: Mode,
+    pub skip_bad: bool,
+    /// How many entries the file has, and how many of them were dealt with.
+    pub entries: u32,
+    pub done: u32,
+    /// Of those that were dealt with.
+    pub counts: Counts,
+    /// The first of them.
+    pub errors: Vec<RowError>,
+    pub state: State,
+    pub finished_at: Option<Time>,
+}
+
+/// What an import did to a product.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Touched {
+    /// Whether it made it; then the rest is empty.
+    pub created: bool,
+    /// Before its first change and after its last, where the record itself was changed.
+    pub product: Option<(Product, Product)>,
+    /// How much it moved each variant's stock.
+    pub stock: Vec<(VariantId, i64)>,
+}
+
+record!(Import as StoredImport: V1);
+record!(Touched as StoredTouched: V1);
+
+/// Those that can be gone on with, by their file's digest.
+pub static UNFINISHED: Index<ImportId, Import, String> = Index::list("imports.unfinished", |import| {
+    if import.state == State::Begun { vec![hex(&import.digest)] } else { vec![] }
+});
+/// Those whose changes are known, by age.
+pub static KEPT: Index<ImportId, Import, Time> = Index::list("imports.kept", |import| {
+    if matches!(import.state, State::Undone | State::Forgotten) { vec![] } else { vec![import.at] }
+});
+pub static IMPORTS: Table<ImportId, Import> = Table::new("imports", &[&UNFINISHED, &KEPT]);
+pub static TOUCHED: Table<(ImportId, ProductId), Touched> = Table::new("imports.touched", &[]);

@@ -1,0 +1,94 @@
+//! An answer that is written while it is read: exports, which may be larger than memory.
+
+use std::io::{self, Write};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderName;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::request::Body;
+
+/// Pieces that an answer goes out in (bytes), and how many of them may wait.
+const PIECE: usize = 64 << 10;
+const WAITING: usize = 4;
+/// How long a client may take over a piece: the snapshot that is read from is held as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many records a file has that is on its way: a header of exports.
+pub const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
+/// What a file is exported as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FileFormat {
+    #[default]
+    Csv,
+    /// JSON lines.
+    Lines,
+}
+
+impl FromStr for FileFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "csv" => Ok(FileFormat::Csv),
+            "jsonl" => Ok(FileFormat::Lines),
+            _ => Err("must be csv or jsonl".into()),
+        }
+    }
+}
+
+/// Where the answer is written to.
+pub struct Pipe {
+    pieces: mpsc::Sender<Result<Bytes, String>>,
+    buffer: Vec<u8>,
+    runtime: Handle,
+}
+
+/// Has `write` fill an answer, on a thread that may wait. When it fails the answer breaks off, so that nobody takes
+/// it for whole.
+pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -> Body {
+    let (pieces, coming) = mpsc::channel(WAITING);
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime };
+        if let Err(error) = write(&mut pipe).and_then(|()| pipe.flush()) {
+            tracing::warn!(%error, "an export broke off");
+            let _ = pipe.send(Err(error.to_string()));
+        }
+    });
+    Box::pin(stream::unfold(coming, |mut coming| async { coming.recv().await.map(|piece| (piece, coming)) }))
+}
+
+impl Pipe {
+    fn send(&mut self, piece: Result<Bytes, String>) -> io::Result<()> {
+        let sent = tokio::time::timeout(PATIENCE, self.pieces.send(piece));
+        match self.runtime.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone")),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too long to read")),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
+        self.send(Ok(piece.into()))
+    }
+}
