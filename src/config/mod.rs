@@ -96,7 +96,7 @@ settings! {
     /// Where the data file, the signing key and the operator's socket are kept.
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).
-    "data.cache_mb" data_cache_mb: CacheSize = "64";
+    "data.cache_mb" data_cache_mb: CacheSize = "32";
     /// The shop's name, on invoices.
     "shop.name" shop_name: String = "till";
     /// The seller's address and tax number, on invoices; lines are split at "\n".

@@ -67,6 +67,10 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/tokens/", For::Admins, "tokens:read"),
     ("POST", "/api/admin/tokens/", For::Admins, "tokens:write"),
     ("DELETE", "/api/admin/tokens/{id}/", For::Admins, "tokens:write"),
+    ("GET", "/api/admin/products/export/", For::Staff, "products:read"),
+    ("GET", "/api/admin/products/imports/", For::Staff, "products:read"),
+    ("GET", "/api/admin/products/imports/{id}/", For::Staff, "products:read"),
+    ("POST", "/api/admin/products/imports/{id}/undo/", For::Staff, "products:write"),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
 ];
 

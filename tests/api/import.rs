@@ -136,15 +136,16 @@ async fn files_that_can_not_be_read_are_said_plainly() {
     for (file, said) in [
         (&b"name,price\nTea,1\n"[..], "handle or sku"),
         (b"handle,name,prise\nt,Tea,1\n", "did you mean price?"),
-        (b"handle;name;price\nt;Tea;1\n", "separated by semicolons"),
         (b"handle,name,name\nt,Tea,1\n", "there twice"),
         (b"", "handle or sku"),
         (b"{\"name\": \"Tea\"}", "not known"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+        (b"\xFF\xFEh\0a\0", "UTF-16"),
     ] {
         let answer = import(&staff, "", file).await.faults(&["file"]);
         assert!(answer.text.contains(&said.replace('"', "\\\"")), "{}", answer.text);
     }
-    let report = import(&staff, "", &b"handle,name,price\nt,T\xFFea,1\n"[..])
+    let report = import(&staff, "", &b"handle,name,price\nt,T\xFFea,1\ng,Gr\xC3\xBCn,1\n"[..])
         .await
         .refused(422, "import_refused")
         .json;

@@ -16,3 +16,4 @@ mod payments;
 mod races;
 mod refunds;
 mod tokens;
+mod transfer;

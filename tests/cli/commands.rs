@@ -6,6 +6,56 @@ use serde_json::json;
 use crate::support::{Home, Said, Server, repository, till};
 
 const APPAREL: &str = "tests/fixtures/shopify-apparel.csv";
+/// The same from wherever a command runs.
+const APPAREL_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/shopify-apparel.csv");
+
+/// What is run, in this order; each is one more thing that the shops must agree on.
+const COMMANDS: &[&[&str]] = &[
+    &["user", "list"],
+    &["user", "list", "--json"],
+    &["user", "create", "--email", "ann@example.com", "--role", "staff", "--generate"],
+    &["user", "create", "--email", "nobody", "--role", "king", "--generate"],
+    &["product", "list", "--limit", "3"],
+    &["product", "list", "--search", "varsity", "--json"],
+    &["product", "import", APPAREL_FILE, "--dry-run"],
+    &["product", "import", APPAREL_FILE],
+    &["product", "import", APPAREL_FILE, "--json"],
+    &["stock", "adjust", "1", "--set", "7", "--reason", "counted"],
+    &["stock", "adjust", "1", "--delta", "-100", "--reason", "gone"],
+    &["stock", "adjust", "NO-SUCH-SKU", "--set", "1", "--reason", "x"],
+    &["order", "list"],
+    &["order", "list", "--status", "processing", "--json"],
+    &["order", "list", "--status", "lost"],
+    &["order", "show", "1"],
+    &["order", "show", "99"],
+    &["order", "set-status", "1", "completed"],
+    &["order", "invoice", "99", "--out", "-"],
+    &["check"],
+    &["check", "--json"],
+    &["user", "show", "ann@example.com"],
+    &["user", "show", "99"],
+    &["user", "show", "nobody@example.com"],
+    &["user", "set-role", "ann@example.com", "staff"],
+    &["user", "deactivate", "1"],
+    &["user", "activate", "1", "--json"],
+    &["product", "show", "classic-varsity-top"],
+    &["product", "show", "99"],
+    &["product", "archive", "led-high-tops"],
+    &["product", "archive", "led-high-tops"],
+    &["stock", "low"],
+    &["stock", "low", "--json"],
+    &["order", "track", "1", "--carrier", "DHL", "--number", "JD01", "--link", "https://example.com/JD01"],
+    &["order", "refund", "1", "--amount", "5.00", "--reason", "late"],
+    &["order", "refund", "1", "--amount", "999"],
+    &["order", "refund", "1", "--amount", "some"],
+    &["payment", "refund", "1", "--amount", "1"],
+    &["payment", "list"],
+    &["payment", "cancel", "1"],
+    &["payment", "show", "99"],
+    &["payment", "reconcile"],
+    &["token", "revoke", "99"],
+    &["token", "create", "--name", "", "--scopes", "all"],
+];
 
 /// A shop with somebody and something in it, and an order that is paid; and an API token.
 async fn stocked() -> (Home, String) {
@@ -55,74 +105,16 @@ async fn log_in(server: &Server, email: &str) -> String {
 #[tokio::test]
 async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
     let (home, token) = stocked().await;
-    let apparel = repository().join(APPAREL);
-    let apparel = apparel.to_str().unwrap();
     let invoice = home.dir.path().join("invoice.html");
-    let commands: &[&[&str]] = &[
-        &["user", "list"],
-        &["user", "list", "--json"],
-        &["user", "create", "--email", "ann@example.com", "--role", "staff", "--generate"],
-        &["user", "create", "--email", "nobody", "--role", "king", "--generate"],
-        &["product", "list", "--limit", "3"],
-        &["product", "list", "--search", "varsity", "--json"],
-        &["product", "import", apparel, "--dry-run"],
-        &["product", "import", apparel],
-        &["product", "import", apparel, "--json"],
-        &["stock", "adjust", "1", "--set", "7", "--reason", "counted"],
-        &["stock", "adjust", "1", "--delta", "-100", "--reason", "gone"],
-        &["stock", "adjust", "NO-SUCH-SKU", "--set", "1", "--reason", "x"],
-        &["order", "list"],
-        &["order", "list", "--status", "processing", "--json"],
-        &["order", "list", "--status", "lost"],
-        &["order", "show", "1"],
-        &["order", "show", "99"],
-        &["order", "set-status", "1", "completed"],
-        &["order", "invoice", "99", "--out", "-"],
-        &["check"],
-        &["check", "--json"],
-        &["user", "show", "ann@example.com"],
-        &["user", "show", "99"],
-        &["user", "show", "nobody@example.com"],
-        &["user", "set-role", "ann@example.com", "staff"],
-        &["user", "deactivate", "1"],
-        &["user", "activate", "1", "--json"],
-        &["product", "show", "classic-varsity-top"],
-        &["product", "show", "99"],
-        &["product", "archive", "led-high-tops"],
-        &["product", "archive", "led-high-tops"],
-        &["stock", "low"],
-        &["stock", "low", "--json"],
-        &[
-            "order",
-            "track",
-            "1",
-            "--carrier",
-            "DHL",
-            "--number",
-            "JD01",
-            "--link",
-            "https://example.com/JD01",
-        ],
-        &["order", "refund", "1", "--amount", "5.00", "--reason", "late"],
-        &["order", "refund", "1", "--amount", "999"],
-        &["order", "refund", "1", "--amount", "some"],
-        &["payment", "refund", "1", "--amount", "1"],
-        &["payment", "list"],
-        &["payment", "cancel", "1"],
-        &["payment", "show", "99"],
-        &["payment", "reconcile"],
-        &["token", "revoke", "99"],
-        &["token", "create", "--name", "", "--scopes", "all"],
-    ];
-    let run_all = |home: &Home| -> Vec<Said> { commands.iter().map(|words| home.run(words)).collect() };
+    let run_all = |home: &Home| -> Vec<Said> { COMMANDS.iter().map(|words| home.run(words)).collect() };
     let (stopped, elsewhere) = (home.twin(), home.twin());
     let by_file = run_all(&stopped);
     let server = home.serve();
     let by_socket = run_all(&home);
     let remote = elsewhere.serve();
-    let by_url: Vec<_> = commands.iter().map(|words| remote.run(&token, words)).collect();
+    let by_url: Vec<_> = COMMANDS.iter().map(|words| remote.run(&token, words)).collect();
     for (distance, others) in [("by socket", by_socket), ("by URL", by_url)] {
-        for ((words, one), other) in commands.iter().zip(&by_file).zip(others) {
+        for ((words, one), other) in COMMANDS.iter().zip(&by_file).zip(others) {
             // Signed links hold a moment, and the address of whoever answers; an act of today holds its moment too.
             let plain = |text: &str| {
                 let text = text.split("invoice_url").next().unwrap_or_default();

@@ -274,7 +274,7 @@ impl Cells<'_> {
             handle: handle.flatten(),
             sku: self.text(F::Sku, 100),
             name: self.text(F::Name, 200),
-            description: self.text(F::Description, 50_000),
+            description: self.get(F::Description, |value, currency| cell(value, text(0..=50_000), currency)),
             category: self.text(F::Category, 100),
             tags: self.get(F::Tags, |value, currency| {
                 let tags = split(value).into_iter();

@@ -10,6 +10,19 @@ const FILL: usize = 192;
 
 type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
+/// For how many more entries a chunk makes room when it is full or copied.
+const ROOM: usize = 8;
+
+/// A chunk to change: itself if nobody else has it, else a copy.
+fn own<K: Clone, V: Clone>(chunk: &mut Chunk<K, V>) -> &mut Vec<(K, V)> {
+    if Arc::get_mut(chunk).is_none() {
+        let mut copy = Vec::with_capacity(chunk.len() + ROOM);
+        copy.extend_from_slice(chunk);
+        *chunk = Arc::new(copy);
+    }
+    Arc::get_mut(chunk).expect("nobody else has it")
+}
+
 #[derive(Clone)]
 pub struct Sorted<K, V = ()> {
     /// None is empty, and they are in order.
@@ -42,7 +55,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let (chunk, at) = self.find(key);
         let at = at.ok()?;
-        Some(&mut Arc::make_mut(&mut Arc::make_mut(&mut self.chunks)[chunk])[at].1)
+        Some(&mut own(&mut Arc::make_mut(&mut self.chunks)[chunk])[at].1)
     }
 
     /// Puts an entry in, or in the place of the one with its key, which is returned.
@@ -53,16 +66,18 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
             chunks.push(Arc::new(vec![(key, value)]));
             return None;
         }
-        let chunk = Arc::make_mut(&mut chunks[n]);
+        let chunk = own(&mut chunks[n]);
         match at {
             Ok(at) => Some(std::mem::replace(&mut chunk[at].1, value)),
             Err(at) => {
+                // A vector doubles by itself, which would waste half the memory.
+                if chunk.len() == chunk.capacity() {
+                    chunk.reserve_exact(ROOM);
+                }
                 chunk.insert(at, (key, value));
                 if chunk.len() > MOST {
                     // What comes in order, as ids do, leaves full chunks behind.
-                    let is_last = n + 1 == chunks.len() && at == MOST;
-                    let chunk = Arc::make_mut(&mut chunks[n]);
-                    let rest = chunk.split_off(if is_last { MOST } else { MOST / 2 });
+                    let rest = chunk.split_off(if at == MOST { MOST } else { MOST / 2 });
                     chunk.shrink_to_fit();
                     chunks.insert(n + 1, Arc::new(rest));
                 }
@@ -74,7 +89,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     pub fn remove(&mut self, key: &K) {
         let (n, Ok(at)) = self.find(key) else { return };
         let chunks = Arc::make_mut(&mut self.chunks);
-        let chunk = Arc::make_mut(&mut chunks[n]);
+        let chunk = own(&mut chunks[n]);
         chunk.remove(at);
         if chunk.is_empty() {
             chunks.remove(n);
