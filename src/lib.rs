@@ -2,8 +2,9 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`]: the words that every room uses.
-//! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`]: the shop.
+//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
+//! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
+//!   [`reports`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
 //!   and `store/schema.rs` lists their tables.
@@ -18,6 +19,7 @@ pub mod address;
 pub mod app;
 pub mod cart;
 pub mod catalogue;
+pub mod cells;
 pub mod check;
 pub mod checkout;
 pub mod cli;
@@ -33,4 +35,5 @@ pub mod money;
 pub mod orders;
 pub mod page;
 pub mod payments;
+pub mod reports;
 pub mod store;

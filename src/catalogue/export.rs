@@ -1,20 +1,16 @@
 //! Exporting products, all that are not archived: what import reads, so that the same file changes nothing.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use http::header;
-
-use super::import::http::LINES;
-use super::import::{guarded, joined, own_columns};
+use super::import::own_columns;
 use super::model::Product;
 use super::store::PRODUCTS;
 use super::{ops, view};
 use crate::accounts::Scope;
-use crate::http::{Answer, ApiError, FileFormat, Pipe, Reply, Req, Routes, TOTAL, get, piped};
-use crate::id::ProductId;
-use crate::store::{Direction, ReadTx, Reads, Span, StoreError};
+use crate::cells::{guarded, joined};
+use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
+use crate::store::{ReadTx, Reads, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new().at("/api/admin/products/export/", get(export))
@@ -29,72 +25,45 @@ async fn export(req: Req) -> Answer {
     let total = tokio::task::spawn_blocking(move || app.store.read(|tx| count(tx, format))).await;
     let total = total.map_err(ApiError::internal)??;
     let app = Arc::clone(&req.app);
-    let body = piped(move |pipe| app.store.read(|tx| write(tx, format, pipe)).map_err(|Failed(error)| error));
-    let (media_type, name) = match format {
-        FileFormat::Csv => ("text/csv; charset=utf-8", "products.csv"),
-        FileFormat::Lines => (LINES, "products.jsonl"),
-    };
-    let reply = Reply::stream(media_type, body).header(TOTAL, &total.to_string());
-    Ok(reply.header(header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\"")))
-}
-
-/// Why an export broke off.
-struct Failed(io::Error);
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Failed {
-        Failed(io::Error::other(error))
-    }
-}
-
-fn each(tx: &ReadTx, mut visit: impl FnMut(ProductId, Product) -> Result<(), Failed>) -> Result<(), Failed> {
-    let mut failed = None;
-    PRODUCTS.scan(tx, Span::all(Direction::Up), |id, product| {
-        if product.archived_at.is_none()
-            && let Err(error) = visit(id, product)
-        {
-            failed = Some(error);
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })?;
-    failed.map_or(Ok(()), Err)
+    let body = piped(move |pipe| app.store.read(|tx| write(tx, format, pipe)));
+    Ok(format.reply("products", total, body))
 }
 
 /// How many records the file has, its header not counted.
-fn count(tx: &ReadTx, format: FileFormat) -> Result<u64, ApiError> {
+fn count(tx: &ReadTx, format: FileFormat) -> Result<u64, StoreError> {
     let mut count = 0;
-    let counted = each(tx, |_, product| {
+    PRODUCTS.each(tx, |_, product| {
         count += match format {
+            _ if product.archived_at.is_some() => 0,
             FileFormat::Csv => product.variants.len() + pictures(&product).count(),
             FileFormat::Lines => 1,
         };
-        Ok(())
-    });
-    counted.map_err(|Failed(error)| ApiError::internal(error))?;
+    })?;
     Ok(count as u64)
 }
 
-fn write(tx: &ReadTx, format: FileFormat, pipe: &mut Pipe) -> Result<(), Failed> {
-    match format {
-        FileFormat::Lines => each(tx, |id, product| {
+fn write(tx: &ReadTx, format: FileFormat, pipe: &mut Pipe) -> io::Result<()> {
+    if format == FileFormat::Lines {
+        return PRODUCTS.try_each(tx, |id, product| {
+            if product.archived_at.is_some() {
+                return Ok(());
+            }
             let mut line = view::render(tx, id, &product)?;
             line.push(b'\n');
-            pipe.write_all(&line).map_err(Failed)
-        }),
-        FileFormat::Csv => {
-            let mut csv = csv::Writer::from_writer(pipe);
-            let failed = |error: csv::Error| Failed(error.into());
-            csv.write_record(own_columns()).map_err(failed)?;
-            each(tx, |_, product| {
-                for row in rows(tx, &product)? {
-                    csv.write_record(&row).map_err(failed)?;
-                }
-                Ok(())
-            })?;
-            csv.flush().map_err(Failed)
-        }
+            pipe.write_all(&line)
+        });
     }
+    let mut csv = csv::Writer::from_writer(pipe);
+    csv.write_record(own_columns())?;
+    PRODUCTS.try_each(tx, |_, product| {
+        if product.archived_at.is_none() {
+            for row in rows(tx, &product)? {
+                csv.write_record(&row)?;
+            }
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    csv.flush()
 }
 
 /// The pictures that have no column of their own.
@@ -106,6 +75,7 @@ fn pictures(product: &Product) -> impl Iterator<Item = &String> {
 /// of [`own_columns`].
 fn rows(tx: &impl Reads, product: &Product) -> Result<Vec<Vec<String>>, StoreError> {
     let stocks = ops::stocks(tx, product)?;
+    let category = ops::category_name(tx, product)?;
     let text = |text: &str| guarded(text).into_owned();
     let optional = |value: Option<&String>| value.map(|value| text(value)).unwrap_or_default();
     let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
@@ -116,7 +86,7 @@ fn rows(tx: &impl Reads, product: &Product) -> Result<Vec<Vec<String>>, StoreErr
             text(&product.slug),
             first(text(&product.name)),
             first(text(&product.description)),
-            first(optional(ops::category_name(tx, product)?.as_ref())),
+            first(optional(category.as_ref())),
             first(text(&joined(&product.tags))),
             variant.price.to_string(),
             variant.compare_at_price.map(|price| price.to_string()).unwrap_or_default(),

@@ -21,7 +21,6 @@ mod view;
 
 pub use draft::{Draft, VariantDraft};
 pub use import::forget as forget_imports;
-pub use import::http::LINES;
 pub use listing::Listings;
 pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Sellable, Variant, slugify};
 pub use ops::{create, describe, find_sku, offer, sellable};

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::client::{Payload, Shop, Upload, broken_off, refusal};
 use super::output::{Output, Progress, text_of};
 use super::{CliError, stopped};
-use crate::catalogue::LINES;
+use crate::http::LINES;
 
 /// Pieces that a file is sent in (bytes).
 const PIECE: usize = 64 << 10;

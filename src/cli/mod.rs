@@ -5,11 +5,13 @@ mod client;
 mod config;
 mod export;
 mod import;
+mod init;
 mod order;
 mod output;
 mod payment;
 pub(crate) mod product;
 mod serve;
+mod stats;
 mod stock;
 mod token;
 mod user;
@@ -21,7 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Flags};
 use client::Shop;
-use output::Output;
+use output::{Output, print};
 
 /// A whole online shop in one binary.
 ///
@@ -58,6 +60,9 @@ pub struct Global {
     /// Prints results and errors only
     #[arg(long, short, global = true, help_heading = "Global options")]
     quiet: bool,
+    /// Says yes to what would be asked
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    yes: bool,
     /// Whether to use colour: auto, always, never
     #[arg(long, global = true, default_value = "auto", value_name = "WHEN", help_heading = "Global options")]
     color: output::Color,
@@ -65,6 +70,8 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Writes config.toml: asks, or takes flags
+    Init(init::Options),
     /// Runs the shop
     Serve(serve::Options),
     /// Accounts: customers, staff, administrators
@@ -90,6 +97,10 @@ enum Command {
     Config(config::Options),
     /// Proves that the shop's data is as it must be: stock, totals, payments, invoices, indexes
     Check(check::Options),
+    /// The shop's figures: sales by day, best sellers, low stock
+    Stats(stats::Options),
+    /// Prints the API's description (OpenAPI 3.1): till openapi > openapi.json
+    Openapi,
     /// Prints a shell's completion script: till completions bash > /etc/bash_completion.d/till
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -133,6 +144,11 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             out.document(&serde_json::json!({"version": version}), |_| format!("till {version}\n"));
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Openapi => {
+            print(&format!("{:#}\n", crate::http::openapi()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Init(options) => return init::run(&options, global, out),
         Command::Config(options) => return config::run(&options, global, out),
         _ => {}
     }
@@ -153,8 +169,14 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
+            Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Check(_) => check::run(&shop, out).await,
-            Command::Serve(_) | Command::Config(_) | Command::Completions { .. } | Command::Version => {
+            Command::Init(_)
+            | Command::Serve(_)
+            | Command::Config(_)
+            | Command::Openapi
+            | Command::Completions { .. }
+            | Command::Version => {
                 unreachable!("these have run already")
             }
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Payload, Shop, refusal};
+use super::export::Export;
 use super::output::{Column, Output, print, text_of};
 use super::product::Limit;
 use crate::http::input::encode;
@@ -65,6 +66,12 @@ pub enum Options {
         #[command(flatten)]
         refund: Back,
     },
+    /// Exports orders, oldest first: a CSV row for each line of an order, or a JSON line for each order
+    ///
+    /// till order export --since 2026-01-01 --until 2026-02-01 --out january.csv
+    /// till order export --payment-status paid --format jsonl | jq .total_price
+    #[command(verbatim_doc_comment)]
+    Export(ExportOrders),
     /// Writes the invoice of a paid order as a page to print
     ///
     /// till order invoice 12 --out invoice.html
@@ -93,7 +100,30 @@ pub struct Back {
 }
 
 #[derive(Args)]
+pub struct ExportOrders {
+    #[command(flatten)]
+    which: Which,
+    /// Only those placed at or after this: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those placed before this
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    export: Export,
+}
+
+#[derive(Args)]
 pub struct List {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// Which orders are wanted.
+#[derive(Args)]
+pub struct Which {
     /// Only those in this state
     #[arg(long, value_parser = ["pending", "processing", "shipped", "completed", "cancelled"])]
     status: Option<String>,
@@ -106,25 +136,29 @@ pub struct List {
     /// Only those with this in number, e-mail, name, product or SKU
     #[arg(long)]
     search: Option<String>,
-    #[command(flatten)]
-    limit: Limit,
+}
+
+/// What is given, as the rest of a query.
+fn query<const N: usize>(given: [(&str, Option<String>); N]) -> String {
+    let given = given.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encode(&value?))));
+    given.collect()
+}
+
+impl Which {
+    fn query(&self) -> String {
+        query([
+            ("status", self.status.clone()),
+            ("payment_status", self.payment_status.clone()),
+            ("email", self.email.clone()),
+            ("search", self.search.clone()),
+        ])
+    }
 }
 
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::List(list) => {
-            let mut path = "/api/admin/orders/?ordering=-created_at".to_owned();
-            let given = [
-                ("status", &list.status),
-                ("payment_status", &list.payment_status),
-                ("email", &list.email),
-                ("search", &list.search),
-            ];
-            for (name, value) in given {
-                if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", encode(value)));
-                }
-            }
+            let path = format!("/api/admin/orders/?ordering=-created_at{}", list.which.query());
             let columns = [
                 Column("id", "id", true),
                 Column("number", "number", false),
@@ -160,6 +194,15 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             out.document(&order, in_a_line);
         }
         Options::Refund { id, refund: what } => refund(shop, out, id, &what).await?,
+        Options::Export(ExportOrders { which, since, until, export }) => {
+            let times = [("created_after", since), ("created_before", until)];
+            let path = format!(
+                "/api/admin/orders/export/?{}{}",
+                query(times).trim_start_matches('&'),
+                which.query()
+            );
+            export.run(shop, &path, out).await?;
+        }
         Options::Invoice { id, out: file } => {
             let answered = shop
                 .send(Method::GET, &format!("/api/orders/{id}/invoice/?format=html"), Payload::None)

@@ -220,6 +220,11 @@ impl Config {
 
     /// The commented example: every setting with its default.
     pub fn example() -> String {
+        Config::written(&[])
+    }
+
+    /// A commented settings file: these settings with their values, and all others with their defaults.
+    pub fn written(values: &[(&'static str, String)]) -> String {
         let mut out = String::from(
             "# till's settings. Every one is optional; what stands here is the default.\n\
              # An environment variable beats the file: TILL_ + section + __ + key, such as TILL_SERVER__LISTEN.\n\
@@ -235,11 +240,32 @@ impl Config {
             for line in setting.doc {
                 out.push_str(&format!("#{line}\n"));
             }
-            let quote = if setting.is_text { "\"" } else { "" };
-            out.push_str(&format!("# {key} = {quote}{}{quote}\n", setting.default));
+            let shown = |value: &str| if setting.is_text { quoted(value) } else { value.to_owned() };
+            match values.iter().find(|(key, _)| *key == setting.key) {
+                Some((_, value)) => out.push_str(&format!("{key} = {}\n", shown(value))),
+                None => out.push_str(&format!("# {key} = {}\n", shown(setting.default))),
+            }
         }
         out
     }
+
+    /// A setting's default, as it is written.
+    pub fn default_of(key: &str) -> &'static str {
+        SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.default)
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out + "\""
 }
 
 #[cfg(test)]
@@ -254,6 +280,18 @@ mod tests {
             Config::example(),
             "write it anew: cargo run -- config example > config.toml.example"
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let name = "Ann's \"Corner\" \\ Shöp\t";
+        let text = Config::written(&[("shop.name", name.into()), ("orders.hold_minutes", "90".into())]);
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        let config = Config::load(Some(&path), [], &Flags::default()).expect("a good file");
+        assert_eq!((config.shop_name.as_str(), config.orders_hold_minutes.0), (name, 90));
+        assert_eq!(config.shop_currency.code(), "USD");
     }
 
     #[test]

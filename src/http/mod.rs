@@ -6,6 +6,7 @@ mod health;
 pub mod idempotency;
 pub mod input;
 mod listener;
+mod openapi;
 mod outgoing;
 mod pipe;
 mod reply;
@@ -21,8 +22,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
+pub use openapi::document as openapi;
 pub use outgoing::outgoing;
-pub use pipe::{FileFormat, Pipe, TOTAL, piped};
+pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{
     Answer, Content, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
 };
@@ -41,6 +43,7 @@ const HEADER_BYTES: usize = 16 << 10;
 fn routes() -> Routes {
     Routes::new()
         .and(health::routes())
+        .and(openapi::routes())
         .and(crate::catalogue::http::routes())
         .and(crate::cart::http::routes())
         .and(crate::orders::http::routes())
@@ -55,6 +58,8 @@ fn routes() -> Routes {
         .and(crate::orders::admin::routes())
         .and(crate::payments::admin::routes())
         .and(crate::checkout::admin::routes())
+        .and(crate::orders::export::routes())
+        .and(crate::reports::admin::routes())
         .and(crate::check::routes())
 }
 

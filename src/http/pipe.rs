@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::HeaderName;
+use http::{HeaderName, header};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::reply::Reply;
 use super::request::Body;
 
 /// Pieces that an answer goes out in (bytes), and how many of them may wait.
@@ -39,6 +40,22 @@ impl FromStr for FileFormat {
             "jsonl" => Ok(FileFormat::Lines),
             _ => Err("must be csv or jsonl".into()),
         }
+    }
+}
+
+/// JSON lines, as they are asked for and answered.
+pub const LINES: &str = "application/x-ndjson";
+
+impl FileFormat {
+    /// The answer that brings a file of this format, which has `total` records beside its header.
+    pub fn reply(self, stem: &str, total: u64, body: Body) -> Reply {
+        let (media_type, ending) = match self {
+            FileFormat::Csv => ("text/csv; charset=utf-8", "csv"),
+            FileFormat::Lines => (LINES, "jsonl"),
+        };
+        let name = format!("attachment; filename=\"{stem}.{ending}\"");
+        let reply = Reply::stream(media_type, body).header(TOTAL, &total.to_string());
+        reply.header(header::CONTENT_DISPOSITION, &name)
     }
 }
 

@@ -18,7 +18,7 @@ pub fn routes() -> Routes {
 }
 
 /// Which orders are wanted.
-struct Filter {
+pub struct Filter {
     status: Option<Status>,
     payment_status: Option<PaymentStatus>,
     email: Option<String>,
@@ -30,7 +30,27 @@ struct Filter {
 }
 
 impl Filter {
-    fn lets_through(&self, order: &Order) -> bool {
+    pub fn of(req: &Req) -> Result<Filter, ApiError> {
+        let ordering = |text: &str| match text {
+            "created_at" => Some(Direction::Up),
+            "-created_at" => Some(Direction::Down),
+            _ => None,
+        };
+        Ok(Filter {
+            status: req.query.word("status")?,
+            payment_status: req.query.word("payment_status")?,
+            email: req.query.word::<Email>("email")?.map(|email| email.to_string()),
+            search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
+            created_after: req.query.time("created_after")?,
+            created_before: req.query.time("created_before")?,
+            direction: req
+                .query
+                .read("ordering", "must be created_at or -created_at", ordering)?
+                .unwrap_or(Direction::Down),
+        })
+    }
+
+    pub fn lets_through(&self, order: &Order) -> bool {
         let has = |search: &String| {
             let texts = [order.number.as_str(), order.email.as_str(), order.shipping_address.name.as_str()];
             let lines =
@@ -62,23 +82,7 @@ impl Filter {
 async fn list(req: Req) -> Answer {
     req.staff(Scope::OrdersRead)?;
     let page = req.page()?;
-    let ordering = |text: &str| match text {
-        "created_at" => Some(Direction::Up),
-        "-created_at" => Some(Direction::Down),
-        _ => None,
-    };
-    let filter = Filter {
-        status: req.query.word("status")?,
-        payment_status: req.query.word("payment_status")?,
-        email: req.query.word::<Email>("email")?.map(|email| email.to_string()),
-        search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
-        created_after: req.query.time("created_after")?,
-        created_before: req.query.time("created_before")?,
-        direction: req
-            .query
-            .read("ordering", "must be created_at or -created_at", ordering)?
-            .unwrap_or(Direction::Down),
-    };
+    let filter = Filter::of(&req)?;
     // A search may read every order, so it is done off the async threads.
     let app = std::sync::Arc::clone(&req.app);
     let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));

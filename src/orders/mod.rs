@@ -7,6 +7,7 @@
 
 pub mod admin;
 mod check;
+pub mod export;
 pub mod http;
 mod invoice;
 mod lifecycle;

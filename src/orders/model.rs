@@ -46,6 +46,14 @@ pub struct Order {
     pub updated_at: Time,
 }
 
+impl Order {
+    /// What was given back of it.
+    pub fn refunded(&self) -> Money {
+        let back = self.refunds.iter().filter(|refund| refund.status == RefundStatus::Succeeded);
+        Money { minor: back.map(|refund| refund.amount.minor).sum(), currency: self.total.currency }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderLine {
     /// From 1, within the order.

@@ -127,6 +127,23 @@ impl<K: Key, V: Record> Table<K, V> {
         })
     }
 
+    /// [`Table::each`], until `visit` fails.
+    pub fn try_each<E: From<StoreError>>(
+        &self,
+        tx: &impl Reads,
+        mut visit: impl FnMut(K, V) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut failed = None;
+        self.scan(tx, Span::all(Direction::Up), |key, value| match visit(key, value) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     pub fn count(&self, tx: &impl Reads) -> Result<u64, StoreError> {
         tx.len_raw(self.name)
     }

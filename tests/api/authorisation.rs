@@ -71,6 +71,9 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/products/imports/", For::Staff, "products:read"),
     ("GET", "/api/admin/products/imports/{id}/", For::Staff, "products:read"),
     ("POST", "/api/admin/products/imports/{id}/undo/", For::Staff, "products:write"),
+    ("GET", "/api/admin/orders/export/", For::Staff, "orders:read"),
+    ("GET", "/api/admin/stats/", For::Staff, "shop:read"),
+    ("GET", "/api/openapi.json", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
 ];
 

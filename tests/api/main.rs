@@ -15,5 +15,6 @@ mod orders;
 mod payments;
 mod races;
 mod refunds;
+mod reports;
 mod tokens;
 mod transfer;

@@ -189,9 +189,11 @@ async fn json_lines_are_read_and_their_faults_told_by_line_and_field() {
         r#"{"name": "Bad", "slug": "bad", "price": "1.999", "colour": "red", "variants": [{"price": -1}]}"#,
         "\n",
         "{not json\n",
+        r#"{"slug": "tea", "price": "9", "stock_quantity": 2, "variants": [{"price": "8", "stock_quantity": 1}]}"#,
+        "\n",
     );
     let refused = send(&staff, "", "application/x-ndjson", file).await.refused(422, "import_refused").json;
-    assert_eq!(counts(&refused), [6, 0, 0, 3, 3]);
+    assert_eq!(counts(&refused), [7, 0, 0, 3, 4]);
     let told: Vec<_> = refused["errors"]
         .as_array()
         .unwrap()
@@ -205,11 +207,13 @@ async fn json_lines_are_read_and_their_faults_told_by_line_and_field() {
             (json!(5), json!("colour")),
             (json!(5), json!("price")),
             (json!(5), json!("variants.0.price")),
-            (json!(6), json!(""))
+            (json!(6), json!("")),
+            (json!(7), json!("price")),
+            (json!(7), json!("stock_quantity"))
         ]
     );
     let report = send(&staff, "?skip_bad=true", "application/x-ndjson", file).await.status(200).json;
-    assert_eq!(counts(&report), [6, 3, 0, 0, 3]);
+    assert_eq!(counts(&report), [7, 3, 0, 0, 4]);
     assert_eq!(shop.get("/api/products/tea/").await.json["price"], "5.25");
     assert_eq!(shop.get("/api/products/shirt/").await.json["variants"][1]["price"], "2.00");
 }

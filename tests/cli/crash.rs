@@ -1,6 +1,7 @@
 //! `kill -9` under load: what the client was answered is in the shop that starts again.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -109,4 +110,42 @@ async fn post(
     let answer = request.send().await.ok()?;
     assert!(answer.status().is_success(), "{}", answer.status());
     serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+}
+
+/// Three thousand products, as a file in `home`.
+fn many(home: &Home) -> String {
+    let rows = (0..3000).map(|n| format!("item-{n},Item {n},{}.50,SKU-{n},{}\n", n % 90, n % 7));
+    let path = home.dir.path().join("many.csv");
+    std::fs::write(&path, format!("handle,name,price,sku,stock_quantity\n{}", rows.collect::<String>()))
+        .expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn an_import_that_kill_9_cuts_short_goes_on_where_it_stopped() {
+    let home = Home::new();
+    let file = many(&home);
+    let server = home.serve();
+    let mut import = home.command(&["product", "import", &file, "--mode", "create"]);
+    let import = import.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let done = || {
+        home.run(&["product", "imports", "--json"]).out.lines().next().map(|line| {
+            let import: Value = serde_json::from_str(line).expect("JSON");
+            import["done"].as_u64().expect("a figure")
+        })
+    };
+    while done().is_none_or(|done| done == 0) {}
+    server.kill();
+    let said = import.wait_with_output().expect("it ends");
+    let err = String::from_utf8(said.stderr).expect("UTF-8");
+    assert!(said.status.code() == Some(1) && err.contains("--resume"), "{err}");
+    let left = done().expect("it is known");
+    assert!(left < 3000, "{left}");
+    home.run(&["check"]).ok();
+    let again = home.run(&["product", "import", &file, "--mode", "create"]);
+    assert!(again.code == 1 && again.err.contains("in the shop already"), "{again:?}");
+    let resumed = home.run(&["product", "import", &file, "--mode", "create", "--resume"]).ok();
+    assert!(resumed.out.contains("3000 rows: 3000 created"), "{resumed:?}");
+    home.run(&["check"]).ok();
+    assert_eq!(home.run(&["product", "export", "--format", "jsonl"]).ok().out.lines().count(), 3000);
 }

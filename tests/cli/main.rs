@@ -5,3 +5,4 @@ mod crash;
 mod readme;
 mod serve;
 mod support;
+mod terminal;

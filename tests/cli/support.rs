@@ -67,7 +67,7 @@ impl Home {
         self.dir.path().join("data")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = till();
         command.args(words).arg("--data-dir").arg(self.path()).current_dir(self.dir.path());
         command.env("TILL_PAYMENT__TEST__ENABLED", "true");

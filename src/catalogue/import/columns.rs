@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::RowError;
-use super::cells::{from_latin, split, unguarded};
 use super::row::{Cell, Read, Row};
 use super::spool::Format;
 use crate::catalogue::draft::MOST_OPTIONS;
 use crate::catalogue::model::{SLUG, is_slug};
+use crate::cells::{from_latin, split, unguarded};
 use crate::http::input::{cell, money, text, url};
 use crate::inventory::MOST;
 use crate::money::{Currency, Money};

@@ -21,14 +21,12 @@ use crate::accounts::{Scope, Staff};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::idempotency::InFlight;
-use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok, post, unsupported};
+use crate::http::{Answer, ApiError, LINES, Reply, Req, Routes, get, ok, post, unsupported};
 use crate::id::ImportId;
 use crate::store::{Direction, OnceKey, Seen, StoreError};
 
 /// Most bytes of a file that is imported.
 const LIMIT: u64 = 4 << 30;
-/// JSON lines, as they are asked for and answered.
-pub const LINES: &str = "application/x-ndjson";
 
 pub fn routes() -> Routes {
     Routes::new()

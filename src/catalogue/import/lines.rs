@@ -9,8 +9,8 @@ use crate::catalogue::model::is_slug;
 use crate::http::input::{BadJson, read_text};
 use crate::money::Currency;
 
-/// Reads a line. What stands under a product's own id, price or stock where it lists its variants is theirs, and
-/// passed over.
+/// Reads a line. What stands under a product's own price, SKU or stock where it lists its variants must agree with
+/// theirs.
 pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
     let bad = |rows, errors: Vec<(String, String)>| {
         let errors = errors.into_iter().map(|(column, message)| RowError { line, column, message }).collect();
@@ -46,8 +46,9 @@ pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
         })
     });
     let strangers: Vec<_> = strangers.collect();
-    if !strangers.is_empty() {
-        return bad(variants.len(), strangers);
+    let faults = if strangers.is_empty() { disagreements(&input, &variants) } else { strangers };
+    if !faults.is_empty() {
+        return bad(variants.len().max(1), faults);
     }
 
     let (price, sku, stock, compare) = (input.price, input.sku.clone(), input.stock, input.compare_at_price);
@@ -70,6 +71,44 @@ pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
         Read::Good(Box::new(of_variant(variant, &names, head)))
     });
     rows.collect()
+}
+
+/// Where a product says of itself what its variants say otherwise: which is meant can't be known.
+fn disagreements(input: &ProductInput, variants: &[VariantInput]) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    let mut fault = |field: &str, theirs: String| {
+        let said = format!("stands on the variants, where it comes to {theirs}; change it there");
+        faults.push((field.to_owned(), said));
+    };
+    let prices = variants.iter().map(|variant| variant.price).collect::<Option<Vec<_>>>();
+    let lowest = prices.and_then(|prices| prices.into_iter().min_by_key(|price| price.minor));
+    if let (Some(own), Some(lowest)) = (input.price, lowest)
+        && own != lowest
+    {
+        fault("price", lowest.to_string());
+    }
+    let stocks = variants.iter().map(|variant| variant.stock).collect::<Option<Vec<_>>>();
+    let sum = stocks.filter(|stocks| !stocks.is_empty()).map(|stocks| stocks.iter().sum::<i64>());
+    if let (Some(own), Some(sum)) = (input.stock, sum)
+        && own != sum
+    {
+        fault("stock_quantity", sum.to_string());
+    }
+    if let [only] = variants {
+        if let (Some(own @ Some(_)), Some(theirs)) = (&input.sku, &only.sku)
+            && own != theirs
+        {
+            fault("sku", theirs.clone().unwrap_or_else(|| "none".into()));
+        }
+        if let (Some(own), Some(theirs)) = (&input.compare_at_price, &only.compare_at_price)
+            && own != theirs
+        {
+            fault("compare_at_price", theirs.map_or_else(|| "none".into(), |price| price.to_string()));
+        }
+    } else if let (Some(Some(_)), false) = (&input.sku, variants.is_empty()) {
+        fault("sku", "one for each".into());
+    }
+    faults
 }
 
 /// The slug that a line names, if it can be read at all.

@@ -8,7 +8,6 @@
 //! An import that changes something has a record of how far it got and of what it changed: it can be gone on with
 //! after it was cut short, and put back ([`undo`]). The same file again changes nothing.
 
-mod cells;
 mod columns;
 pub mod http;
 mod lines;
@@ -26,7 +25,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ImportId;
 
-pub use cells::{guarded, joined};
 pub use columns::own as own_columns;
 pub use undo::forget;
 

@@ -6,7 +6,6 @@ mod postings;
 mod snapshot;
 mod sorted;
 
-use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use crate::id::{ProductId, VariantId};
 use crate::inventory::Stock;
 use crate::inventory::store::STOCK;
 use crate::money::Money;
-use crate::store::{Change, Commit, Direction, Key, ReadTx, Record, Span, Store, StoreError, commit_of};
+use crate::store::{Change, Commit, Key, ReadTx, Record, Store, StoreError, commit_of};
 
 /// What a product is listed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,18 +107,11 @@ impl Listings {
                 .map_err(|_| StoreError::corrupt(STOCK.name, format!("variant {id} has none")))
         };
         let mut building = Building::default();
-        let mut failed = None;
-        PRODUCTS.scan(tx, Span::all(Direction::Up), |id, product| {
-            match product.variants.iter().map(|variant| stock_of(variant.id)).collect() {
-                Ok(stocks) => building.add(slot(id), &product, stocks),
-                Err(error) => {
-                    failed = Some(error);
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
+        PRODUCTS.try_each(tx, |id, product| {
+            let stocks = product.variants.iter().map(|variant| stock_of(variant.id));
+            building.add(slot(id), &product, stocks.collect::<Result<_, StoreError>>()?);
+            Ok::<_, StoreError>(())
         })?;
-        failed.map_or(Ok(()), Err)?;
         let listing = building.finish();
         let heard = watch::Sender::new(commit_of(tx)?);
         Ok(Listings { current: ArcSwap::from_pointee(listing), heard })

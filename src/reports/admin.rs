@@ -1,0 +1,183 @@
+//! `/api/admin/stats/`: for staff.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::accounts::Scope;
+use crate::catalogue;
+use crate::clock::Time;
+use crate::http::{Answer, ApiError, Req, Routes, get, ok};
+use crate::id::{ProductId, VariantId};
+use crate::inventory;
+use crate::money::{Currency, Money};
+use crate::orders::store::{BY_STATUS, ORDERS};
+use crate::orders::{Order, Status};
+use crate::page::Page;
+use crate::store::{Direction, Key, ReadTx, Span, StoreError};
+
+const DAY: Duration = Duration::from_hours(24);
+/// How many lines the best sellers and the low stock have at most.
+const TOP: usize = 10;
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/admin/stats/", get(stats))
+}
+
+/// The shop's figures. Orders count for the day (UTC) on which they were placed.
+#[derive(Serialize)]
+struct Stats {
+    from: Time,
+    to: Time,
+    currency: Currency,
+    /// Of the days below.
+    total: Figures,
+    /// Newest first, every day of the span.
+    days: Vec<Day>,
+    /// Of all time.
+    orders_by_status: BTreeMap<&'static str, u64>,
+    best_sellers: Vec<Seller>,
+    low_stock: LowStock,
+}
+
+#[derive(Serialize, Clone, Copy)]
+struct Figures {
+    /// Orders that were placed and not cancelled.
+    orders: u64,
+    /// Those of them that were paid.
+    paid: u64,
+    /// What those cost.
+    sales: Money,
+    /// What was given back of it.
+    refunded: Money,
+}
+
+#[derive(Serialize)]
+struct Day {
+    date: String,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Serialize)]
+struct Seller {
+    product_id: ProductId,
+    variant_id: VariantId,
+    sku: Option<String>,
+    name: String,
+    quantity: u64,
+    sales: Money,
+}
+
+#[derive(Serialize)]
+struct LowStock {
+    count: u64,
+    items: Vec<Low>,
+}
+
+#[derive(Serialize)]
+struct Low {
+    product_id: ProductId,
+    variant_id: VariantId,
+    sku: Option<String>,
+    name: String,
+    stock_quantity: i64,
+}
+
+async fn stats(req: Req) -> Answer {
+    req.staff(Scope::ShopRead)?;
+    req.query.only(&["days"])?;
+    let days = req.query.read("days", "must be from 1 to 366", |text| {
+        text.parse::<u32>().ok().filter(|days| (1..=366).contains(days))
+    })?;
+    let (app, now) = (Arc::clone(&req.app), req.now());
+    let gathered = tokio::task::spawn_blocking(move || {
+        app.store.read(|tx| gather(tx, now, days.unwrap_or(30), app.currency()))
+    });
+    Ok(ok(&gathered.await.map_err(ApiError::internal)??))
+}
+
+fn gather(tx: &ReadTx, now: Time, days: u32, currency: Currency) -> Result<Stats, StoreError> {
+    let today = Time::parse(&now.date()).expect("a date is the time of its first moment");
+    let from = today.minus(DAY * (days - 1));
+    let none = Figures { orders: 0, paid: 0, sales: currency.zero(), refunded: currency.zero() };
+    let mut by_day: Vec<Day> =
+        (0..days).map(|n| Day { date: today.minus(DAY * n).date(), figures: none }).collect();
+    let mut total = none;
+    let mut sold: HashMap<VariantId, Seller> = HashMap::new();
+    ORDERS.scan(tx, Span::all(Direction::Down), |_, order| {
+        // Orders are numbered as they are placed; a clock that was set back a little is allowed for.
+        if order.created_at < from.minus(DAY) {
+            return ControlFlow::Break(());
+        }
+        let date = order.created_at.date();
+        if let Some(day) = by_day.iter_mut().find(|day| day.date == date)
+            && order.status != Status::Cancelled
+        {
+            for figures in [&mut day.figures, &mut total] {
+                count(figures, &order);
+            }
+            if order.paid_at.is_some() {
+                sell(&mut sold, &order);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut best_sellers: Vec<_> = sold.into_values().collect();
+    best_sellers.sort_by_key(|seller| (std::cmp::Reverse(seller.quantity), seller.variant_id));
+    best_sellers.truncate(TOP);
+
+    let one = Page { number: 1, size: 1 };
+    let status = |status: Status| {
+        let span = Span::under(status.as_str().to_owned().bytes(), Direction::Up);
+        Ok((status.as_str(), BY_STATUS.page(tx, span, one)?.count))
+    };
+    let low = inventory::low(tx, Page { number: 1, size: TOP as u64 })?;
+    let items = low.items.into_iter().map(|(variant, stock)| {
+        let named = catalogue::describe(tx, variant)?;
+        Ok(Low {
+            product_id: stock.product,
+            variant_id: variant,
+            sku: named.sku,
+            name: named.name,
+            stock_quantity: stock.quantity,
+        })
+    });
+    Ok(Stats {
+        from,
+        to: now,
+        currency,
+        total,
+        days: by_day,
+        orders_by_status: Status::ALL.into_iter().map(status).collect::<Result<_, StoreError>>()?,
+        best_sellers,
+        low_stock: LowStock { count: low.count, items: items.collect::<Result<_, StoreError>>()? },
+    })
+}
+
+fn count(figures: &mut Figures, order: &Order) {
+    figures.orders += 1;
+    if order.paid_at.is_some() {
+        figures.paid += 1;
+        figures.sales.minor = figures.sales.minor.saturating_add(order.total.minor);
+        figures.refunded.minor = figures.refunded.minor.saturating_add(order.refunded().minor);
+    }
+}
+
+fn sell(sold: &mut HashMap<VariantId, Seller>, order: &Order) {
+    for line in &order.lines {
+        let seller = sold.entry(line.variant).or_insert_with(|| Seller {
+            product_id: line.product,
+            variant_id: line.variant,
+            sku: line.sku.clone(),
+            name: line.name.clone(),
+            quantity: 0,
+            sales: order.total.currency.zero(),
+        });
+        seller.quantity += u64::from(line.quantity);
+        seller.sales.minor = seller.sales.minor.saturating_add(line.total.minor);
+    }
+}
