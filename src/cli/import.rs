@@ -72,6 +72,11 @@ struct Heard {
 }
 
 impl Import {
+    /// Whether it begins a shop where there is none.
+    pub fn begins(&self) -> bool {
+        self.undo.is_none() && !self.resume
+    }
+
     pub async fn run(&self, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
         if let Some(id) = self.undo {
             return undo(id, shop, out).await;

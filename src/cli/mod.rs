@@ -157,10 +157,11 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         if let Command::Serve(options) = command {
             return serve::run(options, global, out).await;
         }
-        let begins = matches!(
-            command,
-            Command::User(user::Options::Create(_)) | Command::Product(product::Options::Import(_))
-        );
+        let begins = match &command {
+            Command::User(user::Options::Create(_)) => true,
+            Command::Product(product::Options::Import(import)) => import.begins(),
+            _ => false,
+        };
         let shop = Shop::find(global, begins).await?;
         match command {
             Command::User(options) => user::run(options, &shop, out).await,

@@ -74,7 +74,10 @@ pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -
     tokio::task::spawn_blocking(move || {
         let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime };
         if let Err(error) = write(&mut pipe).and_then(|()| pipe.flush()) {
-            tracing::warn!(%error, "an export broke off");
+            match error.kind() {
+                io::ErrorKind::BrokenPipe => tracing::debug!("an export was hung up on"),
+                _ => tracing::warn!(%error, "an export broke off"),
+            }
             let _ = pipe.send(Err(error.to_string()));
         }
     });

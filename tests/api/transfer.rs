@@ -272,6 +272,7 @@ async fn an_import_is_put_back_and_nothing_else_is() {
     shop.product_of(json!({"name": "Cup", "slug": "cup", "price": "2", "category": "Cups", "options": [{"name": "Size", "values": ["S"]}],
         "variants": [{"options": {"Size": "S"}, "sku": "CS", "stock_quantity": 1}]})).await;
     let before = export(&staff, "csv").await;
+    let categories = shop.get("/api/categories/").await.text;
     let file = "handle,name,price,sku,stock_quantity,category,option1_name,option1_value\n\
         tea,Fine Tea,6,T,50,Tea,,\n\
         mug,Mug,8,M,1,,,\n\
@@ -288,6 +289,7 @@ async fn an_import_is_put_back_and_nothing_else_is() {
         (&json!(3), &json!(1), &json!([]))
     );
     assert_eq!(export(&staff, "csv").await, before);
+    assert_eq!(shop.get("/api/categories/").await.text, categories);
     undo(&first["id"]).await.refused(409, "import_not_undoable");
     undo(&json!(99)).await.refused(404, "not_found");
 

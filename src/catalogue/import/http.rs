@@ -183,7 +183,7 @@ async fn drain(mut told: mpsc::Receiver<Bytes>) {
 }
 
 fn no_room(error: &std::io::Error) -> ApiError {
-    ApiError::internal(format!("the file that is imported can't be kept: {error}"))
+    StoreError::Disk(format!("the file that is imported can't be kept: {error}")).into()
 }
 
 impl Job {

@@ -192,9 +192,10 @@ impl Listing {
         self.rows.insert(slot, Arc::new(row));
     }
 
-    /// How many public products a category has.
-    pub fn count_in(&self, category: &str) -> u64 {
-        self.categories.get(&category.into()).map_or(0, |posted| posted.count_among(&self.public))
+    /// How many public products a category has; none where no product has it that is not archived.
+    pub fn count_in(&self, category: &str) -> Option<u64> {
+        let posted = self.categories.get(&category.into())?;
+        (posted.count_among(&self.live) > 0).then(|| posted.count_among(&self.public))
     }
 
     /// One page of what `filter` lets through, and how much that is in all.
