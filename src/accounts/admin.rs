@@ -60,6 +60,7 @@ async fn create(mut req: Req) -> Answer {
     let new = NewUser { email, name, role, password_hash };
     req.write_once(move |tx| {
         ops::confirm(tx, &by)?;
+        ops::may_change(&by, new.role)?;
         let (id, user) = ops::create_user(tx, &new)?;
         Ok(created(&UserView::new(id, user)).location(&format!("/api/admin/users/{id}/")))
     })
@@ -89,6 +90,7 @@ async fn change(mut req: Req, id: UserId) -> Answer {
     let user = req
         .write(move |tx| {
             ops::confirm(tx, &by)?;
+            ops::may_change(&by, ops::get(tx, id)?.role.max(role.unwrap_or_default()))?;
             Ok(ops::set_role_and_activity(tx, id, role, is_active)?)
         })
         .await?;
@@ -112,6 +114,7 @@ async fn set_password(mut req: Req, id: UserId) -> Answer {
     let hash = req.app.passwords.hash(password).await?;
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
+        ops::may_change(&by, ops::get(tx, id)?.role)?;
         Ok(ops::set_password(tx, id, None, &hash, None)?)
     })
     .await?;

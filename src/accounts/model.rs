@@ -144,6 +144,8 @@ pub struct ApiToken {
     pub hint: String,
     /// The administrator on whose word it stands: it is good for as long as they are one. None: the operator.
     pub stands_on: Option<UserId>,
+    /// The token that made it, which it does not outlive.
+    pub parent: Option<TokenId>,
     /// How histories name who made it.
     pub created_by: String,
     pub created_at: Time,
@@ -252,6 +254,8 @@ pub enum AccountError {
     NotFound,
     #[error("A token can't give scopes that it has not itself: {0}.")]
     ScopeTooWide(Scope),
+    #[error("Only a token with the scope all may make or change the accounts of staff and administrators.")]
+    StaffNeedsAll,
     #[error("This is the last active administrator; make another one first.")]
     LastAdmin,
     #[error(transparent)]

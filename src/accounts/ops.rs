@@ -253,6 +253,10 @@ pub fn create_token(
             Identity::Token(bearer) => bearer.stands_on,
             Identity::Operator => None,
         },
+        parent: match &by.0 {
+            Identity::Token(bearer) => Some(bearer.token),
+            Identity::User(_) | Identity::Operator => None,
+        },
         created_by: by.label(),
         created_at: tx.now(),
         expires_at: new.expires_at,
@@ -274,8 +278,28 @@ pub fn revoke_token(tx: &mut WriteTx, id: TokenId) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// Whether a token is good now, and so is whoever it stands on.
+/// Whether `by` may make or change an account that has, or gets, `role`. Who could make administrators with a token of
+/// few scopes could do everything with it.
+pub fn may_change(by: &Staff, role: Role) -> Result<(), AccountError> {
+    let is_all = |bearer: &Bearer| bearer.scopes.contains(&Scope::All);
+    match &by.0 {
+        Identity::Token(bearer) if role > Role::Customer && !is_all(bearer) => {
+            Err(AccountError::StaffNeedsAll)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a token is good now, and so are those it comes from and whoever it stands on.
 fn stands(tx: &impl Reads, token: &ApiToken) -> Result<bool, StoreError> {
+    let mut parent = token.parent;
+    while let Some(id) = parent {
+        let known = API_TOKENS.expect(tx, &id)?;
+        if !known.is_good(tx.now()) {
+            return Ok(false);
+        }
+        parent = known.parent;
+    }
     let is_admin = match token.stands_on {
         None => true,
         Some(user) => USERS.get(tx, &user)?.is_some_and(|user| user.is_active && user.role == Role::Admin),

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 macro_rules! scopes {
     ($($name:ident = $text:literal, $says:literal;)+) => {
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         pub enum Scope {
-            $(#[doc = $says] $name),+
+            $(#[doc = $says] #[serde(rename = $text)] $name),+
         }
 
         impl Scope {
@@ -29,7 +29,7 @@ macro_rules! scopes {
 scopes! {
     All = "all", "everything, and what later versions add";
     ProductsRead = "products:read", "products, those not for sale too; export";
-    ProductsWrite = "products:write", "create, change, archive and import products";
+    ProductsWrite = "products:write", "create, change, archive and import products, and their stock with them";
     StockRead = "stock:read", "what is low, and the ledger";
     StockWrite = "stock:write", "adjust stock";
     OrdersRead = "orders:read", "every order; export";
@@ -37,7 +37,7 @@ scopes! {
     PaymentsRead = "payments:read", "every payment";
     PaymentsWrite = "payments:write", "refund, end, reconcile, record money taken by hand";
     UsersRead = "users:read", "every account";
-    UsersWrite = "users:write", "create accounts, set roles and passwords";
+    UsersWrite = "users:write", "create and change customers; with all, staff too";
     TokensRead = "tokens:read", "the API tokens, without their secrets";
     TokensWrite = "tokens:write", "make tokens of no more than its own scopes, and revoke any";
     ShopRead = "shop:read", "figures, and the check of the data";
@@ -74,16 +74,6 @@ impl FromStr for Scope {
             let all: Vec<_> = Scope::EACH.iter().map(|(scope, _)| scope.as_str()).collect();
             format!("must be one of {}", all.join(", "))
         })
-    }
-}
-
-impl Serialize for Scope {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            self.as_str().serialize(to)
-        } else {
-            to.serialize_unit_variant("Scope", *self as u32, self.as_str())
-        }
     }
 }
 

@@ -69,6 +69,11 @@ pub fn find_sku(tx: &impl Reads, sku: &str) -> Result<Option<(ProductId, Variant
     Ok(variant.map(|variant| (id, variant.id)))
 }
 
+/// The product that has a variant of this SKU.
+pub fn sku_owner(tx: &impl Reads, sku: &str) -> Result<Option<ProductId>, StoreError> {
+    BY_SKU.find(tx, &sku.to_lowercase())
+}
+
 /// The product under a slug, if it is not archived.
 pub fn find_slug(tx: &impl Reads, slug: &str) -> Result<Option<ProductId>, StoreError> {
     BY_SLUG.find(tx, &slug.to_owned())

@@ -16,6 +16,10 @@ pub struct InFlight {
 }
 
 impl InFlights {
+    pub fn has(&self, scope: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
+    }
+
     /// # Errors
     /// 409 `idempotency_in_progress`.
     pub fn enter(&self, scope: &str) -> Result<InFlight, ApiError> {
@@ -26,12 +30,6 @@ impl InFlights {
             let detail = "A request with this Idempotency-Key is still running; ask again when it has ended.";
             Err(ApiError::new(409, "idempotency_in_progress", detail))
         }
-    }
-}
-
-impl InFlights {
-    pub fn has(&self, scope: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
     }
 }
 

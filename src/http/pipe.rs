@@ -1,8 +1,9 @@
 //! An answer that is written while it is read: exports, which may be larger than memory.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -16,8 +17,9 @@ use super::request::Body;
 /// Pieces that an answer goes out in (bytes), and how many of them may wait.
 const PIECE: usize = 64 << 10;
 const WAITING: usize = 4;
-/// How long a client may take over a piece: the snapshot that is read from is held as long.
+/// How long a client may take over a piece, and over all of them: the snapshot that is read from is held as long.
 const PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// How many records a file has that is on its way: a header of exports.
 pub const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
@@ -64,6 +66,7 @@ pub struct Pipe {
     pieces: mpsc::Sender<Result<Bytes, String>>,
     buffer: Vec<u8>,
     runtime: Handle,
+    until: Instant,
 }
 
 /// Has `write` fill an answer, on a thread that may wait. When it fails the answer breaks off, so that nobody takes
@@ -72,8 +75,11 @@ pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -
     let (pieces, coming) = mpsc::channel(WAITING);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
-        let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime };
-        if let Err(error) = write(&mut pipe).and_then(|()| pipe.flush()) {
+        let until = Instant::now() + LONGEST;
+        let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime, until };
+        // A thread that dies must not leave an end that looks like one.
+        let written = catch_unwind(AssertUnwindSafe(|| write(&mut pipe).and_then(|()| pipe.flush())));
+        if let Err(error) = written.unwrap_or_else(|_| Err(io::Error::other("a panic"))) {
             match error.kind() {
                 io::ErrorKind::BrokenPipe => tracing::debug!("an export was hung up on"),
                 _ => tracing::warn!(%error, "an export broke off"),
@@ -86,7 +92,8 @@ pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -
 
 impl Pipe {
     fn send(&mut self, piece: Result<Bytes, String>) -> io::Result<()> {
-        let sent = tokio::time::timeout(PATIENCE, self.pieces.send(piece));
+        let patience = PATIENCE.min(self.until.saturating_duration_since(Instant::now()));
+        let sent = tokio::time::timeout(patience, self.pieces.send(piece));
         match self.runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone")),

@@ -54,6 +54,50 @@ pub struct Req {
     pub digest: [u8; 32],
 }
 
+/// A body that is read piece by piece.
+pub struct Upload {
+    body: Option<Body>,
+    limit: u64,
+    length: u64,
+    digest: Sha256,
+}
+
+impl Upload {
+    /// The next piece; none after the last.
+    ///
+    /// # Errors
+    /// 400 when the client broke off, 408 when it takes too long, 413 over the limit.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let slow = |_| {
+            ApiError::new(408, "body_timeout", "The body took too long to arrive.")
+                .header(header::CONNECTION, "close")
+        };
+        let Some(piece) = tokio::time::timeout(BODY_TIME, body.next()).await.map_err(slow)? else {
+            return Ok(None);
+        };
+        let piece = piece.map_err(|error| {
+            ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
+        })?;
+        self.length += piece.len() as u64;
+        if self.length > self.limit {
+            return Err(too_large(self.limit));
+        }
+        self.digest.update(&piece);
+        Ok(Some(piece))
+    }
+
+    /// SHA-256 of what was read.
+    pub fn digest(self) -> [u8; 32] {
+        self.digest.finalize().into()
+    }
+}
+
+fn too_large(limit: u64) -> ApiError {
+    let detail = format!("The body is over the limit of {limit} bytes.");
+    ApiError::new(413, "body_too_large", detail).header(header::CONNECTION, "close")
+}
+
 impl Req {
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -69,53 +113,25 @@ impl Req {
     /// # Errors
     /// 413 over `limit` bytes, which holds for chunked bodies too.
     pub async fn bytes(&mut self, limit: u64) -> Result<Bytes, ApiError> {
+        let mut upload = self.upload(limit)?;
         let mut whole = BytesMut::new();
-        self.pieces(limit, |piece| {
-            whole.extend_from_slice(piece);
-            Ok(())
-        })
-        .await?;
+        while let Some(piece) = upload.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        self.digest = upload.digest();
         Ok(whole.freeze())
     }
 
-    /// Hands the body to `take`, piece by piece.
+    /// The body, to read it piece by piece.
     ///
     /// # Errors
-    /// 413 over `limit` bytes, as above, and what `take` says.
-    pub async fn pieces(
-        &mut self,
-        limit: u64,
-        mut take: impl FnMut(&[u8]) -> Result<(), ApiError>,
-    ) -> Result<(), ApiError> {
-        let too_large = || {
-            let detail = format!("The body is over the limit of {limit} bytes.");
-            ApiError::new(413, "body_too_large", detail).header(header::CONNECTION, "close")
-        };
+    /// 413 when it says of itself that it is over `limit` bytes.
+    pub fn upload(&mut self, limit: u64) -> Result<Upload, ApiError> {
         let said: Option<u64> = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
         if said.is_some_and(|length| length > limit) {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
-        let mut digest = Sha256::new();
-        let mut length = 0;
-        if let Some(mut body) = self.body.take() {
-            let slow = |_| {
-                ApiError::new(408, "body_timeout", "The body took too long to arrive.")
-                    .header(header::CONNECTION, "close")
-            };
-            while let Some(chunk) = tokio::time::timeout(BODY_TIME, body.next()).await.map_err(slow)? {
-                let chunk = chunk.map_err(|error| {
-                    ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
-                })?;
-                length += chunk.len() as u64;
-                if length > limit {
-                    return Err(too_large());
-                }
-                digest.update(&chunk);
-                take(&chunk)?;
-            }
-        }
-        self.digest = digest.finalize().into();
-        Ok(())
+        Ok(Upload { body: self.body.take(), limit, length: 0, digest: Sha256::new() })
     }
 
     /// The media type of the body, without its parameters, in lower case.

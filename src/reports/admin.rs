@@ -20,6 +20,7 @@ use crate::page::Page;
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
 
 const DAY: Duration = Duration::from_hours(24);
+const DAY_MS: i64 = 24 * 3600 * 1000;
 /// How many lines the best sellers and the low stock have at most.
 const TOP: usize = 10;
 
@@ -113,8 +114,8 @@ fn gather(tx: &ReadTx, now: Time, days: u32, currency: Currency) -> Result<Stats
         if order.created_at < from.minus(DAY) {
             return ControlFlow::Break(());
         }
-        let date = order.created_at.date();
-        if let Some(day) = by_day.iter_mut().find(|day| day.date == date)
+        let ago = (today.plus(DAY).0 - 1 - order.created_at.0).div_euclid(DAY_MS);
+        if let Some(day) = usize::try_from(ago).ok().and_then(|ago| by_day.get_mut(ago))
             && order.status != Status::Cancelled
         {
             for figures in [&mut day.figures, &mut total] {

@@ -142,7 +142,7 @@ impl Store {
         self.shared.submit(act, drop);
     }
 
-    /// [`Store::write`] for threads that may wait: the start of the shop, and tests.
+    /// [`Store::write`] for threads that may wait: the start of the shop, imports, and tests.
     pub fn write_now<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,

@@ -55,7 +55,7 @@ pub(crate) static ONCE: Table<String, Remembered> = Table::new("once", &[&BY_AGE
 pub enum Seen<T> {
     New,
     Done(T),
-    /// The payment or refund that it began.
+    /// The payment, refund or import that it began.
     Began(u64),
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::{Bound, ControlFlow};
 
-use super::codec::Record;
+use super::codec::{LIMIT, Record};
 use super::key::Key;
 use super::tx::{Change, Direction, Reads, Span, WriteTx};
 use super::{Finding, StoreError};
@@ -56,6 +56,13 @@ impl<K: Key, V: Record> Table<K, V> {
     pub fn put(&self, tx: &mut WriteTx, key: &K, record: &V) -> Result<(), StoreError> {
         let key = key.bytes();
         let after = record.encode();
+        if after.len() > LIMIT {
+            // It could not be read again.
+            return Err(StoreError::corrupt(
+                self.name,
+                format!("a record of {} bytes can't be kept", after.len()),
+            ));
+        }
         let before = tx.put_raw(self.name, &key, &after)?;
         if before.as_ref() != Some(&after) {
             self.reindex(tx, &key, before.as_deref(), Some(record))?;

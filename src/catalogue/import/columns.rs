@@ -96,6 +96,7 @@ pub struct Names {
     pub sku: &'static str,
     pub handle: &'static str,
     pub option: &'static str,
+    pub stock: &'static str,
 }
 
 /// Which column is which field, as the file's header says.
@@ -147,9 +148,17 @@ impl Columns {
                 sku: "Variant SKU",
                 handle: "Handle",
                 option: "Option1 Value",
+                stock: "Variant Inventory Qty",
             }
         } else {
-            Names { name: "name", price: "price", sku: "sku", handle: "handle", option: "option1_value" }
+            Names {
+                name: "name",
+                price: "price",
+                sku: "sku",
+                handle: "handle",
+                option: "option1_value",
+                stock: "stock_quantity",
+            }
         }
     }
 
@@ -168,7 +177,7 @@ impl Columns {
         let row = cells.row();
         if record.len() > self.names.len() {
             let message = format!("the row has {} cells, the header {}", record.len(), self.names.len());
-            cells.errors.push(RowError { line, column: String::new(), message });
+            cells.errors.push(RowError::new(line, "", message));
         }
         let errors = cells.errors;
         if errors.is_empty() { Read::Good(Box::new(row)) } else { Read::Bad { rows: 1, errors } }
@@ -220,7 +229,7 @@ impl Cells<'_> {
             Ok(value) => Some(Some(value)),
             Err(message) => {
                 let column = self.columns.names[at].clone();
-                self.errors.push(RowError { line: self.line, column, message });
+                self.errors.push(RowError::new(self.line, column, message));
                 Some(None)
             }
         }

@@ -1,6 +1,6 @@
 //! `/api/admin/products/import/` and the records of imports: for staff.
 
-use std::ops::ControlFlow;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,22 +11,25 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::Counts;
+use super::apply::ImportError;
+use super::check::How;
+use super::job::{Job, gone, running};
 use super::record::{IMPORTS, Import, State};
-use super::run::{self, Applied, Apply, How, ImportError, Step, unfinished};
-use super::source::Source;
 use super::spool::{Format, Spool, Spooled};
 use super::undo::{self, Undone};
-use super::{Counts, Report};
-use crate::accounts::{Scope, Staff};
+use crate::accounts::Scope;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::idempotency::InFlight;
 use crate::http::{Answer, ApiError, LINES, Reply, Req, Routes, get, ok, post, unsupported};
 use crate::id::ImportId;
-use crate::store::{Direction, OnceKey, Seen, StoreError};
+use crate::store::{Direction, Seen, StoreError};
 
 /// Most bytes of a file that is imported.
 const LIMIT: u64 = 4 << 30;
+/// Pieces of it that are written to the disk at once.
+const PIECES: usize = 32;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -57,7 +60,7 @@ impl ImportView {
         ImportView {
             id,
             state: import.state.as_str(),
-            running: import.state == State::Begun && app.in_flight.has(RUNNING),
+            running: app.in_flight.has(&running(id)),
             by: import.by,
             created_at: import.at,
             finished_at: import.finished_at,
@@ -82,31 +85,11 @@ async fn show(req: Req, id: ImportId) -> Answer {
     Ok(ok(&ImportView::new(id, import, &req.app)))
 }
 
-/// What says that an import is running: there is one at a time.
-const RUNNING: &str = "import";
-
+/// There is one import, or undo, at a time.
 fn alone(app: &App) -> Result<InFlight, ApiError> {
-    app.in_flight.enter(RUNNING).map_err(|_| {
+    app.in_flight.enter("import").map_err(|_| {
         ApiError::new(409, "import_running", "Another import is running, or being undone; wait for its end.")
     })
-}
-
-/// Everything an import needs, off the async threads.
-struct Job {
-    app: Arc<App>,
-    spooled: Spooled,
-    format: Format,
-    how: How,
-    dry_run: bool,
-    resume: bool,
-    by: Staff,
-    digest: [u8; 32],
-    key: Option<OnceKey>,
-    /// The import that the key began.
-    began: Option<ImportId>,
-    /// Told how far it is; when nobody listens any more, the import stops.
-    progress: mpsc::Sender<Bytes>,
-    _alone: Option<InFlight>,
 }
 
 async fn import(mut req: Req) -> Answer {
@@ -121,10 +104,9 @@ async fn import(mut req: Req) -> Answer {
     let (dry_run, skip_bad, resume) = (flag("dry_run")?, flag("skip_bad")?, flag("resume")?);
     let how = How { mode: req.query.word("mode")?.unwrap_or_default(), skip_bad };
 
-    let dir = req.app.config.data_dir.clone();
-    let mut spool = Spool::begin(&dir).map_err(|error| no_room(&error))?;
-    req.pieces(LIMIT, |piece| spool.add(piece).map_err(|error| no_room(&error))).await?;
-    let spooled = spool.finish().map_err(|error| no_room(&error))?;
+    // Before anything is sent, so that no two files take up the disk for nothing.
+    let alone = if dry_run { None } else { Some(alone(&req.app)?) };
+    let spooled = spool(&mut req).await?;
     let format =
         if is_csv { spooled.csv().map_err(|said| ApiError::field("file", said))? } else { Format::Lines };
 
@@ -139,7 +121,6 @@ async fn import(mut req: Req) -> Answer {
         },
         None => None,
     };
-    let alone = if dry_run { None } else { Some(alone(&req.app)?) };
     let (progress, told) = mpsc::channel(64);
     let job = Job {
         app: Arc::clone(&req.app),
@@ -153,9 +134,10 @@ async fn import(mut req: Req) -> Answer {
         key: key.clone(),
         began,
         progress: progress.clone(),
-        _alone: alone,
+        alone,
     };
     let lines = req.header(header::ACCEPT).is_some_and(|accept| accept.contains(LINES));
+    let request = req.id.clone();
     let ending = async move {
         let reply = tokio::task::spawn_blocking(move || job.run()).await.map_err(ApiError::internal)??;
         req.remember(key, &reply).await?;
@@ -169,7 +151,12 @@ async fn import(mut req: Req) -> Answer {
         return reply;
     }
     tokio::spawn(async move {
-        let reply = ending.await.unwrap_or_else(|error: ApiError| error.into_reply(""));
+        let reply = ending.await.unwrap_or_else(|error: ApiError| {
+            if let Some(cause) = error.cause() {
+                tracing::error!(request_id = request, cause, "an import failed");
+            }
+            error.into_reply(&request)
+        });
         let body: Value = serde_json::from_slice(reply.body.whole()).unwrap_or(Value::Null);
         let line = json!({"stage": "end", "status": reply.status.as_u16(), "body": body});
         let _ = progress.send(format!("{line}\n").into()).await;
@@ -178,113 +165,40 @@ async fn import(mut req: Req) -> Answer {
     Ok(Reply::stream(LINES, Box::pin(lines)))
 }
 
-async fn drain(mut told: mpsc::Receiver<Bytes>) {
-    while told.recv().await.is_some() {}
-}
-
-fn no_room(error: &std::io::Error) -> ApiError {
-    StoreError::Disk(format!("the file that is imported can't be kept: {error}")).into()
-}
-
-impl Job {
-    fn run(self) -> Result<Reply, ApiError> {
-        let app = Arc::clone(&self.app);
-        let size = self.spooled.length;
-        let tell = |stage: &str, id: Option<ImportId>, done: u64, of: u64| {
-            let line = format!("{}\n", json!({"stage": stage, "id": id, "done": done, "of": of}));
-            // A reader that is slow misses some of them; one that is gone has it stop.
-            let is_gone =
-                matches!(self.progress.try_send(line.into()), Err(mpsc::error::TrySendError::Closed(_)));
-            if is_gone || app.stopping.load(Ordering::Relaxed) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        let stopped = |id: Option<ImportId>, done: u32, of: u32| {
-            let said = match id {
-                None => "The import was stopped before anything was changed.".to_owned(),
-                Some(id) => format!(
-                    "The import was stopped: {done} of the file's {of} entries are dealt with. Send the same file \
-                     with resume=true to go on, or put import {id} back."
-                ),
-            };
-            ApiError::new(503, "import_stopped", said).with("id", id).with("done", done).with("of", of)
-        };
-
-        let opened = Source::open(self.spooled, self.format, app.currency(), |done| {
-            tell("reading", None, done, size)
-        })?;
-        let Some(source) = opened else { return Err(stopped(None, 0, 0)) };
-        let resumes = match (self.resume, self.began) {
-            (false, None) => None,
-            (_, began) => {
-                let found = app.store.read(|tx| match began {
-                    Some(id) => Ok(IMPORTS.get(tx, &id)?.map(|import| (id, import))),
-                    None => unfinished(tx, &self.digest, self.how),
-                });
-                let found = found.map_err(|error: StoreError| ApiError::from(error))?;
-                Some(found.filter(|(_, import)| import.state == State::Begun).ok_or_else(nothing_to_resume)?)
-            }
-        };
-        let from = resumes.as_ref().map_or(0, |(_, import)| import.done);
-        let of = source.len();
-        let seen = |done: u32| {
-            if done.is_multiple_of(256) {
-                tell("checking", None, done.into(), of.into())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        let checked = run::check(&app.store, &source, from, self.how, seen)?;
-        let Some(check) = checked else { return Err(stopped(None, 0, of)) };
-        let mut notes = source.notes();
-        if resumes.is_none() {
-            let (counts, errors) = (check.counts, &check.errors);
-            if counts.failed > 0 && !self.how.skip_bad {
-                return Err(refused(&Report::new(None, counts, errors.clone(), notes)));
-            }
-            if self.dry_run || !check.is_change() {
-                return Ok(ok(&Report::new(None, counts, check.errors, notes)));
-            }
-        } else if from > 0 {
-            notes.push(format!("Gone on with after entry {from} of {of}."));
+/// Keeps the body as a file, written on threads that may wait.
+async fn spool(req: &mut Req) -> Result<Spooled, ApiError> {
+    let (dir, mut body) = (req.app.config.data_dir.clone(), req.upload(LIMIT)?);
+    let mut spool = off(move || Spool::begin(&dir)).await?;
+    let mut pieces = Vec::new();
+    loop {
+        let piece = body.next().await?;
+        let is_last = piece.is_none();
+        pieces.extend(piece);
+        if is_last || pieces.len() == PIECES {
+            let some = std::mem::take(&mut pieces);
+            spool = off(move || {
+                some.iter().try_for_each(|piece| spool.add(piece))?;
+                Ok(spool)
+            })
+            .await?;
         }
-        let asked = Apply {
-            store: &app.store,
-            source: &source,
-            how: self.how,
-            by: self.by,
-            digest: self.digest,
-            resumes: resumes.map(|(id, _)| id),
-            key: self.key,
-        };
-        let seen = |step: Step| tell("importing", Some(step.id), step.done.into(), step.entries.into());
-        let Applied { id, import, errors, stopped: is_stopped } = run::apply(asked, check, seen)?;
-        if is_stopped && import.state == State::Begun {
-            return Err(stopped(Some(id), import.done, import.entries));
+        if is_last {
+            req.digest = body.digest();
+            return off(|| spool.finish()).await;
         }
-        Ok(ok(&Report::new(Some(id), import.counts, errors, notes)))
     }
 }
 
-fn nothing_to_resume() -> ApiError {
-    let said =
-        "No unfinished import of this file, with this mode and skip_bad, is known; import it without resume.";
-    ApiError::new(409, "nothing_to_resume", said)
+/// Does what may wait for the disk off the async threads.
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?;
+    done.map_err(|error| StoreError::Disk(format!("the file that is imported can't be kept: {error}")).into())
 }
 
-/// 422, and the report in the problem document.
-fn refused(report: &Report) -> ApiError {
-    let Counts { rows, failed, .. } = report.counts;
-    ApiError::new(422, "import_refused", "Some rows are not right, so none was applied; see errors.")
-        .with("rows", rows)
-        .with("created", 0)
-        .with("updated", 0)
-        .with("unchanged", rows - failed)
-        .with("failed", failed)
-        .with("errors", &report.errors)
-        .with("notes", &report.notes)
+async fn drain(mut told: mpsc::Receiver<Bytes>) {
+    while told.recv().await.is_some() {}
 }
 
 async fn put_back(mut req: Req, id: ImportId) -> Answer {
@@ -303,18 +217,24 @@ async fn put_back(mut req: Req, id: ImportId) -> Answer {
         };
         return Err(ApiError::new(409, "import_not_undoable", said));
     }
-    let mut all = Undone::default();
+    let _mark = req.app.in_flight.enter(&running(id));
+    let (mut all, mut last) = (Undone::default(), None);
     loop {
         let by = by.clone();
-        let (mut undone, is_more) = req.write(move |tx| Ok(undo::step(tx, id, &by)?)).await?;
-        all.restored += undone.restored;
-        all.archived += undone.archived;
-        all.left.append(&mut undone.left);
-        if !is_more {
+        let (undone, next) = req.write(move |tx| Ok(undo::step(tx, id, last, &by)?)).await?;
+        all.add(undone);
+        last = next;
+        if last.is_none() {
             break;
         }
+        if req.app.stopping.load(Ordering::Relaxed) {
+            let said = "The undo was stopped half-way; undo it once more to go on.";
+            return Err(ApiError::new(503, "import_stopped", said));
+        }
     }
-    let reply = ok(&json!({"id": id, "restored": all.restored, "archived": all.archived, "left": all.left}));
+    let mut body = json!(all);
+    body["id"] = json!(id);
+    let reply = ok(&body);
     req.remember(key, &reply).await?;
     Ok(reply)
 }
@@ -322,6 +242,7 @@ async fn put_back(mut req: Req, id: ImportId) -> Answer {
 impl From<ImportError> for ApiError {
     fn from(error: ImportError) -> ApiError {
         match error {
+            ImportError::Gone => gone(),
             ImportError::Catalogue(error) => error.into(),
             ImportError::Account(error) => error.into(),
             ImportError::Store(error) => error.into(),

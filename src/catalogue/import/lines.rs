@@ -9,11 +9,15 @@ use crate::catalogue::model::is_slug;
 use crate::http::input::{BadJson, read_text};
 use crate::money::Currency;
 
+/// Most faults that are told of one line.
+const MOST_FAULTS: usize = 20;
+
 /// Reads a line. What stands under a product's own price, SKU or stock where it lists its variants must agree with
 /// theirs.
 pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
     let bad = |rows, errors: Vec<(String, String)>| {
-        let errors = errors.into_iter().map(|(column, message)| RowError { line, column, message }).collect();
+        let errors = errors.into_iter().take(MOST_FAULTS);
+        let errors = errors.map(|(column, message)| RowError::new(line, column, message)).collect();
         vec![Read::Bad { rows, errors }]
     };
     let input: ProductInput = match read_text(text, currency) {

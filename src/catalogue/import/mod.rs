@@ -1,20 +1,23 @@
 //! Importing products: CSV in till's own columns or Shopify's, which are recognised by their header, and JSON lines.
 //!
-//! A file is kept on the disk while it is worked on ([`spool`]), looked through once for where each product's rows
-//! are ([`source`]), held against the shop as it is in one snapshot ([`run::check`]), and only if all is good, or what
-//! is bad may be left out, applied in chunks ([`run::apply`]), each a commit of its own that leaves whole products.
-//! Nothing of the size of the file is held in memory but where its rows are.
+//! A file is kept on the disk while it is worked on (`spool`), looked through once for where each product's rows are
+//! (`source`), held against the shop as it is in one snapshot (`check`), and only if all is good, or what is bad may be
+//! left out, applied in chunks (`apply`), each a commit of its own that leaves whole products. In memory is where the
+//! rows are and what was found out of each product, never the rows themselves.
 //!
 //! An import that changes something has a record of how far it got and of what it changed: it can be gone on with
-//! after it was cut short, and put back ([`undo`]). The same file again changes nothing.
+//! after it was cut short, and put back (`undo`). The same file again changes nothing.
 
+mod apply;
+mod check;
 mod columns;
 pub mod http;
+mod job;
 mod lines;
 mod plan;
+mod reader;
 pub mod record;
 mod row;
-mod run;
 mod source;
 mod spool;
 mod undo;
@@ -59,6 +62,51 @@ pub struct RowError {
     pub message: String,
 }
 
+/// Most characters of a fault's column and message: they may quote the file.
+const MOST_SAID: usize = 300;
+
+impl RowError {
+    pub fn new(line: u64, column: impl Into<String>, message: impl Into<String>) -> RowError {
+        let short = |text: String| match text.char_indices().nth(MOST_SAID) {
+            Some((at, _)) => format!("{}…", &text[..at]),
+            None => text,
+        };
+        RowError { line, column: short(column.into()), message: short(message.into()) }
+    }
+}
+
+/// Most faults that are kept and told.
+const MOST_ERRORS: usize = 1000;
+
+/// The faults of a file, as many as are worth telling.
+#[derive(Clone, Debug, Default)]
+pub struct Errors {
+    told: Vec<RowError>,
+    /// How many more there were.
+    more: u64,
+}
+
+impl Errors {
+    pub fn push(&mut self, error: RowError) {
+        if self.told.len() < MOST_ERRORS {
+            self.told.push(error);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub fn append(&mut self, errors: Vec<RowError>) {
+        for error in errors {
+            self.push(error);
+        }
+    }
+
+    /// Those that a record keeps.
+    pub fn first(&self) -> Vec<RowError> {
+        self.told.iter().take(record::KEPT_ERRORS).cloned().collect()
+    }
+}
+
 /// What came of rows, which are a file's variants. `rows` is always `created + updated + unchanged + failed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -86,27 +134,19 @@ pub struct Report {
     pub id: Option<ImportId>,
     #[serde(flatten)]
     pub counts: Counts,
-    /// The first thousand, by line.
+    /// The first thousand that were found, by line.
     pub errors: Vec<RowError>,
     /// What is worth saying about how the file was read.
     pub notes: Vec<String>,
 }
 
-/// Most faults that a report lists.
-const MOST_ERRORS: usize = 1000;
-
 impl Report {
-    fn new(
-        id: Option<ImportId>,
-        counts: Counts,
-        mut errors: Vec<RowError>,
-        mut notes: Vec<String>,
-    ) -> Report {
+    fn new(id: Option<ImportId>, counts: Counts, errors: Errors, mut notes: Vec<String>) -> Report {
+        let Errors { told: mut errors, more } = errors;
         errors.sort();
         errors.dedup();
-        if errors.len() > MOST_ERRORS {
-            notes.push(format!("{} more faults are not listed.", errors.len() - MOST_ERRORS));
-            errors.truncate(MOST_ERRORS);
+        if more > 0 {
+            notes.push(format!("{more} more faults are not listed."));
         }
         Report { id, counts, errors, notes }
     }

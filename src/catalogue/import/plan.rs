@@ -10,8 +10,16 @@ use crate::catalogue::draft::{Draft, VariantDraft};
 use crate::catalogue::model::{Product, ProductOption, slugify};
 use crate::catalogue::ops;
 use crate::catalogue::store::PRODUCTS;
-use crate::id::ProductId;
+use crate::id::{ProductId, VariantId};
+use crate::inventory::MOST;
 use crate::store::{Reads, StoreError};
+
+/// What holds for all products of an import.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    pub names: Names,
+    pub mode: Mode,
+}
 
 /// What a product's rows would do to it.
 pub struct Plan {
@@ -19,19 +27,31 @@ pub struct Plan {
     pub known: Option<(ProductId, Product)>,
     /// The product as it is to be, if that is another.
     pub draft: Option<Draft>,
+    /// The stock, as it is, of the variants that are there already and that the rows give a stock.
+    pub stocks: Vec<(VariantId, i64)>,
     pub counts: Counts,
     pub errors: Vec<RowError>,
     /// The entries that are left out.
     pub bad: BTreeSet<u32>,
 }
 
+impl Plan {
+    /// How much work it is to write: more for many variants, and for long texts, whose words are all listed.
+    pub fn weight(&self) -> u32 {
+        let of = |draft: &Draft| 1 + draft.variants.len() + draft.description.len() / 512;
+        self.draft.as_ref().map_or(0, |draft| of(draft) as u32)
+    }
+}
+
 /// Holds a product's rows against the shop as it is. Those in `bad`, and those that turn out to be, are left out.
+/// `before` is the stock of variants as it was when the rows were checked: a stock in the file is a change from that,
+/// so that what was sold since stays sold.
 pub fn plan(
     tx: &impl Reads,
     group: &Group,
-    names: Names,
-    mode: Mode,
+    frame: Frame,
     bad: &BTreeSet<u32>,
+    before: &[(VariantId, i64)],
 ) -> Result<Plan, StoreError> {
     let (mut bad, mut errors) = (bad.clone(), Vec::new());
     for entry in &group.entries {
@@ -52,8 +72,14 @@ pub fn plan(
         });
         let rows: Vec<_> = rows.collect();
         let begins = begins(group).filter(|at| !bad.contains(at));
-        let mut planner =
-            Planner { names, mode, errors: Vec::new(), bad: BTreeSet::new(), counts: Counts::default() };
+        let mut planner = Planner {
+            frame,
+            before,
+            errors: Vec::new(),
+            bad: BTreeSet::new(),
+            counts: Counts::default(),
+            stocks: Vec::new(),
+        };
         let known = if rows.is_empty() { None } else { planner.find(tx, &rows)? };
         let draft = planner.product(tx, known.as_ref(), &rows, begins)?;
         errors.append(&mut planner.errors);
@@ -61,7 +87,7 @@ pub fn plan(
             let mut counts = planner.counts;
             counts.failed = group.entries.iter().filter(|entry| bad.contains(&entry.at)).map(weight).sum();
             counts.rows = counts.created + counts.updated + counts.unchanged + counts.failed;
-            return Ok(Plan { known, draft, counts, errors, bad });
+            return Ok(Plan { known, draft, stocks: planner.stocks, counts, errors, bad });
         }
         bad.append(&mut planner.bad);
     }
@@ -83,12 +109,13 @@ fn begins(group: &Group) -> Option<u32> {
 /// A row and its entry.
 type Placed<'a> = (u32, &'a Row);
 
-struct Planner {
-    names: Names,
-    mode: Mode,
+struct Planner<'a> {
+    frame: Frame,
+    before: &'a [(VariantId, i64)],
     errors: Vec<RowError>,
     bad: BTreeSet<u32>,
     counts: Counts,
+    stocks: Vec<(VariantId, i64)>,
 }
 
 /// What became of a row.
@@ -99,20 +126,16 @@ enum Did {
     Nothing,
 }
 
-impl Planner {
+impl Planner<'_> {
     fn bad(&mut self, (at, row): Placed<'_>, column: &str, message: impl Into<String>) {
         self.bad.insert(at);
-        self.errors.push(RowError { line: row.line, column: column.to_owned(), message: message.into() });
+        self.errors.push(RowError::new(row.line, column, message));
     }
 
     /// Something is wrong with the product as a whole: all its rows are left out.
     fn all_bad(&mut self, rows: &[Placed<'_>], column: &str, message: impl Into<String>) {
         self.bad.extend(rows.iter().map(|(at, _)| *at));
-        self.errors.push(RowError {
-            line: rows[0].1.line,
-            column: column.to_owned(),
-            message: message.into(),
-        });
+        self.errors.push(RowError::new(rows[0].1.line, column, message));
     }
 
     /// The product that the rows are of, if it is there: the one of their SKUs, else of their handle.
@@ -128,11 +151,11 @@ impl Planner {
         };
         for (at, row) in rows {
             let Some(Some(sku)) = &row.sku else { continue };
-            let Some((owner, _)) = ops::find_sku(tx, sku)? else { continue };
+            let Some(owner) = ops::sku_owner(tx, sku)? else { continue };
             if known.is_some_and(|known| known != owner) || (known.is_none() && handle.is_some()) {
                 let (own, handle) = (PRODUCTS.expect(tx, &owner)?.slug, handle.map_or("", String::as_str));
                 let said = format!("is {handle}, but the SKU {sku} belongs to the product {own}");
-                self.bad((*at, row), self.names.handle, said);
+                self.bad((*at, row), self.frame.names.handle, said);
             } else {
                 known = Some(owner);
             }
@@ -151,7 +174,11 @@ impl Planner {
         if rows.is_empty() || !self.bad.is_empty() {
             return Ok(None);
         }
-        let names = self.names;
+        let names = self.frame.names;
+        if self.frame.mode == Mode::Create && known.is_some() {
+            self.all_bad(rows, names.handle, "is in the shop already, and the import is to create only");
+            return Ok(None);
+        }
         let before = match known {
             Some((_, product)) => Draft::of(product, &ops::stocks(tx, product)?),
             None => Draft { slug: rows[0].1.handle.clone(), variants: Vec::new(), ..Draft::default() },
@@ -183,16 +210,14 @@ impl Planner {
             };
             self.all_bad(rows, names.name, said);
         }
-        if !self.options(&mut draft, known.is_some(), rows, first) {
-            return Ok(None);
-        }
+        let Some(order) = self.options(&mut draft, known.is_some(), rows, first) else { return Ok(None) };
 
         let product_changed = known.is_some() && draft != before;
         let mut done: Vec<(Option<usize>, Did)> = Vec::new();
         for placed in rows.iter().filter(|(_, row)| !row.is_picture()) {
             if known.is_some() && !placed.1.has_variant() && !draft.options.is_empty() {
                 done.push((None, Did::Nothing));
-            } else if let Some((at, did)) = self.variant(tx, known, *placed, &mut draft, &before)? {
+            } else if let Some((at, did)) = self.variant(tx, known, *placed, &mut draft, &order)? {
                 if done.iter().any(|(seen, _)| *seen == Some(at)) {
                     let said = "is the same variant as a row before it: give it other options";
                     self.bad(*placed, names.option, said);
@@ -222,93 +247,142 @@ impl Planner {
         Ok((known.is_none() || draft != before).then_some(draft))
     }
 
-    /// Gives a new product the options of its rows; whether those of a known one are the same.
+    /// Gives a new product the options of its rows, and holds those of a known one against them. What comes back are
+    /// the options in the order in which the file's rows have them; none if they are others.
     fn options(
         &mut self,
         draft: &mut Draft,
         is_known: bool,
         rows: &[Placed<'_>],
         first: Option<&Row>,
-    ) -> bool {
-        let Some(first) = first else { return true };
-        let given: Vec<_> = first.options.iter().filter_map(|(name, _)| name.clone()).collect();
+    ) -> Option<Vec<String>> {
         let own: Vec<_> = draft.options.iter().map(|option| option.name.clone()).collect();
+        let Some(first) = first else { return Some(own) };
+        let given: Vec<_> = first.options.iter().filter_map(|(name, _)| name.clone()).collect();
+        let declared = first.declared.iter().flatten();
         if !is_known {
             draft.options =
-                given.into_iter().map(|name| ProductOption { name, values: Vec::new() }).collect();
-            if let Some(declared) = &first.declared {
-                draft.options.clone_from(declared);
-            }
-        } else if !given.is_empty() && given != own {
+                given.iter().map(|name| ProductOption { name: name.clone(), values: Vec::new() }).collect();
+        } else if given.is_empty() {
+            return Some(own);
+        } else if !are_same(&given, &own) {
             let said = format!("the product has the options {own:?} in the shop, and {given:?} here");
-            self.all_bad(rows, self.names.option, said);
-            return false;
-        } else if let Some(declared) = &first.declared {
-            for (option, declared) in draft.options.iter_mut().zip(declared) {
-                let more: Vec<_> =
-                    declared.values.iter().filter(|value| !option.values.contains(value)).cloned().collect();
-                option.values.extend(more);
-            }
+            self.all_bad(rows, self.frame.names.option, said);
+            return None;
         }
-        true
+        for (name, values) in declared.map(|option| (&option.name, &option.values)) {
+            let Some(option) = draft.options.iter_mut().find(|option| option.name == *name) else { continue };
+            let more: Vec<_> =
+                values.iter().filter(|value| !option.values.contains(value)).cloned().collect();
+            option.values.extend(more);
+        }
+        Some(given)
     }
 
-    /// Puts a row's variant into `draft`: its place there, and what that did.
+    /// Puts a row's variant into `draft`: its place there, and what that did. `order` is how the file has the options.
     fn variant(
         &mut self,
         tx: &impl Reads,
         known: Option<&(ProductId, Product)>,
         placed: Placed<'_>,
         draft: &mut Draft,
-        before: &Draft,
+        order: &[String],
     ) -> Result<Option<(usize, Did)>, StoreError> {
-        let (names, row) = (self.names, placed.1);
-        let sku = row.sku.clone().flatten();
-        if let Some(sku) = &sku
-            && ops::find_sku(tx, sku)?.is_some_and(|(owner, _)| Some(owner) != known.map(|(id, _)| *id))
+        let (names, row) = (self.frame.names, placed.1);
+        let sku = row.sku.as_ref().and_then(Option::as_ref);
+        if let Some(sku) = sku
+            && ops::sku_owner(tx, sku)?.is_some_and(|owner| Some(owner) != known.map(|(id, _)| *id))
         {
             self.bad(placed, names.sku, format!("{sku} belongs to another product"));
             return Ok(None);
         }
-        let values: Vec<_> = row.options.iter().filter_map(|(_, value)| value.clone()).collect();
-        let by_sku = |v: &VariantDraft| {
-            let own = v.sku.as_ref().map(|own| own.to_lowercase());
-            own.is_some() && own == sku.as_ref().map(|sku| sku.to_lowercase())
-        };
-        let found = draft.variants.iter().position(by_sku);
-        let found = found.or_else(|| draft.variants.iter().position(|v| v.choices == values));
-        if let Some(at) = found {
-            if self.mode == Mode::Create && at < before.variants.len() {
-                let said = "is in the shop already, and the import is to create only";
-                self.bad(placed, names.handle, said);
+        let values = match choices(row, draft, order) {
+            Ok(values) => values,
+            Err(said) => {
+                self.bad(placed, names.option, said);
+                return Ok(None);
             }
+        };
+        let lower = sku.map(|sku| sku.to_lowercase());
+        let by_sku =
+            |v: &VariantDraft| lower.is_some() && v.sku.as_ref().map(|own| own.to_lowercase()) == lower;
+        let found = draft.variants.iter().position(by_sku);
+        let is_plain = values.is_none() && draft.options.is_empty();
+        let by_choices = |v: &VariantDraft| {
+            if is_plain { v.choices.is_empty() } else { Some(&v.choices) == values.as_ref() }
+        };
+        if let Some(at) = found.or_else(|| draft.variants.iter().position(by_choices)) {
+            let old = draft.variants[at].clone();
             let variant = &mut draft.variants[at];
-            let old = variant.clone();
-            if values.len() == variant.choices.len() && !values.is_empty() {
+            if let Some(values) = values {
                 variant.choices = values;
             }
             set_variant(variant, row);
-            let did = if *variant == old { Did::Nothing } else { Did::Updated };
+            if let (Some(Some(wanted)), Some(id), Some(now)) = (row.stock, old.id, old.stock) {
+                self.stocks.push((id, now));
+                variant.stock = Some(self.stock(id, now, wanted, row));
+            }
+            let did = if draft.variants[at] == old { Did::Nothing } else { Did::Updated };
             return Ok(Some((at, did)));
         }
-        if values.len() != draft.options.len() {
-            let wanted: Vec<_> = draft.options.iter().map(|option| option.name.as_str()).collect();
-            let said = match wanted.as_slice() {
-                [] => "the product has no options, so it can have one variant only".to_owned(),
-                wanted => format!("a value is wanted for each of the options {wanted:?}"),
-            };
-            self.bad(placed, names.option, said);
+        if values.is_none() && !draft.options.is_empty() {
+            let own: Vec<_> = draft.options.iter().map(|option| &option.name).collect();
+            self.bad(placed, names.option, format!("a value is wanted for each of the options {own:?}"));
             return Ok(None);
         }
         if row.price.flatten().is_none() {
             self.bad(placed, names.price, "is required for a new variant");
             return Ok(None);
         }
+        let values = values.unwrap_or_default();
         let mut variant = VariantDraft { choices: values, ..VariantDraft::default() };
         set_variant(&mut variant, row);
         draft.variants.push(variant);
         Ok(Some((draft.variants.len() - 1, Did::Created)))
     }
+
+    /// What a variant's stock is to be, of which there is `now`.
+    fn stock(&mut self, id: VariantId, now: i64, wanted: i64, row: &Row) -> i64 {
+        let Some((_, before)) = self.before.iter().find(|(known, _)| *known == id) else { return wanted };
+        let stock = now + (wanted - before);
+        if stock < 0 {
+            let said = format!(
+                "is {wanted} here, but {} were sold since the file was checked; it is 0 now",
+                before - now
+            );
+            self.errors.push(RowError::new(row.line, self.frame.names.stock, said));
+        }
+        stock.clamp(0, MOST)
+    }
+}
+
+/// The values of a row in the order of the product's options; `Ok(None)` where it says nothing of them.
+fn choices(row: &Row, draft: &Draft, order: &[String]) -> Result<Option<Vec<String>>, String> {
+    if row.options.iter().all(|(_, value)| value.is_none()) {
+        return Ok(None);
+    }
+    let own: Vec<_> = draft.options.iter().map(|option| option.name.clone()).collect();
+    let given: Vec<_> = row.options.iter().filter_map(|(name, _)| name.clone()).collect();
+    let order = if given.is_empty() { order } else { &given };
+    if !are_same(order, &own) {
+        return Err(format!("the product has the options {own:?}, and {given:?} here"));
+    }
+    let beyond = row.options.iter().skip(order.len()).any(|(_, value)| value.is_some());
+    let value_of = |name: &String| {
+        let at = order.iter().position(|known| known == name)?;
+        row.options.get(at).and_then(|(_, value)| value.clone())
+    };
+    let values: Option<Vec<_>> = own.iter().map(value_of).collect();
+    match values.filter(|_| !beyond) {
+        Some(values) => Ok(Some(values)),
+        None if own.is_empty() => Err("the product has no options, so it can have one variant only".into()),
+        None => Err(format!("a value is wanted for each of the options {own:?}, and for no other")),
+    }
+}
+
+/// Whether two lists have the same names, in whatever order.
+fn are_same(one: &[String], other: &[String]) -> bool {
+    one.len() == other.len() && one.iter().all(|name| other.contains(name))
 }
 
 /// Takes over a cell; a column that is not there leaves the field alone.

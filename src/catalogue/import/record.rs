@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::How;
 use super::{Counts, Mode, RowError};
 use crate::catalogue::model::Product;
 use crate::clock::Time;
 use crate::hex::hex;
 use crate::id::{ImportId, ProductId, VariantId};
-use crate::store::{Index, Table, record};
+use crate::store::{Index, Reads, StoreError, Table, record};
 
 /// Most faults that a record keeps for an import that is gone on with later.
 pub const KEPT_ERRORS: usize = 100;
@@ -37,6 +38,7 @@ impl State {
     }
 }
 
+/// How an import is done, and how far it got.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Import {
     pub by: String,
@@ -54,6 +56,14 @@ pub struct Import {
     pub errors: Vec<RowError>,
     pub state: State,
     pub finished_at: Option<Time>,
+}
+
+impl Import {
+    /// Keeps the first faults.
+    pub fn keep(&mut self, errors: &[RowError]) {
+        let room = KEPT_ERRORS.saturating_sub(self.errors.len());
+        self.errors.extend(errors.iter().take(room).cloned());
+    }
 }
 
 /// What an import did to a product.
@@ -80,3 +90,18 @@ pub static KEPT: Index<ImportId, Import, Time> = Index::list("imports.kept", |im
 });
 pub static IMPORTS: Table<ImportId, Import> = Table::new("imports", &[&UNFINISHED, &KEPT]);
 pub static TOUCHED: Table<(ImportId, ProductId), Touched> = Table::new("imports.touched", &[]);
+
+/// The unfinished import of a file that was to be done just so.
+pub fn unfinished(
+    tx: &impl Reads,
+    digest: &[u8; 32],
+    how: How,
+) -> Result<Option<(ImportId, Import)>, StoreError> {
+    for id in UNFINISHED.all(tx, &hex(digest))?.into_iter().rev() {
+        let import = IMPORTS.expect(tx, &id)?;
+        if (import.mode, import.skip_bad) == (how.mode, how.skip_bad) {
+            return Ok(Some((id, import)));
+        }
+    }
+    Ok(None)
+}

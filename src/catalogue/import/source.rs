@@ -1,27 +1,28 @@
-//! A file, read entry by entry in the order of the import: the entries of a product together, wherever in the file
-//! they stand, and those that name their product before those that don't.
+//! A file, entry by entry in the order of the import: the entries of a product together, wherever in the file they
+//! stand, and those that name their product before those that don't.
 //!
-//! What is kept in memory is where the entries are, sixteen bytes each.
+//! What is kept in memory is where the entries are, and while that is found out, the hashes of their handles.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::io;
 use std::ops::ControlFlow;
 
 use super::columns::{Columns, Names};
-use super::row::Entry;
+use super::reader::{Reader, What};
+use super::row::{Entry, Read};
 use super::spool::{Format, Spooled};
-use super::{RowError, lines, row};
+use super::{RowError, lines};
 use crate::catalogue::model::CatalogueError;
 use crate::http::Faults;
 use crate::money::Currency;
 
-/// Most bytes of a JSON line.
-const LONGEST: u64 = 4 << 20;
-
-/// Most entries of a product: variants and pictures have lower limits.
-const MOST: usize = 1000;
+/// Most entries of a file, and of one product: variants and pictures have lower limits.
+const MOST: usize = 5_000_000;
+const MOST_OF_ONE: u32 = 1000;
+/// Most bytes of a product's entries.
+const LARGEST: u64 = 8 << 20;
 
 /// Where an entry is in the file, and which product's it is.
 #[derive(Clone, Copy)]
@@ -63,13 +64,43 @@ fn unreadable(error: &io::Error) -> CatalogueError {
     whole(format!("the file can't be read: {error}"))
 }
 
-fn bad(line: u64, said: &str) -> row::Read {
-    let error = RowError { line, column: String::new(), message: said.to_owned() };
-    row::Read::Bad { rows: 1, errors: vec![error] }
+/// The products of a file while it is looked through: how many entries each has, and how large they are.
+#[derive(Default)]
+struct Products {
+    known: HashMap<u64, u32>,
+    sizes: Vec<(u32, u64)>,
+    hasher: RandomState,
+    alone: u32,
+}
+
+impl Products {
+    /// The group of an entry.
+    ///
+    /// # Errors
+    /// When its product has too many, which a file can't be right with.
+    fn group_of(&mut self, handle: Option<String>, length: u64, line: u32) -> Result<u32, CatalogueError> {
+        let Some(handle) = handle else {
+            self.alone += 1;
+            return Ok(ALONE + self.alone);
+        };
+        let new = self.sizes.len() as u32;
+        let group = *self.known.entry(self.hasher.hash_one(&handle)).or_insert(new);
+        if group == new {
+            self.sizes.push((0, 0));
+        }
+        let (count, size) = &mut self.sizes[group as usize];
+        *count += 1;
+        *size += length;
+        if *count > MOST_OF_ONE || *size > LARGEST {
+            let said = format!("has more than {MOST_OF_ONE} rows, or {LARGEST} bytes of them");
+            return Err(whole(format!("line {line}: the product {handle:.100} {said}")));
+        }
+        Ok(group)
+    }
 }
 
 impl Source {
-    /// Looks through a file. `seen` hears how many bytes were.
+    /// Looks through a file. `seen` hears how many bytes were, and can put an end to it.
     ///
     /// # Errors
     /// 422 when the file as a whole can't be read: no header, a column that is not known.
@@ -80,14 +111,10 @@ impl Source {
         mut seen: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Option<Source>, CatalogueError> {
         let mut source = Source { file: spooled.file, format, currency, columns: None, places: Vec::new() };
-        let mut groups: HashMap<u64, u32> = HashMap::new();
-        let hasher = RandomState::new();
-        let mut alone = ALONE;
-        let mut places = Vec::new();
+        let (mut products, mut places) = (Products::default(), Vec::new());
         let mut reader = source.reader()?;
-        if let Reader::Csv(csv) = &mut reader {
-            let header =
-                csv.byte_headers().map_err(|error| whole(format!("the header can't be read: {error}")))?;
+        let header = reader.header().map_err(|error| whole(format!("the header can't be read: {error}")))?;
+        if let Some(header) = header {
             source.columns = Some(Columns::of(header, format, currency).map_err(whole)?);
         }
         while let Some(raw) = reader.next().map_err(|error| unreadable(&error))? {
@@ -96,18 +123,12 @@ impl Source {
                 (What::Line(line), _) => lines::slug_of(line),
                 (What::Record(_) | What::Bad(_), _) => None,
             };
-            let group = match handle {
-                Some(handle) => {
-                    let new = groups.len() as u32;
-                    *groups.entry(hasher.hash_one(handle)).or_insert(new)
-                }
-                None => {
-                    alone += 1;
-                    alone
-                }
-            };
+            let group = products.group_of(handle, raw.what.length(), raw.line)?;
             places.push(Place { offset: raw.offset, line: raw.line, group });
-            if places.len() % 1024 == 0 && seen(raw.offset).is_break() {
+            if places.len() > MOST {
+                return Err(whole(format!("the file has more than {MOST} rows; split it")));
+            }
+            if places.len().is_multiple_of(1024) && seen(raw.offset).is_break() {
                 return Ok(None);
             }
         }
@@ -119,7 +140,14 @@ impl Source {
     }
 
     pub fn names(&self) -> Names {
-        let json = Names { name: "name", price: "price", sku: "sku", handle: "slug", option: "options" };
+        let json = Names {
+            name: "name",
+            price: "price",
+            sku: "sku",
+            handle: "slug",
+            option: "options",
+            stock: "stock_quantity",
+        };
         self.columns.as_ref().map_or(json, Columns::names)
     }
 
@@ -154,17 +182,8 @@ impl Source {
         while let Some(first) = self.places.get(at) {
             let of_group = self.places[at..].iter().take_while(|place| place.group == first.group);
             let mut entries = Vec::new();
-            for (n, place) in of_group.enumerate() {
-                entries.push(if n < MOST {
-                    self.entry(&mut reader, at as u32, *place).map_err(|error| unreadable(&error))?
-                } else {
-                    let line = u64::from(place.line);
-                    Entry {
-                        at: at as u32,
-                        line,
-                        rows: vec![bad(line, "is one of too many rows of this product")],
-                    }
-                });
+            for place in of_group {
+                entries.push(self.entry(&mut reader, at as u32, *place).map_err(|error| unreadable(&error))?);
                 at += 1;
             }
             if visit(Group { entries })?.is_break() {
@@ -175,13 +194,13 @@ impl Source {
     }
 
     fn entry(&self, reader: &mut Reader, at: u32, place: Place) -> io::Result<Entry> {
-        reader.seek(place)?;
+        reader.seek(place.offset, place.line)?;
         let raw = reader.next()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let line = u64::from(place.line);
         let rows = match (raw.what, &self.columns) {
             (What::Record(record), Some(columns)) => vec![columns.row(&record, line)],
             (What::Line(text), _) => lines::rows(&text, line, self.currency),
-            (What::Bad(said), _) => vec![bad(line, said)],
+            (What::Bad(said), _) => vec![Read::Bad { rows: 1, errors: vec![RowError::new(line, "", said)] }],
             (What::Record(_), None) => unreachable!("a CSV file was opened by its columns"),
         };
         Ok(Entry { at, line, rows })
@@ -189,118 +208,6 @@ impl Source {
 
     /// A reader from the file's beginning; there is one at a time.
     fn reader(&self) -> Result<Reader, CatalogueError> {
-        let open = || {
-            let mut file = self.file.try_clone()?;
-            file.rewind()?;
-            Ok(match self.format {
-                Format::Csv { separator, .. } => {
-                    let mut builder = csv::ReaderBuilder::new();
-                    Reader::Csv(Box::new(
-                        builder
-                            .flexible(true)
-                            .delimiter(separator)
-                            .buffer_capacity(64 << 10)
-                            .from_reader(file),
-                    ))
-                }
-                Format::Lines => {
-                    Reader::Lines { reader: BufReader::with_capacity(64 << 10, file), offset: 0, line: 0 }
-                }
-            })
-        };
-        open().map_err(|error| unreadable(&error))
-    }
-}
-
-enum Reader {
-    Csv(Box<csv::Reader<File>>),
-    Lines { reader: BufReader<File>, offset: u64, line: u32 },
-}
-
-struct Raw {
-    offset: u64,
-    line: u32,
-    what: What,
-}
-
-enum What {
-    Record(csv::ByteRecord),
-    Line(String),
-    Bad(&'static str),
-}
-
-impl Reader {
-    /// The next entry that is not blank.
-    fn next(&mut self) -> io::Result<Option<Raw>> {
-        match self {
-            Reader::Csv(reader) => {
-                let mut record = csv::ByteRecord::new();
-                while reader.read_byte_record(&mut record)? {
-                    if record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
-                        let at = record.position().cloned().unwrap_or_else(csv::Position::new);
-                        let raw =
-                            Raw { offset: at.byte(), line: at.line() as u32, what: What::Record(record) };
-                        return Ok(Some(raw));
-                    }
-                }
-                Ok(None)
-            }
-            Reader::Lines { reader, offset, line } => loop {
-                let mut bytes = Vec::new();
-                let read = reader.by_ref().take(LONGEST + 1).read_until(b'\n', &mut bytes)? as u64;
-                if read == 0 {
-                    return Ok(None);
-                }
-                let (at, of_line) = (*offset, *line + 1);
-                *offset += read;
-                *line += 1;
-                if read > LONGEST {
-                    loop {
-                        let rest = reader.fill_buf()?;
-                        let end = rest.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-                        let passed = end.unwrap_or(rest.len());
-                        reader.consume(passed);
-                        *offset += passed as u64;
-                        if end.is_some() || passed == 0 {
-                            break;
-                        }
-                    }
-                    return Ok(Some(Raw {
-                        offset: at,
-                        line: of_line,
-                        what: What::Bad("is over 4 MiB long"),
-                    }));
-                }
-                let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").filter(|_| at == 0).unwrap_or(&bytes);
-                if !bytes.trim_ascii().is_empty() {
-                    let text = String::from_utf8(bytes.to_owned());
-                    let what = text.map_or(What::Bad("is not UTF-8, as JSON is"), What::Line);
-                    return Ok(Some(Raw { offset: at, line: of_line, what }));
-                }
-            },
-        }
-    }
-
-    /// Goes to an entry, unless it is the next one anyway.
-    fn seek(&mut self, place: Place) -> io::Result<()> {
-        match self {
-            Reader::Csv(reader) => {
-                if reader.position().byte() != place.offset {
-                    // The header is read before what comes after it is looked for.
-                    reader.byte_headers()?;
-                    let mut to = csv::Position::new();
-                    to.set_byte(place.offset).set_line(u64::from(place.line));
-                    reader.seek(to)?;
-                }
-            }
-            Reader::Lines { reader, offset, line } => {
-                if *offset != place.offset {
-                    reader.seek(SeekFrom::Start(place.offset))?;
-                    *offset = place.offset;
-                }
-                *line = place.line - 1;
-            }
-        }
-        Ok(())
+        Reader::new(&self.file, self.format).map_err(|error| unreadable(&error))
     }
 }

@@ -1,21 +1,21 @@
 //! Putting back what an import changed, and nothing else: what somebody has changed since stays as it is.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::apply::ImportError;
 use super::record::{IMPORTS, KEPT, State, TOUCHED, Touched};
 use crate::accounts::{self, Staff};
-use crate::catalogue::draft::{Draft, VariantDraft};
-use crate::catalogue::model::{CatalogueError, Product, Variant};
+use crate::catalogue::draft::Draft;
+use crate::catalogue::model::{CatalogueError, Product};
 use crate::catalogue::ops;
 use crate::catalogue::store::PRODUCTS;
 use crate::id::{ImportId, ProductId};
 use crate::inventory::Cause;
+use crate::inventory::MOST;
 use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
-
-use super::run::ImportError;
 
 /// Products that a commit puts back.
 const CHUNK: usize = 50;
@@ -29,8 +29,30 @@ pub struct Undone {
     pub restored: u64,
     /// Products that the import had made, and that are out of the shop again.
     pub archived: u64,
-    /// What could not be put back.
+    /// What could not be put back, as much of it as is worth telling.
     pub left: Vec<Left>,
+    /// How much that is in all.
+    pub left_count: u64,
+}
+
+/// Most that is told of what is left.
+const MOST_LEFT: usize = 1000;
+
+impl Undone {
+    fn leave(&mut self, left: Left) {
+        self.left_count += 1;
+        if self.left.len() < MOST_LEFT {
+            self.left.push(left);
+        }
+    }
+
+    pub fn add(&mut self, more: Undone) {
+        self.restored += more.restored;
+        self.archived += more.archived;
+        self.left_count += more.left_count;
+        let room = MOST_LEFT.saturating_sub(self.left.len());
+        self.left.extend(more.left.into_iter().take(room));
+    }
 }
 
 /// Something that stays as it is.
@@ -41,32 +63,57 @@ pub struct Left {
     pub message: String,
 }
 
-/// Puts a few products back; whether there are more.
-pub fn step(tx: &mut WriteTx, id: ImportId, by: &Staff) -> Result<(Undone, bool), ImportError> {
+/// What a step came to, and after which product the next one begins; none when this was the last.
+pub type Stepped = (Undone, Option<ProductId>);
+
+/// Puts a few products back, from after `last` on.
+pub fn step(
+    tx: &mut WriteTx,
+    id: ImportId,
+    last: Option<ProductId>,
+    by: &Staff,
+) -> Result<Stepped, ImportError> {
     accounts::confirm(tx, by)?;
     let mut import = IMPORTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?;
-    let touched = some(tx, id, CHUNK + 1)?;
+    let touched = some(tx, id, last, CHUNK + 1)?;
     let mut undone = Undone::default();
+    let (mut next, mut stay) = (None, false);
     for (product, touched) in touched.iter().take(CHUNK) {
-        put_back(tx, id, *product, touched, &by.label(), &mut undone)?;
-        TOUCHED.delete(tx, &(id, *product))?;
+        next = Some(*product);
+        if put_back(tx, id, *product, touched, &by.label(), &mut undone)? {
+            TOUCHED.delete(tx, &(id, *product))?;
+        } else {
+            stay = true;
+        }
     }
     let is_more = touched.len() > CHUNK;
-    import.state = if is_more { State::Undoing } else { State::Undone };
+    // What could not be put back can be tried again.
+    let is_over = !is_more && !stay && some(tx, id, None, 1)?.is_empty();
+    import.state = if is_over { State::Undone } else { State::Undoing };
     IMPORTS.put(tx, &id, &import)?;
-    Ok((undone, is_more))
+    Ok((undone, next.filter(|_| is_more)))
 }
 
-/// The first `most` products that an import touched.
-fn some(tx: &impl Reads, id: ImportId, most: usize) -> Result<Vec<(ProductId, Touched)>, StoreError> {
+/// The first `most` products after `last` that an import touched.
+fn some(
+    tx: &impl Reads,
+    id: ImportId,
+    last: Option<ProductId>,
+    most: usize,
+) -> Result<Vec<(ProductId, Touched)>, StoreError> {
     let mut found = Vec::new();
-    TOUCHED.scan(tx, Span::under(id.bytes(), Direction::Up), |(_, product), touched| {
+    let mut span = Span::under(id.bytes(), Direction::Up);
+    if let Some(last) = last {
+        span.from = Bound::Excluded((id, last).bytes());
+    }
+    TOUCHED.scan(tx, span, |(_, product), touched| {
         found.push((product, touched));
         if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(found)
 }
 
+/// Whether that is done with, put back or not.
 fn put_back(
     tx: &mut WriteTx,
     import: ImportId,
@@ -74,20 +121,23 @@ fn put_back(
     touched: &Touched,
     by: &str,
     undone: &mut Undone,
-) -> Result<(), CatalogueError> {
+) -> Result<bool, CatalogueError> {
     let now = PRODUCTS.expect(tx, &id)?;
     let slug = now.slug.clone();
-    let mut left = |message: String| undone.left.push(Left { product_id: id, slug: slug.clone(), message });
+    let mut left = |message: String| undone.leave(Left { product_id: id, slug: slug.clone(), message });
     if now.archived_at.is_some() {
         if !touched.created {
             left("was archived since".into());
         }
-        return Ok(());
+        return Ok(true);
     }
     if touched.created {
+        if now.version > 1 {
+            left("was changed since, and is out of the shop with those changes".into());
+        }
         ops::archive(tx, id)?;
         undone.archived += 1;
-        return Ok(());
+        return Ok(true);
     }
     let mut draft = Draft::of(&now, &ops::stocks(tx, &now)?);
     if let Some((before, after)) = &touched.product {
@@ -103,36 +153,80 @@ fn put_back(
         if stock < 0 {
             left(format!("stock: {} of the units that the import brought are gone", -stock));
         }
-        variant.stock = Some(stock.clamp(0, crate::inventory::MOST));
+        variant.stock = Some(stock.clamp(0, MOST));
     }
-    match ops::update(tx, id, &draft, &Cause::Unimported(import), by) {
-        Ok(_) => undone.restored += 1,
+    let said = match ops::update(tx, id, &draft, &Cause::Unimported(import), by) {
+        Ok(_) => {
+            undone.restored += 1;
+            return Ok(true);
+        }
         Err(CatalogueError::Store(error)) => return Err(error.into()),
         Err(CatalogueError::Invalid(faults)) => {
-            let said: Vec<_> =
-                faults.iter().map(|(field, said)| format!("{field} {}", said.join(", "))).collect();
-            left(format!("can't be as before: {}", said.join("; ")));
+            let said = faults.iter().map(|(field, said)| format!("{field} {}", said.join(", ")));
+            said.collect::<Vec<_>>().join("; ")
         }
-        Err(refused) => left(format!("can't be as before: {refused}")),
-    }
-    Ok(())
+        Err(refused) => refused.to_string(),
+    };
+    left(format!("can't be as before: {said} Mend that and undo once more."));
+    Ok(false)
+}
+
+/// Puts these fields of `draft` back to what they were before, where they still are what the import made of them;
+/// names those that are not.
+macro_rules! revert {
+    ($draft:expr, $before:expr, $after:expr, $now:expr, $($field:ident),+ => $left:expr) => {$(
+        if $before.$field != $after.$field {
+            if $now.$field == $after.$field {
+                $draft.$field = $before.$field.clone();
+            } else {
+                $left(stringify!($field));
+            }
+        }
+    )+};
 }
 
 /// Takes the import's changes out of `draft`, field by field; the names of those that were changed again since.
 fn revert(draft: &mut Draft, before: &Product, after: &Product, now: &Product) -> Vec<String> {
     let mut left = Vec::new();
-    macro_rules! revert {
-        ($($field:ident),+) => {$(
-            if before.$field != after.$field {
-                if now.$field == after.$field {
-                    draft.$field = before.$field.clone();
-                } else {
-                    left.push(stringify!($field).to_owned());
-                }
+    revert!(
+        draft, before, after, now,
+        name, description, category, tags, image_url, images, weight_grams, low_stock_threshold, is_active, options
+        => |field: &str| left.push(field.to_owned())
+    );
+    for variant in &after.variants {
+        let at = draft.variants.iter().position(|known| known.id == Some(variant.id));
+        let (Some(at), Some(present)) = (at, now.variant(variant.id)) else { continue };
+        match before.variant(variant.id) {
+            None if present == variant => drop(draft.variants.remove(at)),
+            None => left.push(format!("variant {}", variant.id)),
+            Some(old) => {
+                let draft = &mut draft.variants[at];
+                revert!(
+                    draft, old, variant, present, sku, choices, price, compare_at_price, image_url
+                    => |field: &str| left.push(format!("variant {}: {field}", variant.id))
+                );
+            }
+        }
+    }
+    // Values that later variants have stay.
+    draft.complete_options();
+    left
+}
+
+/// What a product was before the first of two changes by an import, `first` to `last` and `now` to something else,
+/// with whatever was changed by somebody else in between.
+pub fn rebase(mut first: Product, last: &Product, now: &Product) -> Product {
+    macro_rules! take {
+        ($to:expr, $last:expr, $now:expr, $($field:ident),+) => {$(
+            if $last.$field != $now.$field {
+                $to.$field = $now.$field.clone();
             }
         )+};
     }
-    revert!(
+    take!(
+        first,
+        last,
+        now,
         name,
         description,
         category,
@@ -144,39 +238,12 @@ fn revert(draft: &mut Draft, before: &Product, after: &Product, now: &Product) -
         is_active,
         options
     );
-    for variant in &after.variants {
-        let at = draft.variants.iter().position(|known| known.id == Some(variant.id));
-        let (Some(at), Some(present)) = (at, now.variant(variant.id)) else { continue };
-        match before.variant(variant.id) {
-            None if present == variant => drop(draft.variants.remove(at)),
-            None => left.push(format!("variant {}", variant.id)),
-            Some(old) => revert_variant(&mut draft.variants[at], old, variant, present, &mut left),
+    for variant in &mut first.variants {
+        if let (Some(last), Some(now)) = (last.variant(variant.id), now.variant(variant.id)) {
+            take!(variant, last, now, sku, choices, price, compare_at_price, image_url);
         }
     }
-    // Values that later variants have stay.
-    draft.complete_options();
-    left
-}
-
-fn revert_variant(
-    draft: &mut VariantDraft,
-    before: &Variant,
-    after: &Variant,
-    now: &Variant,
-    left: &mut Vec<String>,
-) {
-    macro_rules! revert {
-        ($($field:ident),+) => {$(
-            if before.$field != after.$field {
-                if now.$field == after.$field {
-                    draft.$field = before.$field.clone();
-                } else {
-                    left.push(format!("variant {}: {}", now.id, stringify!($field)));
-                }
-            }
-        )+};
-    }
-    revert!(sku, choices, price, compare_at_price, image_url);
+    first
 }
 
 /// Forgets what old imports changed, at most `limit` products; how many.
@@ -184,7 +251,7 @@ pub fn forget(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
     let end = tx.now().minus(KEPT_FOR);
     let mut count = 0;
     for id in KEPT.below(tx, &end, 1)? {
-        let touched = some(tx, id, limit)?;
+        let touched = some(tx, id, None, limit)?;
         count = touched.len();
         for (product, _) in touched {
             TOUCHED.delete(tx, &(id, product))?;

@@ -1,6 +1,5 @@
 //! One snapshot of the list: every product's figures, in each order, and who has which word.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -250,7 +249,7 @@ impl Listing {
         if ordering.by == By::Name {
             rows.sort_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
             if ordering.descending {
-                rows.sort_by_key(|row| Reverse(Arc::clone(&row.name)));
+                rows.sort_by(|a, b| b.name.cmp(&a.name));
             }
         } else {
             let key = |row: &Row| row.rank(ordering.by);

@@ -91,8 +91,13 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         let chunks = Arc::make_mut(&mut self.chunks);
         let chunk = own(&mut chunks[n]);
         chunk.remove(at);
-        if chunk.is_empty() {
+        // So that a map that shrinks keeps no crowd of small chunks.
+        let (len, room) = (chunk.len(), FILL.saturating_sub(chunk.len()));
+        if len == 0 {
             chunks.remove(n);
+        } else if len < FILL / 4 && chunks.get(n + 1).is_some_and(|next| next.len() <= room) {
+            let next = chunks.remove(n + 1);
+            own(&mut chunks[n]).extend_from_slice(&next);
         }
     }
 

@@ -1,0 +1,179 @@
+//! An import from the file to its report, on a thread that may wait.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::apply::{Applied, Apply, Step, apply};
+use super::check::{How, check};
+use super::record::{IMPORTS, Import, State, unfinished};
+use super::source::Source;
+use super::spool::{Format, Spooled};
+use super::{Counts, Errors, Report};
+use crate::accounts::Staff;
+use crate::app::App;
+use crate::http::idempotency::InFlight;
+use crate::http::{ApiError, Reply, ok};
+use crate::id::ImportId;
+use crate::store::{OnceKey, StoreError};
+
+/// After how many entries it is told how far the check is.
+const TELL_EVERY: u32 = 256;
+
+/// Everything an import needs.
+pub struct Job {
+    pub app: Arc<App>,
+    pub spooled: Spooled,
+    pub format: Format,
+    pub how: How,
+    pub dry_run: bool,
+    pub resume: bool,
+    pub by: Staff,
+    pub digest: [u8; 32],
+    pub key: Option<OnceKey>,
+    /// The import that the key began.
+    pub began: Option<ImportId>,
+    /// Told how far it is; when nobody listens any more, the import stops.
+    pub progress: mpsc::Sender<Bytes>,
+    /// Held to the end: there is one import at a time.
+    pub alone: Option<InFlight>,
+}
+
+/// What an import is known by while it is worked on.
+pub fn running(id: ImportId) -> String {
+    format!("import {id}")
+}
+
+/// Says how far it is.
+struct Teller {
+    app: Arc<App>,
+    progress: mpsc::Sender<Bytes>,
+}
+
+impl Teller {
+    fn tell(&self, stage: &str, id: Option<ImportId>, done: u64, of: u64) -> ControlFlow<()> {
+        let line = format!("{}\n", json!({"stage": stage, "id": id, "done": done, "of": of}));
+        // A reader that is slow misses some of them; one that is gone has it stop.
+        let sent = self.progress.try_send(line.into());
+        let is_gone = matches!(sent, Err(mpsc::error::TrySendError::Closed(_)));
+        if is_gone || self.app.stopping.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl Job {
+    pub fn run(self) -> Result<Reply, ApiError> {
+        let app = self.app;
+        let teller = Teller { app: Arc::clone(&app), progress: self.progress };
+        let began = match self.began {
+            Some(id) => app.store.read(|tx| IMPORTS.get(tx, &id))?.map(|import| (id, import)),
+            None => None,
+        };
+        if let Some((id, import)) = began.clone().filter(|(_, import)| import.state == State::Done) {
+            // Its answer was lost, not its work.
+            return Ok(done(id, import, Errors::default(), Vec::new()));
+        }
+
+        let size = self.spooled.length;
+        let opened = Source::open(self.spooled, self.format, app.currency(), |done| {
+            teller.tell("reading", None, done, size)
+        })?;
+        let Some(source) = opened else { return Err(stopped(None, 0, 0)) };
+        let resumes = match began {
+            None if !self.resume => None,
+            None => {
+                app.store.read(|tx| Ok::<_, StoreError>(Some(unfinished(tx, &self.digest, self.how)?)))?
+            }
+            began => Some(began),
+        };
+        let resumes = match resumes {
+            None => None,
+            Some(found) => Some(found.filter(|(_, import)| import.state == State::Begun).ok_or_else(gone)?),
+        };
+        let from = resumes.as_ref().map_or(0, |(_, import)| import.done);
+
+        let (of, mut told) = (source.len(), from);
+        let checked = check(&app.store, &source, from, self.how, |done| {
+            if done < told + TELL_EVERY {
+                return ControlFlow::Continue(());
+            }
+            told = done;
+            teller.tell("checking", None, done.into(), of.into())
+        })?;
+        let Some(check) = checked else { return Err(stopped(None, 0, of)) };
+        let mut notes = source.notes();
+        if resumes.is_none() {
+            if check.counts.failed > 0 && !self.how.skip_bad {
+                return Err(refused(&Report::new(None, check.counts, check.errors, notes)));
+            }
+            if self.dry_run || !check.is_change() {
+                return Ok(ok(&Report::new(None, check.counts, check.errors, notes)));
+            }
+        } else if from > 0 {
+            notes.push(format!("Gone on with after entry {from} of {of}."));
+        }
+
+        let asked = Apply {
+            store: &app.store,
+            source: &source,
+            how: self.how,
+            by: self.by,
+            digest: self.digest,
+            resumes: resumes.map(|(id, import)| (id, import.done)),
+            key: self.key,
+        };
+        let mut mark = None;
+        let applied = apply(asked, check, |Step { id, done, entries }| {
+            mark.get_or_insert_with(|| app.in_flight.enter(&running(id)));
+            teller.tell("importing", Some(id), done.into(), entries.into())
+        });
+        let Applied { id, import, errors } = applied?;
+        if import.state == State::Begun {
+            return Err(stopped(Some(id), import.done, import.entries));
+        }
+        drop(self.alone);
+        Ok(done(id, import, errors, notes))
+    }
+}
+
+fn done(id: ImportId, import: Import, mut errors: Errors, notes: Vec<String>) -> Reply {
+    errors.append(import.errors);
+    ok(&Report::new(Some(id), import.counts, errors, notes))
+}
+
+fn stopped(id: Option<ImportId>, done: u32, of: u32) -> ApiError {
+    let said = match id {
+        None => "The import was stopped before anything was changed.".to_owned(),
+        Some(id) => format!(
+            "The import was stopped: {done} of the file's {of} entries are dealt with. Send the same file with \
+             resume=true to go on, or put import {id} back."
+        ),
+    };
+    ApiError::new(503, "import_stopped", said).with("id", id).with("done", done).with("of", of)
+}
+
+pub fn gone() -> ApiError {
+    let said =
+        "No unfinished import of this file, with this mode and skip_bad, is known; import it without resume.";
+    ApiError::new(409, "nothing_to_resume", said)
+}
+
+/// 422, and the report in the problem document.
+fn refused(report: &Report) -> ApiError {
+    let Counts { rows, failed, .. } = report.counts;
+    ApiError::new(422, "import_refused", "Some rows are not right, so none was applied; see errors.")
+        .with("rows", rows)
+        .with("created", 0)
+        .with("updated", 0)
+        .with("unchanged", rows - failed)
+        .with("failed", failed)
+        .with("errors", &report.errors)
+        .with("notes", &report.notes)
+}
