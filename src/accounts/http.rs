@@ -95,10 +95,16 @@ impl Req {
 
     fn bearer(&self, secret: &str) -> Result<Bearer, ApiError> {
         let found = self.app.store.read(|tx| ops::find_token(tx, secret))?;
-        let Some((bearer, is_stale)) = found else {
-            let detail = "The API token is not known, has expired or was revoked, or who made it is no administrator now.";
-            return Err(unauthorized("token_invalid", detail));
-        };
+        let (bearer, is_stale) = found.map_err(|bad| match bad {
+            BadToken::Expired => {
+                unauthorized("token_expired", "The API token has expired; make another one.")
+            }
+            BadToken::Invalid => {
+                let detail =
+                    "The API token is not known or was revoked, or who made it is no administrator now.";
+                unauthorized("token_invalid", detail)
+            }
+        })?;
         if is_stale {
             let id = bearer.token;
             self.app.store.write_later(move |tx| ops::note_use(tx, id));

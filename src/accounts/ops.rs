@@ -9,6 +9,7 @@ use super::model::{
 };
 use super::scope::Scope;
 use super::store::{ADMINS, ALIVE, API_TOKENS, BY_EMAIL, BY_EXPIRY, BY_HASH, SESSIONS, USERS};
+use super::tokens::BadToken;
 use crate::address::Address;
 use crate::clock::Time;
 use crate::hex::hex;
@@ -308,14 +309,19 @@ fn stands(tx: &impl Reads, token: &ApiToken) -> Result<bool, StoreError> {
 }
 
 /// The token of a secret. `true`: its last use is worth writing down.
-pub fn find_token(tx: &impl Reads, secret: &str) -> Result<Option<(Bearer, bool)>, StoreError> {
-    let Some(id) = BY_HASH.find(tx, &hex(&Sha256::digest(secret)))? else { return Ok(None) };
+pub fn find_token(tx: &impl Reads, secret: &str) -> Result<Result<(Bearer, bool), BadToken>, StoreError> {
+    let Some(id) = BY_HASH.find(tx, &hex(&Sha256::digest(secret)))? else {
+        return Ok(Err(BadToken::Invalid));
+    };
     let token = API_TOKENS.expect(tx, &id)?;
+    if token.revoked_at.is_none() && !token.is_good(tx.now()) {
+        return Ok(Err(BadToken::Expired));
+    }
     if !stands(tx, &token)? {
-        return Ok(None);
+        return Ok(Err(BadToken::Invalid));
     }
     let is_stale = is_stale(&token, tx.now());
-    Ok(Some((Bearer { token: id, scopes: token.scopes, stands_on: token.stands_on }, is_stale)))
+    Ok(Ok((Bearer { token: id, scopes: token.scopes, stands_on: token.stands_on }, is_stale)))
 }
 
 fn is_stale(token: &ApiToken, now: Time) -> bool {

@@ -50,6 +50,9 @@ impl Input for ProductInput {
         for name in READ_ONLY {
             from.opt(name, |_, _| Some(()));
         }
+        // A product with variants shows the sum of theirs.
+        let most = if from.given("variants") { MOST * MOST_VARIANTS as i64 } else { MOST };
+        let stock = from.change("stock_quantity", integer(0..=most));
         ProductInput {
             slug: from.change("slug", text(1..=SLUG)),
             name: from.change("name", text(1..=200)),
@@ -61,7 +64,7 @@ impl Input for ProductInput {
             images: from.change("images", list(url, MOST_IMAGES)),
             tags: from.change("tags", list(text(1..=100), 50)),
             sku: from.change_or_null("sku", text(1..=100)),
-            stock: from.change("stock_quantity", integer(0..=MOST)),
+            stock,
             low_stock_threshold: from.change_or_null("low_stock_threshold", integer(0..=MOST)),
             weight_grams: from.change_or_null("weight_grams", integer(0..=1_000_000_000)),
             is_active: from.change("is_active", boolean),

@@ -343,7 +343,12 @@ impl Query {
     pub fn only(&self, names: &[&str]) -> Result<(), ApiError> {
         let others = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         let said = format!("is not a parameter of this request; those are {}", names.join(", "));
-        let faults: Faults = others.map(|(name, _)| (name.clone(), vec![said.clone()])).collect();
+        let mut faults: Faults = others.map(|(name, _)| (name.clone(), vec![said.clone()])).collect();
+        for (n, (name, _)) in self.pairs.iter().enumerate() {
+            if self.pairs[..n].iter().any(|(other, _)| other == name) {
+                faults.insert(name.clone(), vec!["is given twice".into()]);
+            }
+        }
         if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
     }
 

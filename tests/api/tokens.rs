@@ -66,7 +66,7 @@ async fn a_token_ends_with_its_day_and_with_who_it_stands_on() {
     let child = child.json(&json!({"name": "child", "scopes": ["users:read"]})).send().await.status(201).json;
     get(&shop, brief, "/api/admin/users/").await.status(200);
     shop.later(Duration::from_hours(10));
-    get(&shop, brief, "/api/admin/users/").await.refused(401, "token_invalid");
+    get(&shop, brief, "/api/admin/users/").await.refused(401, "token_expired");
     get(&shop, &lasting, "/api/admin/users/").await.status(200);
 
     let change = json!({"role": "staff"});
@@ -89,6 +89,55 @@ async fn a_token_makes_no_token_wider_than_itself() {
     ask(&["orders:read"]).await.status(201);
     ask(&["users:read"]).await.refused(403, "permission_denied");
     ask(&["all"]).await.refused(403, "permission_denied");
+}
+
+#[tokio::test]
+async fn a_token_does_not_outlive_the_one_that_made_it() {
+    let shop = Shop::open().await;
+    let admin = shop.admin().await;
+    let wanted = json!({"name": "short", "scopes": ["tokens:write", "users:read"], "expires_at": "2026-11-23T20:00:00Z"});
+    for end in ["revoked", "expired"] {
+        let parent = admin.post("/api/admin/tokens/", wanted.clone()).await.status(201).json;
+        let mut secret = parent["secret"].as_str().expect("a secret").to_owned();
+        for _ in 0..2 {
+            let asking = shop.request(Method::POST, "/api/admin/tokens/").token(&secret);
+            let child = json!({"name": "child", "scopes": ["tokens:write", "users:read"]});
+            let child = asking.json(&child).send().await.status(201).json;
+            secret = child["secret"].as_str().expect("a secret").to_owned();
+        }
+        get(&shop, &secret, "/api/admin/users/").await.status(200);
+        match end {
+            "revoked" => {
+                admin.delete(&format!("/api/admin/tokens/{}/", parent["id"])).await.status(204);
+            }
+            _ => shop.later(Duration::from_hours(10)),
+        }
+        get(&shop, &secret, "/api/admin/users/").await.refused(401, "token_invalid");
+    }
+}
+
+#[tokio::test]
+async fn only_a_token_for_everything_makes_staff() {
+    let shop = Shop::open().await;
+    let (admin, buyer) = (shop.admin().await, shop.buyer().await);
+    let (_, some) = make(&admin, &["users:write"]).await;
+    let (_, all) = make(&admin, &["all"]).await;
+    let ask = async |token: &str, method: Method, path: &str, body: Value| {
+        shop.request(method, path).token(token).json(&body).send().await
+    };
+    let of = |id: u64, rest: &str| format!("/api/admin/users/{id}/{rest}");
+    let new = |email: &str, role: &str| json!({"email": email, "password": "a fine password", "role": role});
+    for (method, path, body) in [
+        (Method::POST, "/api/admin/users/".into(), new("a@example.com", "staff")),
+        (Method::PATCH, of(buyer.id, ""), json!({"role": "admin"})),
+        (Method::PATCH, of(admin.id, ""), json!({"is_active": false})),
+        (Method::POST, of(admin.id, "password/"), json!({"password": "another fine one"})),
+    ] {
+        ask(&some, method, &path, body).await.refused(403, "permission_denied");
+    }
+    ask(&some, Method::POST, "/api/admin/users/", new("b@example.com", "customer")).await.status(201);
+    ask(&some, Method::PATCH, &of(buyer.id, ""), json!({"is_active": false})).await.status(200);
+    ask(&all, Method::POST, "/api/admin/users/", new("c@example.com", "staff")).await.status(201);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Export and import at size: what goes out comes in unchanged, an import that was cut short goes on, and one that
 //! was a mistake is put back.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -328,6 +330,50 @@ async fn an_import_is_put_back_and_nothing_else_is() {
     assert_eq!(shop.get("/api/products/mug/").await.json["stock_quantity"], 0);
 }
 
+/// Holds up the writer, so that nothing is committed until it is let go on.
+struct Parked(std::sync::mpsc::Sender<()>);
+
+impl Parked {
+    async fn writer(shop: &Shop) -> Parked {
+        let (let_go, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let (wait, begun) = (std::sync::Mutex::new(wait), std::sync::Mutex::new(Some(begun)));
+        shop.app.store.write_later(move |_| {
+            if let Some(begun) = begun.lock().unwrap().take() {
+                let _ = begun.send(());
+                let _ = wait.lock().unwrap().recv();
+            }
+            Ok(())
+        });
+        is_begun.await.expect("the writer gets to it");
+        Parked(let_go)
+    }
+
+    fn go_on(self) {
+        drop(self.0);
+    }
+}
+
+/// Begins an import and waits until it is being applied.
+async fn begin(
+    shop: &Shop,
+    staff: &Person<'_>,
+    query: &str,
+    file: String,
+) -> (impl futures_util::Stream<Item = String> + Unpin + use<>, String) {
+    let asked = till::http::outgoing().build().unwrap();
+    let asked =
+        asked.post(format!("{}/api/admin/products/import/{query}", shop.base)).bearer_auth(&staff.access);
+    let asked = asked.header("Content-Type", "text/csv").header("Accept", "application/x-ndjson").body(file);
+    let lines = asked.send().await.unwrap().bytes_stream();
+    let mut lines = lines.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).boxed();
+    let mut seen = String::new();
+    while !seen.contains("importing") {
+        seen.push_str(&lines.next().await.expect("more"));
+    }
+    (lines, seen)
+}
+
 fn many(rows: usize) -> String {
     let mut file = String::from("handle,name,price,sku,stock_quantity\n");
     for n in 0..rows {
@@ -341,28 +387,19 @@ async fn an_import_that_was_cut_short_goes_on_where_it_stopped() {
     let shop = Shop::open().await;
     let staff = shop.staff().await;
     let file = many(3000);
-    // The client hangs up after the first commits.
-    let asked = till::http::outgoing()
-        .build()
-        .unwrap()
-        .post(format!("{}/api/admin/products/import/?mode=create", shop.base));
-    let asked = asked
-        .bearer_auth(&staff.access)
-        .header("Content-Type", "text/csv")
-        .header("Accept", "application/x-ndjson");
-    let mut lines = asked.body(file.clone()).send().await.unwrap().bytes_stream();
-    let mut seen = String::new();
-    while !seen.contains("importing") {
-        seen.push_str(&String::from_utf8_lossy(&lines.next().await.expect("more").unwrap()));
+    // The shop is asked to stop while the next commit can't be made.
+    let (mut lines, mut seen) = begin(&shop, &staff, "?mode=create", file.clone()).await;
+    let parked = Parked::writer(&shop).await;
+    shop.app.stopping.store(true, Ordering::Relaxed);
+    parked.go_on();
+    while let Some(piece) = lines.next().await {
+        seen.push_str(&piece);
     }
-    drop(lines);
-    let stopped = loop {
-        let import = staff.get("/api/admin/products/imports/1/").await.status(200).json;
-        if import["running"] == false {
-            break import;
-        }
-        tokio::task::yield_now().await;
-    };
+    shop.app.stopping.store(false, Ordering::Relaxed);
+    let end: Value = serde_json::from_str(seen.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["status"], &end["body"]["code"]), (&json!(503), &json!("import_stopped")), "{end}");
+    let stopped = staff.get("/api/admin/products/imports/1/").await.status(200).json;
+    assert_eq!(stopped["running"], false);
     assert_eq!(stopped["state"], "unfinished", "{stopped}");
     let done = number(&stopped["done"]);
     assert!(done < 3000);
@@ -382,29 +419,30 @@ async fn an_import_that_was_cut_short_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn a_change_of_the_last_moment_costs_its_rows_and_no_others() {
     let shop = Shop::open().await;
-    let staff = shop.staff().await;
-    let asked =
-        till::http::outgoing().build().unwrap().post(format!("{}/api/admin/products/import/", shop.base));
-    let asked = asked
-        .bearer_auth(&staff.access)
-        .header("Content-Type", "text/csv")
-        .header("Accept", "application/x-ndjson");
-    let mut lines = asked.body(many(3000)).send().await.unwrap().bytes_stream();
-    let mut seen = String::new();
-    while !seen.contains("importing") {
-        seen.push_str(&String::from_utf8_lossy(&lines.next().await.expect("more").unwrap()));
-    }
-    // The file was found good, and now somebody takes a SKU that comes late in it.
+    let (staff, buyer) = (shop.staff().await, shop.buyer().await);
+    let tea = shop
+        .product_of(json!({"name": "Tea", "slug": "tea", "price": "4", "sku": "T", "stock_quantity": 10}))
+        .await;
+    let mug = shop
+        .product_of(json!({"name": "Mug", "slug": "mug", "price": "4", "sku": "M", "stock_quantity": 10}))
+        .await;
+    let file = format!("{}tea,Tea,5,T,10\nmug,Mug,5,M,30\n", many(3000));
+    let (mut lines, mut seen) = begin(&shop, &staff, "", file).await;
+    // The file was found good, and now somebody takes a SKU that comes late in it, and others buy.
     staff.post("/api/products/", json!({"name": "Thief", "price": "1", "sku": "SKU-2999"})).await.status(201);
+    buyer.ordered(tea.id, 1).await;
+    buyer.ordered(mug.id, 2).await;
     while let Some(piece) = lines.next().await {
-        seen.push_str(&String::from_utf8_lossy(&piece.unwrap()));
+        seen.push_str(&piece);
     }
     let end: Value = serde_json::from_str(seen.lines().last().unwrap()).unwrap();
     assert_eq!((&end["stage"], &end["status"]), (&json!("end"), &json!(200)), "{end}");
-    assert_eq!(counts(&end["body"]), [3000, 2999, 0, 0, 1]);
+    assert_eq!(counts(&end["body"]), [3002, 2999, 2, 0, 1]);
     let error = &end["body"]["errors"][0];
     assert_eq!(error["line"], 3001);
     assert!(error["message"].as_str().unwrap().contains("SKU-2999 belongs to"), "{error}");
+    // What was sold since the file was checked stays sold.
+    assert_eq!((shop.stock_of(tea.id).await, shop.stock_of(mug.id).await), (9, 28));
 }
 
 #[tokio::test]
@@ -427,10 +465,12 @@ async fn there_is_one_import_at_a_time_and_its_key_leads_to_it() {
     while staff.get("/api/admin/products/imports/").await.json["count"] == 0 {
         tokio::task::yield_now().await;
     }
+    let parked = Parked::writer(&shop).await;
     send(&staff, "", "text/csv", "handle,name,price\na,A,1\n").await.refused(409, "import_running");
     staff.post("/api/admin/products/imports/1/undo/", json!({})).await.refused(409, "import_running");
     send(&staff, "?dry_run=true", "text/csv", "handle,name,price\na,A,1\n").await.status(200);
     begun.abort();
+    parked.go_on();
     let again = loop {
         let answer = ask().await;
         if answer.status != 409 {
@@ -452,4 +492,229 @@ async fn what_an_import_changed_is_kept_for_a_month() {
     let undo = staff.post(&format!("/api/admin/products/imports/{}/undo/", report["id"]), json!({})).await;
     undo.refused(409, "import_not_undoable");
     assert_eq!(shop.get("/api/products/").await.json["count"], 300);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_given_again() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let file = "handle,name,price,stock_quantity\ntea,Tea,1,5\n";
+    for n in 0..20 {
+        let file = file.replace("tea", &format!("tea{n}"));
+        let ask = || {
+            let asking = staff
+                .asks(Method::POST, "/api/admin/products/import/")
+                .header("Idempotency-Key", &format!("k{n}"));
+            asking.body("text/csv", file.clone()).send()
+        };
+        // The client hangs up at some moment.
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(500 * n), ask()).await;
+        let again = loop {
+            let answer = ask().await;
+            if answer.json["code"] != "import_running" && answer.json["code"] != "idempotency_in_progress" {
+                break answer.status(200).json;
+            }
+        };
+        assert_eq!(counts(&again), [1, 1, 0, 0, 0]);
+    }
+    assert_eq!(shop.get("/api/products/").await.json["count"], 20);
+}
+
+#[tokio::test]
+async fn a_sorted_or_filtered_export_clears_nothing() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    troublesome(&shop).await;
+    staff
+        .patch(
+            "/api/products/shirt/",
+            json!({"description": "precious", "category": "Clothes", "tags": ["a"]}),
+        )
+        .await
+        .status(200);
+    let file = export(&staff, "csv").await;
+    let mut records: Vec<_> =
+        csv::Reader::from_reader(file.as_bytes()).into_records().map(Result::unwrap).collect();
+    let header = csv::Reader::from_reader(file.as_bytes()).headers().unwrap().clone();
+    let write = |records: &[csv::StringRecord]| {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(&header).unwrap();
+        for record in records {
+            writer.write_record(record).unwrap();
+        }
+        writer.into_inner().unwrap()
+    };
+    records.reverse();
+    assert_eq!(counts(&import(&staff, "", write(&records)).await), [8, 0, 0, 8, 0]);
+    records.retain(|record| record[0] == *"shirt" && record[1].is_empty());
+    assert_eq!((records.len(), counts(&import(&staff, "", write(&records)).await)), (1, [1, 0, 0, 1, 0]));
+    assert_eq!(export(&staff, "csv").await, file);
+}
+
+#[tokio::test]
+async fn files_that_were_cut_off_are_refused() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let body = json!({"name": "Tea", "slug": "tea", "price": "5", "description": "fine", "sku": "T"});
+    shop.product_of(body).await;
+    let short = import_refused(&staff, "handle,name,price,description\r\na,A,1,x\r\n\r\ntea,Te").await;
+    assert_eq!(
+        (&short["errors"][0]["line"], &short["errors"][0]["message"]),
+        (&json!(4), &json!("the row has 2 cells, the header 4"))
+    );
+    for open in [
+        "handle,name,price\na,A,1\nb,\"B,1\nc,C,1\n",
+        "handle,name,price,description\na,A,1,\"x\"\"\nb,B,1,y\n",
+    ] {
+        let asked = staff
+            .asks(Method::POST, "/api/admin/products/import/?skip_bad=true")
+            .body("text/csv", open)
+            .send()
+            .await;
+        assert!(asked.faults(&["file"]).text.contains("never closed"));
+    }
+    for whole in [
+        "handle,name,price\na,A,\"1\"",
+        "handle,name,price\na,\"A \"\"x\"\"\",1\n",
+        "handle,name,price\na,5\" tin,1",
+    ] {
+        import(&staff, "?dry_run=true", whole).await;
+    }
+    assert_eq!(shop.get("/api/products/tea/").await.json["description"], "fine");
+}
+
+async fn import_refused(staff: &Person<'_>, file: &str) -> Value {
+    send(staff, "", "text/csv", file).await.refused(422, "import_refused").json
+}
+
+#[tokio::test]
+async fn faults_are_told_by_the_line_that_an_editor_shows() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    for ends in ["\n", "\r\n"] {
+        let rows = [
+            "handle,name,price",
+            "a,A,1",
+            "",
+            "b,\"B",
+            "with a break\",x",
+            "c,C,x",
+            "d,\"D\n\",2",
+            "e,E,x",
+            "f,F,x",
+        ];
+        let refused = import_refused(&staff, &rows.join(ends)).await;
+        let lines: Vec<_> =
+            refused["errors"].as_array().unwrap().iter().map(|error| number(&error["line"])).collect();
+        assert_eq!(lines, [4, 6, 9, 10], "{ends:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_to_create_changes_nothing_that_is_there() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    troublesome(&shop).await;
+    let before = export(&staff, "csv").await;
+    for file in [
+        "handle,name\nshirt,New name\n",
+        "handle,image_url\nshirt,https://example.com/x.jpg\n",
+        "handle,name,price,option1_name,option1_value\nshirt,Shirt,1,Size,New\n",
+        "sku,price\nS1,5\n",
+    ] {
+        let refused =
+            send(&staff, "?mode=create", "text/csv", file).await.refused(422, "import_refused").json;
+        assert!(
+            refused["errors"][0]["message"].as_str().unwrap().contains("in the shop already"),
+            "{refused}"
+        );
+    }
+    assert_eq!(export(&staff, "csv").await, before);
+    let picture = import(&staff, "", "handle,image_url\nshirt,https://example.com/x.jpg\n").await;
+    assert_eq!(counts(&picture), [1, 0, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn options_are_told_by_name_in_whatever_order() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let file = "handle,name,price,option1_name,option1_value,option2_name,option2_value\n\
+        shirt,Shirt,1,Size,S,Colour,Red\nshirt,,2,,M,,Red\n";
+    import(&staff, "", file).await;
+    let line =
+        r#"{"slug": "shirt", "variants": [{"options": {"Colour": "Red", "Size": "M"}, "price": "3"}]}"#;
+    let report = send(&staff, "", "application/x-ndjson", line).await.status(200).json;
+    assert_eq!(counts(&report), [1, 0, 1, 0, 0]);
+    let turned = "handle,price,option1_name,option1_value,option2_name,option2_value\n\
+        shirt,4,Colour,Red,Size,S\nshirt,5,,Blue,,S\n";
+    assert_eq!(counts(&import(&staff, "", turned).await), [2, 1, 1, 0, 0]);
+    let shirt = shop.get("/api/products/shirt/").await.json;
+    let told: Vec<_> = shirt["variants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (&v["options"]["Size"], &v["options"]["Colour"], &v["price"]))
+        .collect();
+    let [s, m, red, blue] = [json!("S"), json!("M"), json!("Red"), json!("Blue")];
+    assert_eq!(told, [(&s, &red, &json!("4.00")), (&m, &red, &json!("3.00")), (&s, &blue, &json!("5.00"))]);
+    for (file, said) in [
+        ("handle,price,option1_name,option1_value\nshirt,4,Size,S\n", "has the options"),
+        ("handle,price,option1_value\nshirt,4,S\n", "a value is wanted for each"),
+        ("handle,price,option1_value,option2_value,option3_value\nshirt,4,S,Red,x\n", "for no other"),
+        ("name,sku,price\nNameless,,1\n", "needs a handle or a SKU"),
+    ] {
+        let refused = import_refused(&staff, file).await;
+        assert!(refused["errors"][0]["message"].as_str().unwrap().contains(said), "{refused}");
+    }
+    let twice = concat!(r#"{"slug": "shirt", "name": "One"}"#, "\n", r#"{"slug": "shirt", "name": "Two"}"#);
+    let refused = send(&staff, "", "application/x-ndjson", twice).await.refused(422, "import_refused").json;
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("is on line 1 too"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_put_back_can_be_tried_again() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let tea = shop
+        .product_of(json!({"name": "Tea", "slug": "tea", "price": "5", "sku": "OLD", "stock_quantity": 1}))
+        .await;
+    let report = import(&staff, "", "handle,sku,description,stock_quantity\ntea,NEW,better,5\n").await;
+    let thief = shop.product_of(json!({"name": "Thief", "price": "1", "sku": "OLD"})).await;
+    let undo = format!("/api/admin/products/imports/{}/undo/", report["id"]);
+    let undone = staff.post(&undo, json!({})).await.status(200).json;
+    assert_eq!((&undone["restored"], &undone["left_count"]), (&json!(0), &json!(1)), "{undone}");
+    staff.patch(&format!("/api/products/{}/", thief.id), json!({"sku": null})).await.status(200);
+    let undone = staff.post(&undo, json!({})).await.status(200).json;
+    assert_eq!((&undone["restored"], &undone["left_count"]), (&json!(1), &json!(0)), "{undone}");
+    let now = shop.get("/api/products/tea/").await.json;
+    assert_eq!(
+        [&now["sku"], &now["description"], &now["stock_quantity"]],
+        [&json!("OLD"), &json!(""), &json!(1)]
+    );
+    staff.post(&undo, json!({})).await.refused(409, "import_not_undoable");
+    drop(tea);
+}
+
+#[tokio::test]
+async fn faults_that_quote_the_file_are_cut_short() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let key = "k".repeat(300_000);
+    let bad = format!("{{\"{key}\": 1}}\n").repeat(5);
+    let file = format!("{bad}{{\"slug\": \"tea\", \"name\": \"Tea\", \"price\": 1}}\n");
+    let answer = send(&staff, "?skip_bad=true", "application/x-ndjson", file).await.status(200);
+    assert_eq!(counts(&answer.json), [6, 1, 0, 0, 5]);
+    assert!(answer.text.len() < 10_000);
+    let column = format!("handle,{key}\na,b\n");
+    assert!(send(&staff, "", "text/csv", column).await.faults(&["file"]).text.len() < 1000);
+    let crowd = format!("handle\n{}", "x\n".repeat(1001));
+    assert!(
+        send(&staff, "?skip_bad=true", "text/csv", crowd)
+            .await
+            .faults(&["file"])
+            .text
+            .contains("more than 1000 rows")
+    );
+    let endless = format!("handle,name\nx,\"{}\n", "y".repeat(3 << 20));
+    assert!(send(&staff, "", "text/csv", endless).await.faults(&["file"]).text.contains("left open"));
 }

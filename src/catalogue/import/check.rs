@@ -65,19 +65,25 @@ pub fn check(
     let mut skus = Skus::default();
     let mut stopped = false;
     store.read(|tx| {
-        source.each(from, |group| {
-            let mut bad = BTreeSet::new();
-            skus.claim(&group, frame.names, &mut bad, &mut check.errors);
-            let mut plan = plan(tx, &group, frame, &bad, &[])?;
+        source.each(0, |group| {
+            let (mut bad, mut twice) = (BTreeSet::new(), Errors::default());
+            skus.claim(&group, frame.names, &mut bad, &mut twice);
+            if group.end() <= from {
+                // It was dealt with, but its SKUs are taken.
+                return Ok(ControlFlow::Continue(()));
+            }
+            check.errors.append(twice.first());
+            let plan = plan(tx, &group, frame, &bad, &[])?;
+            let weight = plan.weight();
             check.checked.push(Checked {
                 unchanged: plan.counts.unchanged as u32,
                 failed: plan.counts.failed as u32,
-                weight: plan.weight(),
-                stocks: plan.stocks.into(),
+                weight,
+                stocks: if weight > 0 { plan.stocks.into() } else { Box::default() },
             });
             check.errors.append(plan.errors);
             check.counts += plan.counts;
-            check.bad.append(&mut plan.bad);
+            check.bad.extend(plan.bad);
             let next = seen(group.end());
             stopped = next.is_break();
             Ok(next)

@@ -104,7 +104,7 @@ pub struct Columns {
     names: Vec<String>,
     places: HashMap<Field, usize>,
     is_shopify: bool,
-    /// Whether numbers may have a comma for the decimal point, as where semicolons separate cells.
+    /// Whether numbers may have a comma for the decimal point, as where something else separates cells.
     decimal_comma: bool,
     is_latin: bool,
     currency: Currency,
@@ -130,14 +130,15 @@ impl Columns {
                 Some(field) if places.insert(field, n).is_some() => {
                     return Err(format!("the column {name} is there twice"));
                 }
-                None if !is_shopify => return Err(unknown_column(name)),
+                // Spreadsheets leave empty columns at the end.
+                None if !is_shopify && !name.is_empty() => return Err(unknown_column(name)),
                 _ => {}
             }
         }
         if !places.contains_key(&F::Handle) && !places.contains_key(&F::Sku) {
             return Err("a column handle or sku must be there, to tell products by".into());
         }
-        Ok(Columns { names, places, is_shopify, decimal_comma: separator == b';', is_latin, currency })
+        Ok(Columns { names, places, is_shopify, decimal_comma: separator != b',', is_latin, currency })
     }
 
     pub fn names(&self) -> Names {
@@ -175,9 +176,14 @@ impl Columns {
     pub fn row(&self, record: &csv::ByteRecord, line: u64) -> Read {
         let mut cells = Cells { columns: self, record, line, errors: Vec::new() };
         let row = cells.row();
-        if record.len() > self.names.len() {
+        if record.len() != self.names.len() {
             let message = format!("the row has {} cells, the header {}", record.len(), self.names.len());
             cells.errors.push(RowError::new(line, "", message));
+        }
+        let has_key = |row: &Row| row.handle.is_some() || matches!(row.sku, Some(Some(_)));
+        if cells.errors.is_empty() && !has_key(&row) {
+            let message = "a row needs a handle or a SKU, so that its product is known again";
+            cells.errors.push(RowError::new(line, self.names().handle, message));
         }
         let errors = cells.errors;
         if errors.is_empty() { Read::Good(Box::new(row)) } else { Read::Bad { rows: 1, errors } }
@@ -249,9 +255,12 @@ impl Cells<'_> {
     }
 
     fn whole(&mut self, field: Field) -> Cell<i64> {
+        let is_shopify = self.columns.is_shopify;
         self.get(field, |value, _| {
-            // Shopify writes grams as 100.0.
-            let number = value.trim_end_matches(".0").parse().ok().filter(|n| (0..=MOST).contains(n));
+            // Shopify writes grams as 100.0, and units that it sold without having them as less than none.
+            let whole = value.strip_suffix(".0").unwrap_or(value).parse::<i64>().ok();
+            let whole = whole.map(|number| if is_shopify { number.max(0) } else { number });
+            let number = whole.filter(|number| (0..=MOST).contains(number));
             number.ok_or_else(|| format!("must be an integer from 0 to {MOST}"))
         })
     }
@@ -292,7 +301,10 @@ impl Cells<'_> {
                 if tags.len() <= 50 { Ok(tags) } else { Err("must have at most 50 tags".into()) }
             }),
             price: self.money(F::Price),
-            compare_at_price: self.money(F::CompareAtPrice),
+            compare_at_price: self.money(F::CompareAtPrice).map(|price| {
+                // How Shopify writes that there is none.
+                price.filter(|price| !(is_shopify && price.is_zero()))
+            }),
             stock: self.whole(F::Stock),
             low_stock: self.whole(F::LowStock),
             weight: self.whole(F::Weight),
@@ -306,6 +318,7 @@ impl Cells<'_> {
             options,
             images: None,
             declared: None,
+            is_head: false,
         };
         if let Some(Some(status)) = self.text(F::Status, 20) {
             let shown = status.eq_ignore_ascii_case("active");

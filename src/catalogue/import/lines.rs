@@ -35,6 +35,11 @@ pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
         return bad(1, vec![("slug".into(), said.into())]);
     }
     let variants = input.variants.clone().unwrap_or_default();
+    let has_sku = |sku: &Option<Option<String>>| matches!(sku, Some(Some(_)));
+    if input.slug.is_none() && !has_sku(&input.sku) && !variants.iter().any(|variant| has_sku(&variant.sku)) {
+        let said = "or a SKU is required, so that the product is known again";
+        return bad(variants.len().max(1), vec![("slug".into(), said.into())]);
+    }
     let mut names: Vec<_> = input.options.iter().flatten().map(|option| option.name.clone()).collect();
     if input.options.is_none() {
         for (name, _) in variants.iter().flat_map(|variant| &variant.options) {
@@ -138,6 +143,7 @@ fn of_product(line: u64, input: ProductInput) -> Row {
         images: input.images,
         is_active: input.is_active.map(Some),
         declared: input.options,
+        is_head: true,
         ..Row::default()
     }
 }

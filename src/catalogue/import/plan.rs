@@ -71,7 +71,6 @@ pub fn plan(
             })
         });
         let rows: Vec<_> = rows.collect();
-        let begins = begins(group).filter(|at| !bad.contains(at));
         let mut planner = Planner {
             frame,
             before,
@@ -81,7 +80,7 @@ pub fn plan(
             stocks: Vec::new(),
         };
         let known = if rows.is_empty() { None } else { planner.find(tx, &rows)? };
-        let draft = planner.product(tx, known.as_ref(), &rows, begins)?;
+        let draft = planner.product(tx, known.as_ref(), &rows, bad.is_empty())?;
         errors.append(&mut planner.errors);
         if planner.bad.is_empty() {
             let mut counts = planner.counts;
@@ -97,13 +96,6 @@ pub fn plan(
 /// with it.
 fn weight(entry: &super::row::Entry) -> u64 {
     entry.rows.iter().map(|read| if let Read::Bad { rows, .. } = read { *rows as u64 } else { 1 }).sum()
-}
-
-/// The entry that has the product's own fields: the first that is no picture.
-fn begins(group: &Group) -> Option<u32> {
-    let is_picture = |read: &Read| matches!(read, Read::Good(row) if row.is_picture());
-    let first = group.entries.iter().find(|entry| !entry.rows.iter().any(is_picture));
-    first.or(group.entries.first()).map(|entry| entry.at)
 }
 
 /// A row and its entry.
@@ -169,7 +161,7 @@ impl Planner<'_> {
         tx: &impl Reads,
         known: Option<&(ProductId, Product)>,
         rows: &[Placed<'_>],
-        begins: Option<u32>,
+        is_whole: bool,
     ) -> Result<Option<Draft>, StoreError> {
         if rows.is_empty() || !self.bad.is_empty() {
             return Ok(None);
@@ -184,14 +176,29 @@ impl Planner<'_> {
             None => Draft { slug: rows[0].1.handle.clone(), variants: Vec::new(), ..Draft::default() },
         };
         let mut draft = before.clone();
-        // The product's own fields stand in its first row; where that is left out, so are they.
-        let first = rows.iter().find(|(at, _)| Some(*at) == begins).map(|(_, row)| *row);
-        if let Some(first) = first {
-            set_product(&mut draft, first);
-        } else if known.is_none() {
-            self.all_bad(rows, "", "the row that begins this new product is left out, so the product is");
+        // The product's own fields stand in one of its rows; where that is left out, so are they.
+        let mut heads = rows.iter().filter(|(_, row)| !row.is_picture() && !row.is_variant_only());
+        let head = heads.next();
+        if let Some(twice) = heads.find(|(_, row)| row.is_head) {
+            let line = head.map_or(0, |(_, row)| row.line);
+            self.bad(*twice, names.handle, format!("is on line {line} too"));
             return Ok(None);
         }
+        let first = match head {
+            Some((_, row)) => {
+                set_product(&mut draft, row, true);
+                Some(*row)
+            }
+            None if is_whole => {
+                set_product(&mut draft, rows[0].1, false);
+                Some(rows[0].1)
+            }
+            None if known.is_none() => {
+                self.all_bad(rows, "", "the row that begins this new product is left out, so the product is");
+                return Ok(None);
+            }
+            None => None,
+        };
         for picture in rows
             .iter()
             .filter(|(_, row)| row.images.is_none())
@@ -224,6 +231,10 @@ impl Planner<'_> {
                 }
                 done.push((Some(at), did));
             }
+        }
+        if done.is_empty() {
+            // Pictures alone count for one row.
+            done.push((None, Did::Nothing));
         }
         draft.complete_options();
         // A product whose rows are bad is not whole, which has been said already.
@@ -392,29 +403,33 @@ fn over<T: Clone>(to: &mut Option<T>, from: Option<&Option<T>>) {
     }
 }
 
-fn set_product(draft: &mut Draft, row: &Row) {
+/// Takes over the product's own cells; `clears`: those that are empty, too.
+fn set_product(draft: &mut Draft, row: &Row, clears: bool) {
+    fn given<T>(cell: Option<&Option<T>>, clears: bool) -> Option<&Option<T>> {
+        cell.filter(|value| clears || value.is_some())
+    }
     if let Some(Some(name)) = &row.name {
         draft.name.clone_from(name);
     }
-    if let Some(description) = &row.description {
+    if let Some(description) = given(row.description.as_ref(), clears) {
         draft.description = description.clone().unwrap_or_default();
     }
-    if let Some(tags) = &row.tags {
+    if let Some(tags) = given(row.tags.as_ref(), clears) {
         draft.tags = tags.clone().unwrap_or_default();
     }
     // A category is kept under its slug, so the same name again is no change.
-    if let Some(category) = &row.category {
+    if let Some(category) = given(row.category.as_ref(), clears) {
         let slug = category.as_deref().map(slugify);
         if slug != draft.category {
             draft.category.clone_from(category);
         }
     }
-    over(&mut draft.image_url, row.image.as_ref());
+    over(&mut draft.image_url, given(row.image.as_ref(), clears));
     if let Some(images) = &row.images {
         draft.images.clone_from(images);
     }
-    over(&mut draft.weight_grams, row.weight.as_ref());
-    over(&mut draft.low_stock_threshold, row.low_stock.as_ref());
+    over(&mut draft.weight_grams, given(row.weight.as_ref(), clears));
+    over(&mut draft.low_stock_threshold, given(row.low_stock.as_ref(), clears));
     if let Some(Some(is_active)) = row.is_active {
         draft.is_active = is_active;
     }

@@ -51,6 +51,9 @@ pub struct Records {
     file: File,
     /// Bytes read since the last record.
     since: Rc<Cell<u64>>,
+    separator: u8,
+    /// Where the last record begins, and on which line.
+    last: (u64, u32),
 }
 
 /// Stops a record from going on for ever, as one does whose quotes are left open.
@@ -83,7 +86,7 @@ impl Reader {
         let bounded = Bounded { file: file.try_clone()?, since: Rc::clone(&since) };
         let mut builder = csv::ReaderBuilder::new();
         let reader = builder.flexible(true).delimiter(separator).buffer_capacity(BUFFER).from_reader(bounded);
-        Ok(Reader::Csv(Box::new(Records { reader, file, since })))
+        Ok(Reader::Csv(Box::new(Records { reader, file, since, separator, last: (0, 1) })))
     }
 
     /// The first record of a CSV file.
@@ -139,15 +142,38 @@ impl Records {
             let offset = self.reader.position().byte();
             self.since.set(0);
             if !self.reader.read_byte_record(&mut record)? {
-                return Ok(None);
+                return self.is_closed(offset).map(|()| None);
             }
             if record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
                 let inside = memchr::memchr_iter(b'\n', record.as_slice()).count() as u64;
                 let end = self.reader.position();
                 let line = end.line() - inside - u64::from(self.ends_a_line(end.byte())?);
+                self.last = (offset, line as u32);
                 return Ok(Some(Raw { offset, line: line as u32, what: What::Record(record) }));
             }
         }
+    }
+
+    /// Whether the last record, which ends with the file at `end`, has closed its quotes. One that has not has
+    /// swallowed whatever came after them.
+    fn is_closed(&self, end: u64) -> io::Result<()> {
+        let (begin, line) = self.last;
+        let mut bytes = vec![0; end.saturating_sub(begin) as usize];
+        self.file.read_exact_at(&mut bytes, begin)?;
+        let (mut in_quotes, mut begins) = (false, true);
+        for byte in bytes {
+            match byte {
+                // Doubled quotes end and begin them again, which comes to the same.
+                b'"' if in_quotes || begins => (in_quotes, begins) = (!in_quotes, in_quotes),
+                b'\n' | b'\r' => begins = true,
+                byte => begins = byte == self.separator,
+            }
+        }
+        if in_quotes {
+            let said = format!("a quote is opened in the row of line {line} and never closed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+        }
+        Ok(())
     }
 
     /// Whether the byte before `at` is a line feed: the reader has counted it then.

@@ -31,6 +31,8 @@ pub struct Row {
     pub is_active: Cell<bool>,
     /// Names and values as the row has them; a later row of a product may leave out the names.
     pub options: Vec<(Option<String>, Option<String>)>,
+    /// It speaks for the product whether it has a name or not: the first of a JSON line.
+    pub is_head: bool,
     /// The product's options with all their values, where the file has them in one place.
     pub declared: Option<Vec<ProductOption>>,
 }
@@ -48,6 +50,13 @@ impl Row {
             || says(self.compare_at_price.as_ref())
             || says(self.variant_image.as_ref())
             || self.options.iter().any(|(_, value)| value.is_some())
+    }
+
+    /// Whether it speaks of a variant alone: then cells of the product that are empty in it say nothing. Export leaves
+    /// them so in all rows of a product but the first, and the rows may have been sorted since.
+    pub fn is_variant_only(&self) -> bool {
+        let has_value = self.options.iter().any(|(_, value)| value.is_some());
+        !self.is_head && has_value && !says(self.name.as_ref())
     }
 
     /// Whether it has a handle and a picture, and says nothing else: Shopify's way to give a product several.

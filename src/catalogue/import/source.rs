@@ -57,7 +57,8 @@ impl Group {
 }
 
 fn whole(said: impl Into<String>) -> CatalogueError {
-    CatalogueError::Invalid(Faults::from([("file".to_owned(), vec![said.into()])]))
+    let said = RowError::new(0, "", said).message;
+    CatalogueError::Invalid(Faults::from([("file".to_owned(), vec![said])]))
 }
 
 fn unreadable(error: &io::Error) -> CatalogueError {

@@ -17,8 +17,9 @@ use crate::inventory::Cause;
 use crate::inventory::MOST;
 use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
 
-/// Products that a commit puts back.
+/// Products that a commit puts back at most, and how much work it takes on, in the weights of a plan.
 const CHUNK: usize = 50;
+const WEIGHT: usize = 200;
 /// How long what an import changed is kept.
 const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 
@@ -77,18 +78,21 @@ pub fn step(
     let mut import = IMPORTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?;
     let touched = some(tx, id, last, CHUNK + 1)?;
     let mut undone = Undone::default();
-    let (mut next, mut stay) = (None, false);
+    let (mut next, mut count, mut weight) = (None, 0, 0);
     for (product, touched) in touched.iter().take(CHUNK) {
-        next = Some(*product);
-        if put_back(tx, id, *product, touched, &by.label(), &mut undone)? {
+        (next, count) = (Some(*product), count + 1);
+        let now = PRODUCTS.expect(tx, product)?;
+        weight += 2 + now.variants.len() + now.description.len() / 512;
+        if put_back(tx, id, (*product, now), touched, &by.label(), &mut undone)? {
             TOUCHED.delete(tx, &(id, *product))?;
-        } else {
-            stay = true;
+        }
+        if weight >= WEIGHT {
+            break;
         }
     }
-    let is_more = touched.len() > CHUNK;
+    let is_more = touched.len() > count;
     // What could not be put back can be tried again.
-    let is_over = !is_more && !stay && some(tx, id, None, 1)?.is_empty();
+    let is_over = !is_more && some(tx, id, None, 1)?.is_empty();
     import.state = if is_over { State::Undone } else { State::Undoing };
     IMPORTS.put(tx, &id, &import)?;
     Ok((undone, next.filter(|_| is_more)))
@@ -117,12 +121,11 @@ fn some(
 fn put_back(
     tx: &mut WriteTx,
     import: ImportId,
-    id: ProductId,
+    (id, now): (ProductId, Product),
     touched: &Touched,
     by: &str,
     undone: &mut Undone,
 ) -> Result<bool, CatalogueError> {
-    let now = PRODUCTS.expect(tx, &id)?;
     let slug = now.slug.clone();
     let mut left = |message: String| undone.leave(Left { product_id: id, slug: slug.clone(), message });
     if now.archived_at.is_some() {
@@ -178,7 +181,7 @@ macro_rules! revert {
         if $before.$field != $after.$field {
             if $now.$field == $after.$field {
                 $draft.$field = $before.$field.clone();
-            } else {
+            } else if $now.$field != $before.$field {
                 $left(stringify!($field));
             }
         }
