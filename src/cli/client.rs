@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{CliError, Global};
 use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
+use crate::http::input::decode;
 use crate::http::{Body, Content, Incoming, Origin, answer, find_socket, outgoing};
 
 pub enum Shop {
@@ -58,6 +59,9 @@ impl Shop {
             .or_else(|| if global.data_dir.is_none() { from_env("TILL_URL") } else { None });
         if let Some(url) = url {
             let token = global.token.clone().or_else(|| from_env("TILL_TOKEN"));
+            if token.is_none() && !global.quiet {
+                eprintln!("without --token the shop shows what it shows to everybody");
+            }
             let base = url.trim_end_matches('/').to_owned();
             return Ok(Shop::Elsewhere { client: outgoing().build()?, base, token });
         }
@@ -67,8 +71,14 @@ impl Shop {
             let client = outgoing().unix_socket(socket).build()?;
             return Ok(Shop::Elsewhere { client, base: "http://till".into(), token: None });
         }
-        if !config.data_dir.join(DATA_FILE).exists() {
-            let dir = config.data_dir.display();
+        let dir = config.data_dir.display();
+        if config.data_dir.is_file() {
+            return Err(CliError(format!("{dir} is a file; --data-dir names a directory")));
+        }
+        let is_there = config.data_dir.join(DATA_FILE).try_exists().map_err(|error| {
+            CliError(format!("{dir} can't be looked into: {error}; run this as the user whose shop it is"))
+        })?;
+        if !is_there {
             if !begins {
                 let said =
                     "`till serve` or `till product import` begins one; --data-dir names another directory";
@@ -159,27 +169,45 @@ impl Shop {
     pub async fn call(&self, method: Method, path: &str, payload: Payload) -> Result<Value, CliError> {
         let answered = self.send(method, path, payload).await?;
         let body = answered.json();
-        if answered.status < 400 { Ok(body) } else { Err(CliError(refusal(&body, answered.status))) }
+        if answered.status < 400 {
+            return Ok(body);
+        }
+        let said = if body["code"] == "not_found" { missing(path) } else { None };
+        Err(CliError(said.unwrap_or_else(|| refusal(&body, answered.status))))
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, CliError> {
         self.call(Method::GET, path, Payload::None).await
     }
 
-    /// The items of a list, page by page, at most `limit` (0: all), and how long the list is.
+    /// The items of a list, at most `limit` (0: all), and how long the list is.
     pub async fn list(&self, path: &str, limit: usize) -> Result<(Vec<Value>, u64), CliError> {
+        let mut items = Vec::new();
+        let count = self.pages(path, limit, |mut page| items.append(&mut page)).await?;
+        Ok((items, count))
+    }
+
+    /// Hands the items of a list to `take`, page by page, at most `limit` (0: all); how long the list is.
+    pub async fn pages(
+        &self,
+        path: &str,
+        limit: usize,
+        mut take: impl FnMut(Vec<Value>),
+    ) -> Result<u64, CliError> {
         let lead = if path.contains('?') { '&' } else { '?' };
         let most = if limit == 0 { usize::MAX } else { limit };
         let size = most.min(100);
-        let (mut items, mut page) = (Vec::new(), 1);
+        let (mut taken, mut page) = (0, 1);
         loop {
             let mut body = self.get(&format!("{path}{lead}page={page}&page_size={size}")).await?;
-            if let Some(Value::Array(results)) = body.get_mut("results").map(Value::take) {
-                items.extend(results);
-            }
-            if items.len() >= most || body["next"].is_null() {
-                items.truncate(most);
-                return Ok((items, body["count"].as_u64().unwrap_or(0)));
+            let Value::Array(mut items) = body["results"].take() else {
+                return Err(CliError("the shop's answer is not the list that was asked for".into()));
+            };
+            items.truncate(most - taken);
+            taken += items.len();
+            take(items);
+            if taken == most || body["next"].is_null() {
+                return Ok(body["count"].as_u64().unwrap_or(0));
             }
             page += 1;
         }
@@ -221,6 +249,27 @@ fn deepest(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// What was asked for in vain, by the path that names it.
+fn missing(path: &str) -> Option<String> {
+    let parts: Vec<_> = path.split(['/', '?']).filter(|part| !part.is_empty()).collect();
+    let kinds = [
+        ("orders", "order", "till order list"),
+        ("products", "product", "till product list"),
+        ("payments", "payment", "till payment list"),
+        ("users", "user", "till user list"),
+        ("tokens", "token", "till token list"),
+        ("imports", "import", "till product imports"),
+    ];
+    let found = parts.windows(2).find_map(|pair| {
+        let (_, kind, list) =
+            kinds.iter().find(|(room, ..)| *room == pair[0] && !["imports", "import"].contains(&pair[1]))?;
+        Some((kind, decode(pair[1]).unwrap_or_default(), list))
+    });
+    found.map(|(kind, name, list)| {
+        format!("there is no {kind} {name} in this shop; `{list}` shows what there is")
+    })
+}
+
 /// A problem document in words.
 pub fn refusal(problem: &Value, status: u16) -> String {
     let mut said = match problem["code"].as_str() {
@@ -233,7 +282,8 @@ pub fn refusal(problem: &Value, status: u16) -> String {
     if let Some(faults) = problem["errors"].as_object() {
         for (field, faults) in faults {
             let faults: Vec<_> = faults.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            said.push_str(&format!("\n  {field} {}", faults.join(", ")));
+            let field = if field == "file" { String::new() } else { format!("{field} ") };
+            said.push_str(&format!("\n  {field}{}", faults.join(", ")));
         }
     }
     if status == 401 {

@@ -1,20 +1,23 @@
 //! Writing what the shop exports: `till product export`, `till order export`.
 
-use std::io::{BufWriter, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use http::Method;
+use serde_json::json;
 
 use super::client::{Answering, Payload, Shop, broken_off, refusal};
+use super::file::OutFile;
 use super::output::Output;
+use super::progress::Progress;
 use super::{CliError, stopped};
 use crate::http::TOTAL;
 
 #[derive(Args)]
 pub struct Export {
-    /// What to write: csv or jsonl [default: by the ending of --out, else csv]
+    /// What to write: csv or jsonl [default: by the ending of --out, else csv, with --json jsonl]
     #[arg(long)]
     format: Option<Format>,
     /// The file to write, which takes the place of one that is there; - is stdout
@@ -29,17 +32,24 @@ enum Format {
 }
 
 impl Export {
-    fn format(&self) -> Format {
+    fn format(&self, out: &Output) -> Format {
         let by_ending = match self.out.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl" | "ndjson") => Format::Jsonl,
-            _ => Format::Csv,
+            Some("csv") => Format::Csv,
+            _ => {
+                if out.json {
+                    Format::Jsonl
+                } else {
+                    Format::Csv
+                }
+            }
         };
         self.format.unwrap_or(by_ending)
     }
 
     /// Fetches `path`, which has a `?` already, and writes it whole or not at all.
     pub async fn run(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
-        let format = self.format();
+        let format = self.format(out);
         let name = if format == Format::Csv { "csv" } else { "jsonl" };
         let answering = shop.open(Method::GET, &format!("{path}&format={name}"), None, Payload::None).await?;
         if answering.status >= 400 {
@@ -47,19 +57,19 @@ impl Export {
             return Err(CliError(refusal(&answered.json(), answered.status)));
         }
         let mut records = Records { is_csv: format == Format::Csv, ..Records::default() };
-        if self.out == Path::new("-") {
-            copy(answering, &mut std::io::stdout().lock(), &mut records, out).await?;
-        } else {
-            let failed = |error: std::io::Error| CliError(format!("{}: {error}", self.out.display()));
-            let dir = self.out.parent().filter(|dir| !dir.as_os_str().is_empty());
-            let file = tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new("."))).map_err(failed)?;
-            let mut writer = BufWriter::new(file);
-            copy(answering, &mut writer, &mut records, out).await?;
-            let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-            file.as_file().sync_all().map_err(failed)?;
-            file.persist(&self.out).map_err(|error| failed(error.error))?;
+        let mut file = OutFile::create(&self.out, false)?;
+        // On stdout the data itself shows how far it is.
+        let progress = Progress::new(out.quiet || matches!(file, OutFile::Stdout(_)));
+        copy(answering, &mut file, &mut records, progress).await?;
+        file.finish()?;
+        if self.out != Path::new("-") {
             let count = records.count.saturating_sub(u64::from(records.is_csv));
-            out.note(&format!("{count} records written to {}", self.out.display()));
+            let (shown, document) = (self.out.display(), json!({"file": self.out, "records": count}));
+            if out.json {
+                out.document(&document, |_| String::new());
+            } else {
+                out.note(&format!("{count} records written to {shown}"));
+            }
         }
         Ok(())
     }
@@ -69,10 +79,9 @@ async fn copy(
     mut answering: Answering,
     to: &mut impl Write,
     records: &mut Records,
-    out: &Output,
+    mut progress: Progress,
 ) -> Result<(), CliError> {
     let total = answering.headers.get(TOTAL).and_then(|total| total.to_str().ok()?.parse().ok()).unwrap_or(0);
-    let mut progress = out.progress();
     loop {
         let piece = tokio::select! {
             piece = answering.body.next() => piece,
@@ -85,7 +94,11 @@ async fn copy(
         let piece = piece.map_err(|said| broken_off(&said))?;
         records.see(&piece);
         progress.at("exporting", records.count.min(total), total, false);
-        to.write_all(&piece)?;
+        if let Err(error) = to.write_all(&piece) {
+            progress.end();
+            // A reader that has seen enough.
+            return if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) };
+        }
     }
     progress.end();
     Ok(to.flush()?)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use clap::{Args, ValueEnum};
@@ -16,7 +16,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::client::{Payload, Shop, Upload, broken_off, refusal};
-use super::output::{Output, Progress, text_of};
+use super::output::{Output, text_of};
+use super::progress::Progress;
 use super::{CliError, stopped};
 use crate::http::LINES;
 
@@ -65,6 +66,8 @@ enum Mode {
 /// What the shop has said so far.
 #[derive(Default)]
 struct Heard {
+    /// Whether the whole file has arrived.
+    has_begun: bool,
     id: Option<u64>,
     done: u64,
     of: u64,
@@ -75,6 +78,16 @@ impl Import {
     /// Whether it begins a shop where there is none.
     pub fn begins(&self) -> bool {
         self.undo.is_none() && !self.resume
+    }
+
+    /// Looks for the file before a shop is looked for, or begun.
+    pub fn is_readable(&self) -> Result<(), CliError> {
+        let Some(file) = self.file.as_deref().filter(|file| *file != "-") else { return Ok(()) };
+        let opened = File::open(file).map_err(|error| CliError(format!("{file}: {error}")))?;
+        if opened.metadata()?.is_dir() {
+            return Err(CliError(format!("{file} is a directory")));
+        }
+        Ok(())
     }
 
     pub async fn run(&self, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
@@ -123,9 +136,6 @@ impl Import {
         } else {
             let opened = File::open(file).map_err(failed)?;
             let about = opened.metadata().map_err(failed)?;
-            if about.is_dir() {
-                return Err(CliError(format!("{file} is a directory")));
-            }
             (Box::new(opened), about.is_file().then_some(about.len()))
         };
         let mut head = vec![0; PIECE];
@@ -148,6 +158,13 @@ impl Import {
     }
 
     fn tell(&self, file: &str, status: u16, report: &Value, out: &Output) -> Result<ExitCode, CliError> {
+        if report["code"] == "import_stopped" {
+            let said = match report["id"].as_u64() {
+                None => "the shop was stopped; nothing was imported".to_owned(),
+                Some(id) => stopped_at(id, &report["done"], &report["of"], file),
+            };
+            return Err(CliError(said));
+        }
         if report["rows"].is_null() {
             return Err(CliError(refusal(report, status)));
         }
@@ -245,6 +262,7 @@ async fn follow(
             _ = tick.tick() => progress.at("sending", sent.load(Ordering::Relaxed), length, true),
         }
     };
+    heard.has_begun = true;
     if answering.status >= 400 {
         let answered = answering.whole().await?;
         heard.end = Some((answered.status, answered.json()));
@@ -285,40 +303,77 @@ fn hear(mut said: Value, progress: &mut Progress, heard: &mut Heard) {
     progress.at(stage, done, of, stage == "reading");
 }
 
+/// How far an import came that was stopped, and what can be done now.
+fn stopped_at(id: u64, done: &Value, of: &Value, file: &str) -> String {
+    format!(
+        "stopped: {done} of {of} entries are dealt with, each product whole\n\
+         till product import {file} --resume   goes on\n\
+         till product import --undo {id}   puts them back"
+    )
+}
+
 /// What an import that was told to stop has done.
 async fn how_far(shop: &Shop, heard: &Heard, file: &str) -> String {
-    let Some(id) = heard.id else { return "stopped; nothing was imported".into() };
+    let Some(id) = heard.id else {
+        let said = if heard.has_begun {
+            "stopped; if anything was imported, till product imports shows how far it came"
+        } else {
+            "stopped; nothing was imported"
+        };
+        return said.into();
+    };
     // It stops at the end of its present commit.
     for _ in 0..100 {
         let Ok(import) = shop.get(&format!("/api/admin/products/imports/{id}/")).await else { break };
         if import["running"] == false {
-            let [done, entries] = ["done", "entries"].map(|name| text_of(&import, name));
             if import["state"] == "done" {
                 return format!(
                     "the import had come to its end; till product import --undo {id} puts it back"
                 );
             }
-            return format!(
-                "stopped: {done} of {entries} entries are dealt with, each product whole\n\
-                 till product import {file} --resume   goes on\n\
-                 till product import --undo {id}   puts them back"
-            );
+            return stopped_at(id, &import["done"], &import["entries"], file);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     format!("stopped; till product imports shows how far import {id} came")
 }
 
+/// How much is told of what an undo has left.
+const TOLD: usize = 20;
+
 async fn undo(id: u64, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     let path = format!("/api/admin/products/imports/{id}/undo/");
-    let undone = shop.call(Method::POST, &path, Payload::None).await?;
+    let mut progress = out.progress();
+    let asked = shop.call(Method::POST, &path, Payload::None);
+    tokio::pin!(asked);
+    let begun = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let undone = loop {
+        tokio::select! {
+            undone = &mut asked => break undone,
+            _ = tick.tick() => progress.at("undoing", begun.elapsed().as_secs(), 0, false),
+            () = stopped() => {
+                progress.end();
+                let said = format!("stopped half-way; till product import --undo {id} goes on");
+                return Err(CliError(said));
+            }
+        }
+    };
+    progress.end();
+    let undone = undone?;
     out.document(&undone, |undone| {
         let [restored, archived] = ["restored", "archived"].map(|name| text_of(undone, name));
         format!("import {id} is put back: {restored} products restored, {archived} archived\n")
     });
-    for left in undone["left"].as_array().into_iter().flatten().filter(|_| !out.json) {
-        let [product, slug, message] = ["product_id", "slug", "message"].map(|name| text_of(left, name));
-        eprintln!("left as it is: product {product} ({slug}): {message}");
+    if !out.json {
+        for left in undone["left"].as_array().into_iter().flatten().take(TOLD) {
+            let [product, slug, message] = ["product_id", "slug", "message"].map(|name| text_of(left, name));
+            eprintln!("left as it is: product {product} ({slug}): {message}");
+        }
+        let more = undone["left_count"].as_u64().unwrap_or(0).saturating_sub(TOLD as u64);
+        if more > 0 {
+            eprintln!("and {more} more; --json lists them");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

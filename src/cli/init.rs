@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::file::OutFile;
 use super::output::Output;
 use super::{CliError, Global};
 use crate::config::{Config, Flags};
@@ -111,6 +112,9 @@ impl Options {
 pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     let file = options.out.clone().or_else(|| global.config.clone()).unwrap_or_else(|| "config.toml".into());
     let asks = std::io::stdin().is_terminal() && !global.yes;
+    if file.is_dir() {
+        return Err(CliError(format!("{} is a directory; --out names a file", file.display())));
+    }
     if file.exists() && !global.yes {
         let said = format!("{} is there already", file.display());
         if !asks || !is_yes(&ask(&format!("{said}; write it anew? [y/N] "))?) {
@@ -123,9 +127,10 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
     for question in options.questions() {
         let answer = match question.given {
             Some(given) => {
-                good(&answers, question.key, given)
+                let meant = meant(question.key, given);
+                good(&answers, question.key, &meant)
                     .map_err(|said| CliError(format!("{} {given}: {said}", question.flag)))?;
-                Some(given.clone())
+                Some(meant)
             }
             None if asks => asked(&answers, &question)?,
             None => None,
@@ -134,15 +139,45 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
             answers.push((question.key, answer));
         }
     }
-    write(&file, &Config::written(&answers))?;
+    let mut to = OutFile::create(&file, true)?;
+    to.write_all(Config::written(&answers).as_bytes())?;
+    to.finish()?;
+    if file == Path::new("-") {
+        return Ok(ExitCode::SUCCESS);
+    }
     let shown = file.display().to_string();
     out.document(&json!({"file": shown}), |_| format!("{shown} is written\n"));
-    out.note(
-        "Next:\n  till user create --email YOU --role admin --generate   makes the administrator\n  \
-         till product import FILE                               brings the products\n  \
-         till serve                                             opens the shop",
-    );
+    let flag = if file == Path::new("config.toml") { String::new() } else { format!(" --config {shown}") };
+    out.note(&format!(
+        "Next:\n  till user create --email YOU --role admin --generate{flag}   makes the administrator\n  \
+         till product import FILE{flag}   brings the products\n  \
+         till serve{flag}   opens the shop"
+    ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// An answer as the setting wants it, where it is plain what is meant: 4,50 and 19% and 8081 and yes.
+fn meant(key: &str, answer: &str) -> String {
+    let answer = answer.trim();
+    match key {
+        "shop.currency" => answer.to_ascii_uppercase(),
+        "shipping.flat" | "shipping.free_from" | "tax.percent" => {
+            let number = answer.trim_end_matches('%').trim_end();
+            let is_comma = number.matches(',').count() == 1 && !number.contains('.');
+            if is_comma { number.replace(',', ".") } else { number.to_owned() }
+        }
+        "server.listen" => {
+            let port = answer.strip_prefix(':').unwrap_or(answer);
+            if port.parse::<u16>().is_ok() { format!("127.0.0.1:{port}") } else { answer.to_owned() }
+        }
+        "server.public_url" if !answer.is_empty() && !answer.contains("://") => format!("https://{answer}"),
+        "payment.test.enabled" => match answer.to_ascii_lowercase().as_str() {
+            "y" | "yes" => "true".into(),
+            "n" | "no" => "false".into(),
+            other => other.to_owned(),
+        },
+        _ => answer.to_owned(),
+    }
 }
 
 /// Asks until the answer is good; `None` for the default.
@@ -154,6 +189,7 @@ fn asked(answers: &[(&'static str, String)], question: &Question<'_>) -> Result<
         if answer.is_empty() {
             return Ok(None);
         }
+        let answer = meant(question.key, &answer);
         match good(answers, question.key, &answer) {
             Ok(()) => return Ok(Some(answer)),
             Err(said) => eprintln!("  {said}"),
@@ -167,7 +203,8 @@ fn good(answers: &[(&'static str, String)], key: &'static str, answer: &str) -> 
     let flags = Flags(all.map(|(key, value)| (key, "", value)).collect());
     let Err(error) = Config::load(None, [], &flags) else { return Ok(()) };
     let said = error.0.join("; ");
-    Err(said.rsplit_once(": ").map_or(said.clone(), |(_, said)| said.to_owned()))
+    // Without the setting's name: the question is known.
+    Err(said.rsplit_once("; ").or(said.rsplit_once(": ")).map_or(said.clone(), |(_, said)| said.to_owned()))
 }
 
 fn ask(question: &str) -> Result<String, CliError> {
@@ -183,15 +220,4 @@ fn ask(question: &str) -> Result<String, CliError> {
 
 fn is_yes(answer: &str) -> bool {
     ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str())
-}
-
-/// Writes the file whole or not at all, for this user alone: secrets may come to stand in it.
-fn write(file: &Path, text: &str) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError(format!("{}: {error}", file.display()));
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    new.write_all(text.as_bytes()).map_err(failed)?;
-    new.as_file().sync_all().map_err(failed)?;
-    new.persist(file).map_err(|error| failed(error.error))?;
-    Ok(())
 }

@@ -4,22 +4,26 @@ mod check;
 mod client;
 mod config;
 mod export;
+mod file;
 mod import;
 mod init;
 mod order;
 mod output;
 mod payment;
 pub(crate) mod product;
+mod progress;
 mod serve;
 mod stats;
 mod stock;
+mod table;
 mod token;
 mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, ConfigError, Flags};
 use client::Shop;
@@ -122,7 +126,10 @@ impl<E: std::error::Error> From<E> for CliError {
 
 /// Runs the command line that the process was started with.
 pub fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    // Help and errors of the command line itself are coloured before it is read, or not.
+    let colored = Cli::command().color(wanted_color());
+    let Cli { global, command } =
+        Cli::from_arg_matches(&colored.get_matches()).unwrap_or_else(|error| error.exit());
     let out = Output::new(&global);
     match run(&global, command, &out) {
         Ok(code) => code,
@@ -136,7 +143,9 @@ pub fn main() -> ExitCode {
 fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "till", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "till", &mut script);
+            print(&String::from_utf8_lossy(&script));
             return Ok(ExitCode::SUCCESS);
         }
         Command::Version => {
@@ -162,6 +171,9 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Product(product::Options::Import(import)) => import.begins(),
             _ => false,
         };
+        if let Command::Product(product::Options::Import(import)) = &command {
+            import.is_readable()?;
+        }
         let shop = Shop::find(global, begins).await?;
         match command {
             Command::User(options) => user::run(options, &shop, out).await,
@@ -184,10 +196,28 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
     })
 }
 
-/// Waits for Ctrl-C.
+/// What --color says, wherever it stands.
+fn wanted_color() -> ColorChoice {
+    let words: Vec<_> = std::env::args().collect();
+    let next = words.windows(2).find(|pair| pair[0] == "--color").map(|pair| pair[1].as_str());
+    match next.or_else(|| words.iter().find_map(|word| word.strip_prefix("--color="))) {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+/// Waits for Ctrl-C, or whatever else asks the command to stop.
 async fn stopped() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! `till order`
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,7 +11,8 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::client::{Payload, Shop, refusal};
 use super::export::Export;
-use super::output::{Column, Output, print, text_of};
+use super::file::OutFile;
+use super::output::{Column, Output, text_of};
 use super::product::Limit;
 use crate::http::input::encode;
 
@@ -210,11 +213,10 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             if answered.status != 200 {
                 return Err(CliError(refusal(&answered.json(), answered.status)));
             }
-            if file == "-" {
-                print(&String::from_utf8_lossy(&answered.body));
-            } else {
-                std::fs::write(&file, &answered.body)
-                    .map_err(|error| CliError(format!("{file}: {error}")))?;
+            let mut to = OutFile::create(Path::new(&file), false)?;
+            to.write_all(&answered.body)?;
+            to.finish()?;
+            if file != "-" {
                 out.note(&format!("wrote {file}"));
             }
         }

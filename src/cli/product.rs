@@ -68,6 +68,9 @@ pub struct List {
 impl List {
     /// Prints products, in a table with a row for each variant.
     async fn show(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
+        if out.json {
+            return self.limit.lines(shop, path, out).await;
+        }
         let (products, count) = shop.list(path, self.limit.limit).await?;
         let mut rows = Vec::new();
         for product in &products {
@@ -89,7 +92,7 @@ impl List {
             Column("category", "category", false),
             Column("active", "is_active", false),
         ];
-        out.list(if out.json { &products } else { &rows }, &columns);
+        out.list(&rows, &columns);
         self.limit.note(products.len(), count, out);
         Ok(())
     }
@@ -152,9 +155,24 @@ impl Limit {
         columns: &[Column],
         out: &Output,
     ) -> Result<(), CliError> {
+        if out.json {
+            return self.lines(shop, path, out).await;
+        }
         let (items, count) = shop.list(path, self.limit).await?;
         out.list(&items, columns);
         self.note(items.len(), count, out);
+        Ok(())
+    }
+
+    /// Prints a list as JSON lines, as they come.
+    async fn lines(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
+        let mut shown = 0;
+        let count = shop.pages(path, self.limit, |items| {
+            shown += items.len();
+            out.list(&items, &[]);
+        });
+        let count = count.await?;
+        self.note(shown, count, out);
         Ok(())
     }
 

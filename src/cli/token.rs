@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Payload, Shop};
-use super::output::{Column, Output, text_of};
+use super::output::{Column, Output, print, text_of};
 use super::product::Limit;
 use crate::accounts::Scope;
 use crate::clock::{Clock, SystemClock, Time};
@@ -76,6 +76,10 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 wanted["expires_at"] = json!(expires);
             }
             let made = shop.call(Method::POST, "/api/admin/tokens/", Payload::Json(wanted)).await?;
+            if out.quiet && !out.json {
+                print(&format!("{}\n", text_of(&made, "secret")));
+                return Ok(ExitCode::SUCCESS);
+            }
             out.document(&made, |made| {
                 let ends = match text_of(made, "expires_at").as_str() {
                     "-" => "does not expire".to_owned(),

@@ -1,6 +1,6 @@
 //! `till user`
 
-use std::io::Read;
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Payload, Shop};
-use super::output::{Column, Output, text_of};
+use super::output::{Column, Output, print, text_of};
 use crate::accounts::random_password;
 use crate::http::input::encode;
 
@@ -73,7 +73,7 @@ pub struct Create {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Password {
-    /// Reads the password from stdin, up to the end of the line
+    /// Reads the password from stdin, one line; on a terminal it is asked for
     #[arg(long)]
     password_stdin: bool,
     /// Makes a password, and prints it
@@ -89,11 +89,8 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             if let Some(name) = create.name {
                 body["name"] = name.into();
             }
-            let mut user = shop.call(Method::POST, "/api/admin/users/", Payload::Json(body)).await?;
-            if let Some(password) = made {
-                user["password"] = password.into();
-            }
-            out.document(&user, people);
+            let user = shop.call(Method::POST, "/api/admin/users/", Payload::Json(body)).await?;
+            tell(user, made, out);
         }
         Options::List(limit) => {
             let columns = [
@@ -119,14 +116,23 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let (password, made) = password.read()?;
             let path = format!("/api/admin/users/{id}/password/");
             shop.call(Method::POST, &path, Payload::Json(json!({"password": password}))).await?;
-            let mut user = shop.get(&format!("/api/admin/users/{id}/")).await?;
-            if let Some(password) = made {
-                user["password"] = password.into();
-            }
-            out.document(&user, people);
+            let user = shop.get(&format!("/api/admin/users/{id}/")).await?;
+            tell(user, made, out);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a user, and the password that was made; the latter alone to a script that wants no more.
+fn tell(mut user: Value, made: Option<String>, out: &Output) {
+    match made {
+        Some(password) if out.quiet && !out.json => print(&format!("{password}\n")),
+        Some(password) => {
+            user["password"] = password.into();
+            out.document(&user, people);
+        }
+        None => out.document(&user, people),
+    }
 }
 
 async fn change(shop: &Shop, out: &Output, who: &str, change: Value) -> Result<(), CliError> {
@@ -170,9 +176,14 @@ impl Password {
     }
 }
 
+/// One line of stdin; on a terminal it is asked for, and not shown.
 fn from_stdin() -> Result<String, CliError> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    let line = text.lines().next().unwrap_or_default().to_owned();
+    let mut line = String::new();
+    if std::io::stdin().is_terminal() {
+        line = rpassword::prompt_password("Password: ")?;
+    } else {
+        std::io::stdin().lock().read_line(&mut line)?;
+    }
+    let line = line.trim_end_matches(['\r', '\n']).to_owned();
     if line.is_empty() { Err(CliError("there is no password on stdin".into())) } else { Ok(line) }
 }

@@ -226,7 +226,7 @@ impl Config {
     /// A commented settings file: these settings with their values, and all others with their defaults.
     pub fn written(values: &[(&'static str, String)]) -> String {
         let mut out = String::from(
-            "# till's settings. Every one is optional; what stands here is the default.\n\
+            "# till's settings. Every one is optional; what is commented out stands at its default.\n\
              # An environment variable beats the file: TILL_ + section + __ + key, such as TILL_SERVER__LISTEN.\n\
              # A flag beats both. Secrets can come from a file of their own: write its path under key_file.\n",
         );

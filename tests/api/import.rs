@@ -137,7 +137,7 @@ async fn files_that_can_not_be_read_are_said_plainly() {
         (&b"name,price\nTea,1\n"[..], "handle or sku"),
         (b"handle,name,prise\nt,Tea,1\n", "did you mean price?"),
         (b"handle,name,name\nt,Tea,1\n", "there twice"),
-        (b"", "handle or sku"),
+        (b"", "is empty"),
         (b"{\"name\": \"Tea\"}", "not known"),
         (b"PK\x03\x04rest", "spreadsheet"),
         (b"\xFF\xFEh\0a\0", "UTF-16"),

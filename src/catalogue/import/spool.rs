@@ -102,6 +102,9 @@ impl Spooled {
         {
             return Err("this is no CSV in UTF-8: a spreadsheet, or UTF-16; save it as CSV UTF-8".into());
         }
+        if self.length == 0 {
+            return Err("the file is empty".into());
+        }
         if self.head.starts_with(b"PK\x03\x04") {
             return Err("this is a spreadsheet or an archive; save the sheet as CSV UTF-8".into());
         }
