@@ -82,7 +82,6 @@ impl List {
         }
         let columns = [
             Column("id", "id", true),
-            Column("slug", "slug", false),
             Column("name", "name", false),
             Column("variant", "variant.id", true),
             Column("options", "variant.options", false),

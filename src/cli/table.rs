@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::output::{Column, text_of};
 
-/// A word up to this length is never broken: ids, SKUs, prices, statuses, moments can be read and copied whole.
+/// A word up to this length is never broken: ids, SKUs, prices, statuses can be read and copied whole.
 const UNBROKEN: usize = 24;
 
 /// `width`: of the terminal, where there is one.
@@ -64,8 +64,7 @@ pub fn render(items: &[Value], columns: &[Column], width: Option<usize>, is_styl
 
 /// How narrow a cell can be made without breaking what should be whole.
 fn narrowest(text: &str, is_figure: bool) -> usize {
-    let is_moment = text.len() == 19 && text.as_bytes()[10] == b' ' && text.as_bytes()[13] == b':';
-    if is_figure || is_moment {
+    if is_figure {
         return text.chars().count();
     }
     text.split_whitespace().map(|word| word.chars().count().min(UNBROKEN)).max().unwrap_or(0)
@@ -84,4 +83,31 @@ fn blocks(rows: &[Vec<String>], columns: &[Column]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const COLUMNS: [Column; 3] =
+        [Column("id", "id", true), Column("name", "name", false), Column("sku", "sku", false)];
+
+    #[test]
+    fn a_narrow_table_breaks_between_words_only() {
+        let items = [json!({"id": 149_921, "name": "A very long name of many words", "sku": "XL-049900"})];
+        let wide = render(&items, &COLUMNS, None, false);
+        assert_eq!(wide.lines().count(), 2);
+        let narrow = render(&items, &COLUMNS, Some(36), false);
+        for word in ["149921", "very", "long", "name", "many", "words", "XL-049900"] {
+            assert!(narrow.contains(word), "{word} in {narrow}");
+        }
+        assert!(
+            narrow.lines().all(|line| line.chars().count() <= 36) && narrow.lines().count() > 2,
+            "{narrow}"
+        );
+        let blocks = render(&items, &COLUMNS, Some(20), false);
+        assert_eq!(blocks, "id    149921\nname  A very long name of many words\nsku   XL-049900\n");
+    }
 }
