@@ -379,7 +379,7 @@ impl From<AccountError> for ApiError {
             AccountError::TokenReused => unauthorized("token_reused", &error.to_string()),
             AccountError::Forbidden => permission_denied(),
             AccountError::NotFound => ApiError::not_found(),
-            AccountError::ScopeTooWide(_) | AccountError::StaffNeedsAll => {
+            AccountError::ScopeTooWide(_) | AccountError::TooDeep | AccountError::StaffNeedsAll => {
                 ApiError::new(403, "permission_denied", error)
             }
             AccountError::LastAdmin => ApiError::new(409, "last_admin", error),

@@ -254,6 +254,8 @@ pub enum AccountError {
     NotFound,
     #[error("A token can't give scopes that it has not itself: {0}.")]
     ScopeTooWide(Scope),
+    #[error("This token comes from too many others to make one more; make it with an earlier one.")]
+    TooDeep,
     #[error("Only a token with the scope all may make or change the accounts of staff and administrators.")]
     StaffNeedsAll,
     #[error("This is the last active administrator; make another one first.")]

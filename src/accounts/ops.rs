@@ -222,6 +222,9 @@ pub const TOKEN_PREFIX: &str = "till_";
 /// How exactly the last use of a token is kept: not every request is worth a write.
 const USE_EVERY: Duration = Duration::from_secs(60);
 
+/// How many tokens may come from one another: each request looks at all of them.
+const MOST_ANCESTORS: usize = 8;
+
 /// What it takes to make an API token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -239,6 +242,11 @@ pub fn create_token(
     confirm(tx, by)?;
     if let Some(wide) = new.scopes.iter().find(|scope| !by.0.holds(**scope)) {
         return Err(AccountError::ScopeTooWide(*wide));
+    }
+    if let Identity::Token(bearer) = &by.0
+        && ancestors(tx, Some(bearer.token))?.len() >= MOST_ANCESTORS
+    {
+        return Err(AccountError::TooDeep);
     }
     let secret = format!("{TOKEN_PREFIX}{}", hex(&tx.random::<24>()));
     let mut scopes = new.scopes.clone();
@@ -291,15 +299,21 @@ pub fn may_change(by: &Staff, role: Role) -> Result<(), AccountError> {
     }
 }
 
+/// The token of this id, the one that made it, and so on.
+fn ancestors(tx: &impl Reads, mut id: Option<TokenId>) -> Result<Vec<ApiToken>, StoreError> {
+    let mut found = Vec::new();
+    while let Some(known) = id {
+        let token = API_TOKENS.expect(tx, &known)?;
+        id = token.parent;
+        found.push(token);
+    }
+    Ok(found)
+}
+
 /// Whether a token is good now, and so are those it comes from and whoever it stands on.
 fn stands(tx: &impl Reads, token: &ApiToken) -> Result<bool, StoreError> {
-    let mut parent = token.parent;
-    while let Some(id) = parent {
-        let known = API_TOKENS.expect(tx, &id)?;
-        if !known.is_good(tx.now()) {
-            return Ok(false);
-        }
-        parent = known.parent;
+    if !ancestors(tx, token.parent)?.iter().all(|token| token.is_good(tx.now())) {
+        return Ok(false);
     }
     let is_admin = match token.stands_on {
         None => true,

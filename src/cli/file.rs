@@ -26,6 +26,9 @@ impl OutFile {
         }
         let failed = |error: io::Error| said(path, &error);
         let there = path.metadata().ok();
+        if there.is_none() && path.is_symlink() {
+            return Err(CliError(format!("{} is a link that leads nowhere", path.display())));
+        }
         if there.as_ref().is_some_and(std::fs::Metadata::is_dir) {
             return Err(CliError(format!("{} is a directory", path.display())));
         }
@@ -35,15 +38,22 @@ impl OutFile {
         }
         let target = if there.is_some() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
         let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mode = there.map_or(if is_secret { 0o600 } else { 0o666 }, |there| there.permissions().mode());
-        let file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(dir);
-        Ok(OutFile::Temporary(BufWriter::new(file.map_err(failed)?), target))
+        let mode = Permissions::from_mode(if is_secret { 0o600 } else { 0o666 });
+        let file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
+        if let Some(there) = there {
+            file.as_file().set_permissions(there.permissions()).map_err(failed)?;
+        }
+        Ok(OutFile::Temporary(BufWriter::new(file), target))
     }
 
     /// Makes it the file it is to be.
     pub fn finish(self) -> Result<(), CliError> {
         match self {
-            OutFile::Stdout(mut out) => out.flush().map_err(|error| said(Path::new("-"), &error)),
+            OutFile::Stdout(mut out) => match out.flush() {
+                // Whoever reads has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                done => done.map_err(|error| said(Path::new("stdout"), &error)),
+            },
             OutFile::Direct(mut file, path) => file.flush().map_err(|error| said(&path, &error)),
             OutFile::Temporary(writer, path) => {
                 let failed = |error: io::Error| said(&path, &error);

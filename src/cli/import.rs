@@ -80,12 +80,24 @@ impl Import {
         self.undo.is_none() && !self.resume
     }
 
+    /// The command that goes on with this import.
+    fn again(&self, file: &str) -> String {
+        let skip_bad = if self.skip_bad { " --skip-bad" } else { "" };
+        let mode = if self.mode == Mode::Create { " --mode create" } else { "" };
+        format!("till product import {file}{skip_bad}{mode} --resume")
+    }
+
     /// Looks for the file before a shop is looked for, or begun.
     pub fn is_readable(&self) -> Result<(), CliError> {
         let Some(file) = self.file.as_deref().filter(|file| *file != "-") else { return Ok(()) };
-        let opened = File::open(file).map_err(|error| CliError(format!("{file}: {error}")))?;
-        if opened.metadata()?.is_dir() {
+        let failed = |error: io::Error| CliError(format!("{file}: {error}"));
+        let about = std::fs::metadata(file).map_err(failed)?;
+        if about.is_dir() {
             return Err(CliError(format!("{file} is a directory")));
+        }
+        // A pipe can be opened once.
+        if about.is_file() {
+            File::open(file).map_err(failed)?;
         }
         Ok(())
     }
@@ -112,13 +124,12 @@ impl Import {
         };
         progress.end();
         match is_over {
-            None => Err(CliError(how_far(shop, &heard, file).await)),
+            None => Err(CliError(how_far(shop, &heard, &self.again(file)).await)),
             Some(Err(CliError(said))) => match heard.id {
                 None => Err(CliError(said)),
                 Some(_) => {
                     let far = format!("{} of {} entries are known to be dealt with", heard.done, heard.of);
-                    let on =
-                        format!("till product import {file} --resume goes on once the shop is there again");
+                    let on = format!("{} goes on once the shop is there again", self.again(file));
                     Err(CliError(format!("{said}\n{far}; {on}")))
                 }
             },
@@ -139,7 +150,7 @@ impl Import {
             (Box::new(opened), about.is_file().then_some(about.len()))
         };
         let mut head = vec![0; PIECE];
-        let read = fill(&mut reader, &mut head).map_err(failed)?;
+        let read = read(&mut reader, &mut head).map_err(failed)?;
         head.truncate(read);
         let is_lines = match self.format {
             Format::Jsonl => true,
@@ -161,7 +172,7 @@ impl Import {
         if report["code"] == "import_stopped" {
             let said = match report["id"].as_u64() {
                 None => "the shop was stopped; nothing was imported".to_owned(),
-                Some(id) => stopped_at(id, &report["done"], &report["of"], file),
+                Some(id) => stopped_at(id, &report["done"], &report["of"], &self.again(file)),
             };
             return Err(CliError(said));
         }
@@ -204,18 +215,14 @@ fn people(report: &Value, dry_run: bool) -> String {
     )
 }
 
-/// Reads until `buffer` is full or there is no more.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match reader.read(&mut buffer[read..]) {
-            Ok(0) => break,
-            Ok(more) => read += more,
+/// Reads what is there, or waits for it; 0 at the end.
+fn read(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            done => return done,
         }
     }
-    Ok(read)
 }
 
 /// A file as it is read, on a thread of its own, and how much of it went out.
@@ -230,7 +237,8 @@ fn pieces(head: Bytes, mut reader: Box<dyn Read + Send>, sent: Arc<AtomicU64>) -
                 return;
             }
             let mut buffer = BytesMut::zeroed(PIECE);
-            piece = fill(&mut reader, &mut buffer).map_err(|error| error.to_string()).map(|read| {
+            // What is there goes out: whoever writes into stdin may take their time.
+            piece = read(&mut reader, &mut buffer).map_err(|error| error.to_string()).map(|read| {
                 buffer.truncate(read);
                 buffer.freeze()
             });
@@ -304,16 +312,16 @@ fn hear(mut said: Value, progress: &mut Progress, heard: &mut Heard) {
 }
 
 /// How far an import came that was stopped, and what can be done now.
-fn stopped_at(id: u64, done: &Value, of: &Value, file: &str) -> String {
+fn stopped_at(id: u64, done: &Value, of: &Value, again: &str) -> String {
     format!(
         "stopped: {done} of {of} entries are dealt with, each product whole\n\
-         till product import {file} --resume   goes on\n\
+         {again}   goes on\n\
          till product import --undo {id}   puts them back"
     )
 }
 
 /// What an import that was told to stop has done.
-async fn how_far(shop: &Shop, heard: &Heard, file: &str) -> String {
+async fn how_far(shop: &Shop, heard: &Heard, again: &str) -> String {
     let Some(id) = heard.id else {
         let said = if heard.has_begun {
             "stopped; if anything was imported, till product imports shows how far it came"
@@ -331,7 +339,7 @@ async fn how_far(shop: &Shop, heard: &Heard, file: &str) -> String {
                     "the import had come to its end; till product import --undo {id} puts it back"
                 );
             }
-            return stopped_at(id, &import["done"], &import["entries"], file);
+            return stopped_at(id, &import["done"], &import["entries"], again);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

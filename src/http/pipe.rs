@@ -63,7 +63,7 @@ impl FileFormat {
 
 /// Where the answer is written to.
 pub struct Pipe {
-    pieces: mpsc::Sender<Result<Bytes, String>>,
+    pieces: mpsc::Sender<Piece>,
     buffer: Vec<u8>,
     runtime: Handle,
     until: Instant,
@@ -78,20 +78,37 @@ pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -
         let until = Instant::now() + LONGEST;
         let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime, until };
         // A thread that dies must not leave an end that looks like one.
-        let written = catch_unwind(AssertUnwindSafe(|| write(&mut pipe).and_then(|()| pipe.flush())));
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            write(&mut pipe)?;
+            pipe.flush()?;
+            pipe.send(Piece::End)
+        }));
         if let Err(error) = written.unwrap_or_else(|_| Err(io::Error::other("a panic"))) {
             match error.kind() {
                 io::ErrorKind::BrokenPipe => tracing::debug!("an export was hung up on"),
                 _ => tracing::warn!(%error, "an export broke off"),
             }
-            let _ = pipe.send(Err(error.to_string()));
         }
     });
-    Box::pin(stream::unfold(coming, |mut coming| async { coming.recv().await.map(|piece| (piece, coming)) }))
+    // Only what was written to its end has one.
+    Box::pin(stream::unfold(Some(coming), |coming| async {
+        let mut coming = coming?;
+        match coming.recv().await {
+            Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(coming))),
+            Some(Piece::End) => None,
+            None => Some((Err("the export broke off".to_owned()), None)),
+        }
+    }))
+}
+
+/// What comes through a pipe.
+enum Piece {
+    Bytes(Bytes),
+    End,
 }
 
 impl Pipe {
-    fn send(&mut self, piece: Result<Bytes, String>) -> io::Result<()> {
+    fn send(&mut self, piece: Piece) -> io::Result<()> {
         let patience = PATIENCE.min(self.until.saturating_duration_since(Instant::now()));
         let sent = tokio::time::timeout(patience, self.pieces.send(piece));
         match self.runtime.block_on(sent) {
@@ -116,6 +133,6 @@ impl Write for Pipe {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-        self.send(Ok(piece.into()))
+        self.send(Piece::Bytes(piece.into()))
     }
 }

@@ -407,6 +407,11 @@ async fn an_import_that_was_cut_short_goes_on_where_it_stopped() {
 
     send(&staff, "?resume=true", "text/csv", file.clone()).await.refused(409, "nothing_to_resume");
     send(&staff, "?resume=true&mode=create", "text/csv", many(2999)).await.refused(409, "nothing_to_resume");
+    let lines = "application/x-ndjson";
+    send(&staff, "?resume=true&mode=create", lines, file.clone()).await.refused(409, "nothing_to_resume");
+    send(&staff, "?resume=true&mode=create&dry_run=true", "text/csv", file.clone())
+        .await
+        .faults(&["dry_run"]);
     let report = send(&staff, "?resume=true&mode=create", "text/csv", file.clone()).await.status(200).json;
     assert_eq!((counts(&report), &report["id"]), ([3000, 3000, 0, 0, 0], &json!(1)));
     assert_eq!(shop.get("/api/products/").await.json["count"], 3000);
@@ -571,7 +576,9 @@ async fn files_that_were_cut_off_are_refused() {
             .body("text/csv", open)
             .send()
             .await;
-        assert!(asked.faults(&["file"]).text.contains("never closed"));
+        let text = asked.faults(&["file"]).text;
+        let line = if open.contains("description") { "line 2" } else { "line 3" };
+        assert!(text.contains("never closed") && text.contains(line), "{text}");
     }
     for whole in [
         "handle,name,price\na,A,\"1\"",
@@ -717,4 +724,44 @@ async fn faults_that_quote_the_file_are_cut_short() {
     );
     let endless = format!("handle,name\nx,\"{}\n", "y".repeat(3 << 20));
     assert!(send(&staff, "", "text/csv", endless).await.faults(&["file"]).text.contains("left open"));
+}
+
+#[tokio::test]
+async fn a_variant_has_one_stock_in_a_file() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    shop.product_of(json!({"name": "Mug", "slug": "mug", "price": "1", "sku": "MUG", "stock_quantity": 5}))
+        .await;
+    for file in [
+        concat!(r#"{"slug": "mug", "stock_quantity": 10}"#, "\n", r#"{"sku": "MUG", "stock_quantity": 10}"#),
+        concat!(
+            r#"{"slug": "x", "slug": "mug", "stock_quantity": 10}"#,
+            "\n",
+            r#"{"sku": "mug", "stock_quantity": 7}"#
+        ),
+    ] {
+        let refused =
+            send(&staff, "", "application/x-ndjson", file).await.refused(422, "import_refused").json;
+        assert_eq!(counts(&refused), [2, 0, 0, 1, 1]);
+        assert!(refused["errors"][0]["message"].as_str().unwrap().contains("is on line 1 too"), "{refused}");
+        let report = send(&staff, "?skip_bad=true", "application/x-ndjson", file).await.status(200).json;
+        assert_eq!(report["failed"], 1);
+    }
+    assert_eq!(shop.get("/api/products/mug/").await.json["stock_quantity"], 10);
+}
+
+#[tokio::test]
+async fn lines_at_the_limit_cost_none_of_their_neighbours() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    for more in [0, 1, 2] {
+        let head = r#"{"slug": "long", "name": "Long", "price": "1", "tags": [""#;
+        let long = format!("{head}{}\"]}}", "x".repeat((1 << 20) - head.len() - 4 + more));
+        let file = format!("{long}\n{{\"slug\": \"next\", \"name\": \"Next\", \"price\": \"x\"}}\n");
+        let refused =
+            send(&staff, "", "application/x-ndjson", file).await.refused(422, "import_refused").json;
+        let lines: Vec<_> =
+            refused["errors"].as_array().unwrap().iter().map(|error| number(&error["line"])).collect();
+        assert_eq!((counts(&refused), lines), ([2, 0, 0, 0, 2], vec![1, 2]), "{more}");
+    }
 }

@@ -71,7 +71,8 @@ type Stocks = Box<[(VariantId, i64)]>;
 struct Chunk {
     products: Vec<(Group, Stocks)>,
     weight: u32,
-    /// The place after it.
+    /// The place where it begins, and the one after it.
+    begin: u32,
     end: u32,
     /// Of the products in between that need no change.
     counts: Counts,
@@ -112,7 +113,8 @@ pub fn apply(
         store.write_now(move |tx| carry_out(tx, id, &chunk, frame, &bad, &by))
     };
     let mut checked = checked.into_iter();
-    let mut chunk = Chunk { end: import.done, ..Chunk::default() };
+    let from = |done| Chunk { begin: done, end: done, ..Chunk::default() };
+    let mut chunk = from(import.done);
     let mut passed = 0;
     let mut failed = None;
     let mut next = seen(Step { id, done: import.done, entries });
@@ -124,6 +126,7 @@ pub fn apply(
                 match commit(std::mem::take(&mut chunk)) {
                     Ok((now, more)) => {
                         import = now;
+                        chunk = from(import.done);
                         errors.append(more);
                         next = seen(Step { id, done: import.done, entries });
                     }
@@ -133,7 +136,7 @@ pub fn apply(
                     }
                 }
             } else if passed % PASSED == 0 {
-                next = seen(Step { id, done: chunk.end, entries });
+                next = seen(Step { id, done: import.done, entries });
             }
             Ok(next)
         })?;
@@ -166,14 +169,20 @@ impl Begin {
         accounts::confirm(tx, &self.by)?;
         if let Some((id, done)) = self.resumes {
             let import = IMPORTS.expect(tx, &id)?;
-            let is_same = (import.state, import.done) == (State::Begun, done);
-            return if is_same { Ok((id, import)) } else { Err(ImportError::Gone) };
+            if (import.state, import.done) != (State::Begun, done) {
+                return Err(ImportError::Gone);
+            }
+            if let Some(key) = &self.key {
+                key.began(tx, id.0)?;
+            }
+            return Ok((id, import));
         }
         let import = Import {
             by: self.by.label(),
             at: tx.now(),
             digest: self.digest,
             mode: self.how.mode,
+            is_lines: self.how.is_lines,
             skip_bad: self.how.skip_bad,
             entries: self.entries,
             done: 0,
@@ -203,6 +212,9 @@ fn carry_out(
 ) -> Result<(Import, Vec<RowError>), ImportError> {
     accounts::confirm(tx, by)?;
     let mut import = IMPORTS.expect(tx, &id)?;
+    if (import.state, import.done) != (State::Begun, chunk.begin) {
+        return Err(ImportError::Gone);
+    }
     let mut errors = Vec::new();
     import.counts += chunk.counts;
     for (group, stocks) in &chunk.products {

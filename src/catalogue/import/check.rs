@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 
 use super::columns::Names;
-use super::plan::{Frame, plan};
+use super::plan::{Frame, Stocked, plan};
 use super::row::Read;
 use super::source::{Group, Source};
 use super::{Counts, Errors, Mode, RowError};
@@ -19,6 +19,8 @@ pub struct How {
     pub mode: Mode,
     /// Whether bad rows are left out instead of stopping the whole.
     pub skip_bad: bool,
+    /// Whether the file is JSON lines, and no CSV.
+    pub is_lines: bool,
 }
 
 /// What was found out of a product's rows.
@@ -62,28 +64,35 @@ pub fn check(
         counts: Counts::default(),
         errors: Errors::default(),
     };
-    let mut skus = Skus::default();
+    let mut once = Once::default();
     let mut stopped = false;
     store.read(|tx| {
         source.each(0, |group| {
-            let (mut bad, mut twice) = (BTreeSet::new(), Errors::default());
-            skus.claim(&group, frame.names, &mut bad, &mut twice);
+            let mut bad = BTreeSet::new();
+            // What was dealt with before has its SKUs all the same.
+            let twice = once.skus(&group, frame.names, &mut bad);
             if group.end() <= from {
-                // It was dealt with, but its SKUs are taken.
                 return Ok(ControlFlow::Continue(()));
             }
-            check.errors.append(twice.first());
-            let plan = plan(tx, &group, frame, &bad, &[])?;
-            let weight = plan.weight();
+            check.errors.append(twice);
+            let mut planned = plan(tx, &group, frame, &bad, &[])?;
+            check.errors.append(std::mem::take(&mut planned.errors));
+            let twice = once.stocks(&planned.stocks, frame.names, &mut planned.bad);
+            if !twice.is_empty() {
+                check.errors.append(twice);
+                planned = plan(tx, &group, frame, &planned.bad, &[])?;
+                check.errors.append(std::mem::take(&mut planned.errors));
+            }
+            let weight = planned.weight();
+            let stocks = planned.stocks.iter().map(|stocked| (stocked.variant, stocked.quantity));
             check.checked.push(Checked {
-                unchanged: plan.counts.unchanged as u32,
-                failed: plan.counts.failed as u32,
+                unchanged: planned.counts.unchanged as u32,
+                failed: planned.counts.failed as u32,
                 weight,
-                stocks: if weight > 0 { plan.stocks.into() } else { Box::default() },
+                stocks: if weight > 0 { stocks.collect() } else { Box::default() },
             });
-            check.errors.append(plan.errors);
-            check.counts += plan.counts;
-            check.bad.extend(plan.bad);
+            check.counts += planned.counts;
+            check.bad.extend(planned.bad);
             let next = seen(group.end());
             stopped = next.is_break();
             Ok(next)
@@ -92,26 +101,43 @@ pub fn check(
     Ok((!stopped).then_some(check))
 }
 
-/// The SKUs that the file gives, and the line where each stands. They are known by their hash, which two share less
-/// often than disks fail.
+/// What a file may say once only, and on which line it does. SKUs are known by their hash, which two share less often
+/// than disks fail.
 #[derive(Default)]
-struct Skus {
-    lines: HashMap<u64, u32>,
+struct Once {
+    skus: HashMap<u64, u32>,
+    stocks: HashMap<VariantId, u32>,
     hasher: RandomState,
 }
 
-impl Skus {
-    fn claim(&mut self, group: &Group, names: Names, bad: &mut BTreeSet<u32>, errors: &mut Errors) {
+impl Once {
+    /// The faults of SKUs that were given before; their entries go to `bad`.
+    fn skus(&mut self, group: &Group, names: Names, bad: &mut BTreeSet<u32>) -> Vec<RowError> {
+        let mut twice = Vec::new();
         for entry in &group.entries {
             for read in &entry.rows {
                 let Read::Good(row) = read else { continue };
                 let Some(Some(sku)) = &row.sku else { continue };
                 let hash = self.hasher.hash_one(sku.to_lowercase());
-                if let Some(line) = self.lines.insert(hash, row.line as u32) {
+                if let Some(line) = self.skus.insert(hash, row.line as u32) {
                     bad.insert(entry.at);
-                    errors.push(RowError::new(row.line, names.sku, format!("{sku} is on line {line} too")));
+                    twice.push(RowError::new(row.line, names.sku, format!("{sku} is on line {line} too")));
                 }
             }
         }
+        twice
+    }
+
+    /// The faults of variants, found once by SKU and once by handle, whose stock was given before.
+    fn stocks(&mut self, stocks: &[Stocked], names: Names, bad: &mut BTreeSet<u32>) -> Vec<RowError> {
+        let mut twice = Vec::new();
+        for stocked in stocks {
+            if let Some(line) = self.stocks.insert(stocked.variant, stocked.line as u32) {
+                bad.insert(stocked.entry);
+                let said = format!("the stock of this variant is on line {line} too");
+                twice.push(RowError::new(stocked.line, names.stock, said));
+            }
+        }
+        twice
     }
 }

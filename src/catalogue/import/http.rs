@@ -102,7 +102,10 @@ async fn import(mut req: Req) -> Answer {
     req.query.only(&["dry_run", "mode", "skip_bad", "resume"])?;
     let flag = |name| req.query.flag(name).map(|flag| flag.unwrap_or(false));
     let (dry_run, skip_bad, resume) = (flag("dry_run")?, flag("skip_bad")?, flag("resume")?);
-    let how = How { mode: req.query.word("mode")?.unwrap_or_default(), skip_bad };
+    if dry_run && resume {
+        return Err(ApiError::field("dry_run", "does not go with resume"));
+    }
+    let how = How { mode: req.query.word("mode")?.unwrap_or_default(), skip_bad, is_lines: !is_csv };
 
     // Before anything is sent, so that no two files take up the disk for nothing.
     let alone = if dry_run { None } else { Some(alone(&req.app)?) };

@@ -78,14 +78,11 @@ impl Job {
         };
         if let Some((id, import)) = began.clone().filter(|(_, import)| import.state == State::Done) {
             // Its answer was lost, not its work.
-            return Ok(done(id, import, Errors::default(), Vec::new()));
+            let mut errors = Errors::default();
+            errors.append(import.errors.clone());
+            return Ok(done(id, &import, errors, Vec::new()));
         }
 
-        let size = self.spooled.length;
-        let opened = Source::open(self.spooled, self.format, app.currency(), |done| {
-            teller.tell("reading", None, done, size)
-        })?;
-        let Some(source) = opened else { return Err(stopped(None, 0, 0)) };
         let resumes = match began {
             None if !self.resume => None,
             None => {
@@ -97,6 +94,19 @@ impl Job {
             None => None,
             Some(found) => Some(found.filter(|(_, import)| import.state == State::Begun).ok_or_else(gone)?),
         };
+        let at_rest = |of| match &resumes {
+            Some((id, import)) => stopped(Some(*id), import.done, import.entries),
+            None => stopped(None, 0, of),
+        };
+
+        let size = self.spooled.length;
+        let opened = Source::open(self.spooled, self.format, app.currency(), |done| {
+            teller.tell("reading", None, done, size)
+        })?;
+        let Some(source) = opened else { return Err(at_rest(0)) };
+        if resumes.as_ref().is_some_and(|(_, import)| import.entries != source.len()) {
+            return Err(gone());
+        }
         let from = resumes.as_ref().map_or(0, |(_, import)| import.done);
 
         let (of, mut told) = (source.len(), from);
@@ -107,7 +117,7 @@ impl Job {
             told = done;
             teller.tell("checking", None, done.into(), of.into())
         })?;
-        let Some(check) = checked else { return Err(stopped(None, 0, of)) };
+        let Some(check) = checked else { return Err(at_rest(of)) };
         let mut notes = source.notes();
         if resumes.is_none() {
             if check.counts.failed > 0 && !self.how.skip_bad {
@@ -139,12 +149,11 @@ impl Job {
             return Err(stopped(Some(id), import.done, import.entries));
         }
         drop(self.alone);
-        Ok(done(id, import, errors, notes))
+        Ok(done(id, &import, errors, notes))
     }
 }
 
-fn done(id: ImportId, import: Import, mut errors: Errors, notes: Vec<String>) -> Reply {
-    errors.append(import.errors);
+fn done(id: ImportId, import: &Import, errors: Errors, notes: Vec<String>) -> Reply {
     ok(&Report::new(Some(id), import.counts, errors, notes))
 }
 

@@ -1,6 +1,6 @@
 //! From a JSON line to rows: a product as the API writes it, one row for each of its variants.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::RowError;
 use super::row::{Read, Row};
@@ -23,6 +23,8 @@ pub fn rows(text: &str, line: u64, currency: Currency) -> Vec<Read> {
     let input: ProductInput = match read_text(text, currency) {
         Ok(input) => input,
         Err(BadJson::Malformed(said)) => {
+            // The parser's own place in the line says no more than the line's number.
+            let said = said.split(" at line ").next().unwrap_or_default();
             return bad(1, vec![(String::new(), format!("is not JSON: {said}"))]);
         }
         Err(BadJson::Faults(faults)) => {
@@ -122,11 +124,9 @@ fn disagreements(input: &ProductInput, variants: &[VariantInput]) -> Vec<(String
 
 /// The slug that a line names, if it can be read at all.
 pub fn slug_of(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        slug: Option<String>,
-    }
-    serde_json::from_str::<Named>(text).ok()?.slug
+    // As it is read in earnest: of a member that is there twice, the last counts.
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("slug")?.as_str().map(str::to_owned)
 }
 
 fn of_product(line: u64, input: ProductInput) -> Row {

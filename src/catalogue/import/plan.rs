@@ -21,6 +21,15 @@ pub struct Frame {
     pub mode: Mode,
 }
 
+/// A variant that is there already and that a row gives a stock.
+pub struct Stocked {
+    pub entry: u32,
+    pub line: u64,
+    pub variant: VariantId,
+    /// The stock as it is.
+    pub quantity: i64,
+}
+
 /// What a product's rows would do to it.
 pub struct Plan {
     /// The product as it is, if it is there.
@@ -28,7 +37,7 @@ pub struct Plan {
     /// The product as it is to be, if that is another.
     pub draft: Option<Draft>,
     /// The stock, as it is, of the variants that are there already and that the rows give a stock.
-    pub stocks: Vec<(VariantId, i64)>,
+    pub stocks: Vec<Stocked>,
     pub counts: Counts,
     pub errors: Vec<RowError>,
     /// The entries that are left out.
@@ -78,6 +87,7 @@ pub fn plan(
             bad: BTreeSet::new(),
             counts: Counts::default(),
             stocks: Vec::new(),
+            notes: Vec::new(),
         };
         let known = if rows.is_empty() { None } else { planner.find(tx, &rows)? };
         let draft = planner.product(tx, known.as_ref(), &rows, bad.is_empty())?;
@@ -86,6 +96,7 @@ pub fn plan(
             let mut counts = planner.counts;
             counts.failed = group.entries.iter().filter(|entry| bad.contains(&entry.at)).map(weight).sum();
             counts.rows = counts.created + counts.updated + counts.unchanged + counts.failed;
+            errors.append(&mut planner.notes);
             return Ok(Plan { known, draft, stocks: planner.stocks, counts, errors, bad });
         }
         bad.append(&mut planner.bad);
@@ -107,7 +118,9 @@ struct Planner<'a> {
     errors: Vec<RowError>,
     bad: BTreeSet<u32>,
     counts: Counts,
-    stocks: Vec<(VariantId, i64)>,
+    stocks: Vec<Stocked>,
+    /// What is worth telling of rows that are good.
+    notes: Vec<RowError>,
 }
 
 /// What became of a row.
@@ -179,9 +192,11 @@ impl Planner<'_> {
         // The product's own fields stand in one of its rows; where that is left out, so are they.
         let mut heads = rows.iter().filter(|(_, row)| !row.is_picture() && !row.is_variant_only());
         let head = heads.next();
-        if let Some(twice) = heads.find(|(_, row)| row.is_head) {
-            let line = head.map_or(0, |(_, row)| row.line);
+        let line = head.map_or(0, |(_, row)| row.line);
+        for twice in heads.filter(|(_, row)| row.is_head) {
             self.bad(*twice, names.handle, format!("is on line {line} too"));
+        }
+        if !self.bad.is_empty() {
             return Ok(None);
         }
         let first = match head {
@@ -330,7 +345,7 @@ impl Planner<'_> {
             }
             set_variant(variant, row);
             if let (Some(Some(wanted)), Some(id), Some(now)) = (row.stock, old.id, old.stock) {
-                self.stocks.push((id, now));
+                self.stocks.push(Stocked { entry: placed.0, line: row.line, variant: id, quantity: now });
                 variant.stock = Some(self.stock(id, now, wanted, row));
             }
             let did = if draft.variants[at] == old { Did::Nothing } else { Did::Updated };
@@ -361,7 +376,7 @@ impl Planner<'_> {
                 "is {wanted} here, but {} were sold since the file was checked; it is 0 now",
                 before - now
             );
-            self.errors.push(RowError::new(row.line, self.frame.names.stock, said));
+            self.notes.push(RowError::new(row.line, self.frame.names.stock, said));
         }
         stock.clamp(0, MOST)
     }

@@ -144,12 +144,12 @@ impl Records {
             if !self.reader.read_byte_record(&mut record)? {
                 return self.is_closed(offset).map(|()| None);
             }
+            let inside = memchr::memchr_iter(b'\n', record.as_slice()).count() as u64;
+            let end = self.reader.position();
+            let line = (end.line() - inside - u64::from(self.ends_a_line(end.byte())?)) as u32;
+            self.last = (offset, line);
             if record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
-                let inside = memchr::memchr_iter(b'\n', record.as_slice()).count() as u64;
-                let end = self.reader.position();
-                let line = end.line() - inside - u64::from(self.ends_a_line(end.byte())?);
-                self.last = (offset, line as u32);
-                return Ok(Some(Raw { offset, line: line as u32, what: What::Record(record) }));
+                return Ok(Some(Raw { offset, line, what: What::Record(record) }));
             }
         }
     }
@@ -160,6 +160,7 @@ impl Records {
         let (begin, line) = self.last;
         let mut bytes = vec![0; end.saturating_sub(begin) as usize];
         self.file.read_exact_at(&mut bytes, begin)?;
+        let ends_open = bytes.ends_with(b"\n");
         let (mut in_quotes, mut begins) = (false, true);
         for byte in bytes {
             match byte {
@@ -170,6 +171,8 @@ impl Records {
             }
         }
         if in_quotes {
+            // The line feed at the end was counted as one in the cell, and as the row's own.
+            let line = line + u32::from(ends_open);
             let said = format!("a quote is opened in the row of line {line} and never closed");
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));
         }
@@ -196,7 +199,9 @@ fn next_line(reader: &mut BufReader<File>, offset: &mut u64, line: &mut u32) -> 
         *line += 1;
         let raw = |what| Ok(Some(Raw { offset: at, line: of_line, what }));
         if read > LONGEST {
-            *offset += pass_line(reader)?;
+            if !bytes.ends_with(b"\n") {
+                *offset += pass_line(reader)?;
+            }
             return raw(What::Bad("is over 1 MiB long"));
         }
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").filter(|_| at == 0).unwrap_or(&bytes);

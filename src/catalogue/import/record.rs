@@ -46,6 +46,8 @@ pub struct Import {
     /// Of the file, by which it is known again.
     pub digest: [u8; 32],
     pub mode: Mode,
+    /// Whether the file was read as JSON lines.
+    pub is_lines: bool,
     pub skip_bad: bool,
     /// How many entries the file has, and how many of them were dealt with.
     pub entries: u32,
@@ -99,7 +101,7 @@ pub fn unfinished(
 ) -> Result<Option<(ImportId, Import)>, StoreError> {
     for id in UNFINISHED.all(tx, &hex(digest))?.into_iter().rev() {
         let import = IMPORTS.expect(tx, &id)?;
-        if (import.mode, import.skip_bad) == (how.mode, how.skip_bad) {
+        if (import.mode, import.skip_bad, import.is_lines) == (how.mode, how.skip_bad, how.is_lines) {
             return Ok(Some((id, import)));
         }
     }

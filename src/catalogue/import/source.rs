@@ -21,6 +21,8 @@ use crate::money::Currency;
 /// Most entries of a file, and of one product: variants and pictures have lower limits.
 const MOST: usize = 5_000_000;
 const MOST_OF_ONE: u32 = 1000;
+/// JSON lines have a product on each, so that a second one is a fault already.
+const MOST_LINES: u32 = 20;
 /// Most bytes of a product's entries.
 const LARGEST: u64 = 8 << 20;
 
@@ -79,7 +81,13 @@ impl Products {
     ///
     /// # Errors
     /// When its product has too many, which a file can't be right with.
-    fn group_of(&mut self, handle: Option<String>, length: u64, line: u32) -> Result<u32, CatalogueError> {
+    fn group_of(
+        &mut self,
+        handle: Option<String>,
+        length: u64,
+        line: u32,
+        most: u32,
+    ) -> Result<u32, CatalogueError> {
         let Some(handle) = handle else {
             self.alone += 1;
             return Ok(ALONE + self.alone);
@@ -92,8 +100,8 @@ impl Products {
         let (count, size) = &mut self.sizes[group as usize];
         *count += 1;
         *size += length;
-        if *count > MOST_OF_ONE || *size > LARGEST {
-            let said = format!("has more than {MOST_OF_ONE} rows, or {LARGEST} bytes of them");
+        if *count > most || *size > LARGEST {
+            let said = format!("has more than {most} rows, or {LARGEST} bytes of them");
             return Err(whole(format!("line {line}: the product {handle:.100} {said}")));
         }
         Ok(group)
@@ -113,6 +121,7 @@ impl Source {
     ) -> Result<Option<Source>, CatalogueError> {
         let mut source = Source { file: spooled.file, format, currency, columns: None, places: Vec::new() };
         let (mut products, mut places) = (Products::default(), Vec::new());
+        let most = if format == Format::Lines { MOST_LINES } else { MOST_OF_ONE };
         let mut reader = source.reader()?;
         let header = reader.header().map_err(|error| whole(format!("the header can't be read: {error}")))?;
         if let Some(header) = header {
@@ -124,7 +133,7 @@ impl Source {
                 (What::Line(line), _) => lines::slug_of(line),
                 (What::Record(_) | What::Bad(_), _) => None,
             };
-            let group = products.group_of(handle, raw.what.length(), raw.line)?;
+            let group = products.group_of(handle, raw.what.length(), raw.line, most)?;
             places.push(Place { offset: raw.offset, line: raw.line, group });
             if places.len() > MOST {
                 return Err(whole(format!("the file has more than {MOST} rows; split it")));

@@ -116,7 +116,8 @@ impl Spooled {
 fn separator(head: &[u8]) -> u8 {
     let mut in_quotes = false;
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
-    for &byte in head {
+    // Blank lines may come first.
+    for &byte in head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start() {
         match byte {
             b'"' => in_quotes = !in_quotes,
             b'\n' | b'\r' if !in_quotes => break,

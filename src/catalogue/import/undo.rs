@@ -76,6 +76,9 @@ pub fn step(
 ) -> Result<Stepped, ImportError> {
     accounts::confirm(tx, by)?;
     let mut import = IMPORTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?;
+    if matches!(import.state, State::Undone | State::Forgotten) {
+        return Err(ImportError::Gone);
+    }
     let touched = some(tx, id, last, CHUNK + 1)?;
     let mut undone = Undone::default();
     let (mut next, mut count, mut weight) = (None, 0, 0);
@@ -136,7 +139,7 @@ fn put_back(
     }
     if touched.created {
         if now.version > 1 {
-            left("was changed since, and is out of the shop with those changes".into());
+            left("was changed after the import made it; it is out of the shop all the same".into());
         }
         ops::archive(tx, id)?;
         undone.archived += 1;
@@ -150,9 +153,16 @@ fn put_back(
     }
     for (variant, delta) in &touched.stock {
         let Some(variant) = draft.variants.iter_mut().find(|known| known.id == Some(*variant)) else {
+            // One that the import made goes with its stock.
+            if now.variant(*variant).is_none() {
+                left(format!("stock: variant {variant} is gone"));
+            }
             continue;
         };
         let stock = variant.stock.unwrap_or(0) - delta;
+        if stock > MOST {
+            left(format!("stock: there is room for {MOST} units only"));
+        }
         if stock < 0 {
             left(format!("stock: {} of the units that the import brought are gone", -stock));
         }
@@ -170,7 +180,7 @@ fn put_back(
         }
         Err(refused) => refused.to_string(),
     };
-    left(format!("can't be as before: {said} Mend that and undo once more."));
+    left(format!("can't be as before, mend it and undo once more: {said}"));
     Ok(false)
 }
 
@@ -198,7 +208,12 @@ fn revert(draft: &mut Draft, before: &Product, after: &Product, now: &Product) -
     );
     for variant in &after.variants {
         let at = draft.variants.iter().position(|known| known.id == Some(variant.id));
-        let (Some(at), Some(present)) = (at, now.variant(variant.id)) else { continue };
+        let (Some(at), Some(present)) = (at, now.variant(variant.id)) else {
+            if before.variant(variant.id).is_some_and(|old| old != variant) {
+                left.push(format!("variant {} (which is gone)", variant.id));
+            }
+            continue;
+        };
         match before.variant(variant.id) {
             None if present == variant => drop(draft.variants.remove(at)),
             None => left.push(format!("variant {}", variant.id)),
