@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clap::{Args, ValueEnum};
@@ -354,12 +354,11 @@ async fn undo(id: u64, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> 
     let mut progress = out.progress();
     let asked = shop.call(Method::POST, &path, Payload::None);
     tokio::pin!(asked);
-    let begun = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let undone = loop {
         tokio::select! {
             undone = &mut asked => break undone,
-            _ = tick.tick() => progress.at("undoing", begun.elapsed().as_secs(), 0, false),
+            _ = tick.tick() => progress.at("undoing", 0, 0, false),
             () = stopped() => {
                 progress.end();
                 let said = format!("stopped half-way; till product import --undo {id} goes on");

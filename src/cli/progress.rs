@@ -31,7 +31,7 @@ impl Progress {
             let figures = match (is_bytes, of) {
                 (true, 0) => "{bytes} {bytes_per_sec}",
                 (true, _) => "[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
-                (false, 0) => "{human_pos} {rate}",
+                (false, 0) => "for {elapsed}",
                 (false, _) => "[{wide_bar}] {human_pos}/{human_len} {rate} {eta} left",
             };
             let style = ProgressStyle::with_template(&format!("{{msg:<10}} {figures}"));

@@ -11,6 +11,7 @@
 mod apply;
 mod check;
 mod columns;
+mod fill;
 pub mod http;
 mod job;
 mod lines;
