@@ -12,8 +12,14 @@ use crate::config::{Config, Flags};
 #[derive(Subcommand)]
 pub enum Options {
     /// Says whether the settings are good; every fault with its file and line
+    ///
+    /// till config check --config /etc/till/config.toml
+    #[command(verbatim_doc_comment)]
     Check,
     /// Prints every setting, where it comes from, with secrets masked
+    ///
+    /// till config show
+    #[command(verbatim_doc_comment)]
     Show,
     /// Prints a commented settings file with all defaults: till config example > config.toml
     Example,

@@ -12,10 +12,11 @@ use super::output::Output;
 use super::{CliError, Global};
 use crate::config::{Config, Flags};
 
-/// Writes config.toml: asks what a shop owner can answer, or takes flags
+/// Writes config.toml: asks, or takes flags
 ///
-/// On a terminal, what no flag says is asked for, with a default to accept by Enter; elsewhere, and with --yes, the
-/// defaults are taken. The file names every other setting too, with its meaning and its default.
+/// On a terminal, what no flag says is asked for, with a default to accept by Enter.
+/// Elsewhere, and with --yes, the defaults are taken. The file names every other
+/// setting too, with its meaning and its default.
 ///
 /// till init
 /// till init --name "Corner Shop" --currency EUR --shipping 4.90 --tax 19 --yes

@@ -74,9 +74,7 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Writes config.toml: asks, or takes flags
     Init(init::Options),
-    /// Runs the shop
     Serve(serve::Options),
     /// Accounts: customers, staff, administrators
     #[command(subcommand)]
@@ -99,9 +97,7 @@ enum Command {
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
-    /// Proves that the shop's data is as it must be: stock, totals, payments, invoices, indexes
     Check(check::Options),
-    /// The shop's figures: sales by day, best sellers, low stock
     Stats(stats::Options),
     /// Prints the API's description (OpenAPI 3.1): till openapi > openapi.json
     Openapi,

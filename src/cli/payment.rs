@@ -15,20 +15,35 @@ use super::product::Limit;
 #[derive(Subcommand)]
 pub enum Options {
     /// Lists payments, newest first
+    ///
+    /// till payment list --limit 10
+    #[command(verbatim_doc_comment)]
     List(Limit),
     /// Shows a payment
+    ///
+    /// till payment show 12
+    #[command(verbatim_doc_comment)]
     Show {
         /// The payment's id, the first column of `till payment list`
         id: u64,
     },
     /// Asks the gateways after every payment and refund that is not final, and says what it found and did
+    ///
+    /// till payment reconcile
+    #[command(verbatim_doc_comment)]
     Reconcile,
     /// Ends a payment that is not final; its order can be paid anew
+    ///
+    /// till payment cancel 12
+    #[command(verbatim_doc_comment)]
     Cancel {
         /// The payment's id
         id: u64,
     },
     /// Refunds a payment, all that is left of it or an amount
+    ///
+    /// till payment refund 12 --amount 5.00 --reason "arrived late"
+    #[command(verbatim_doc_comment)]
     Refund {
         /// The payment's id
         id: u64,

@@ -17,9 +17,10 @@ use crate::http::input::encode;
 pub enum Options {
     /// Imports products from CSV, till's own columns or Shopify's, or from JSON lines
     ///
-    /// Nothing is applied unless every row is good, or --skip-bad is given; bad rows are told with line and column.
-    /// Only the columns that the file has are touched, and the same file again changes nothing. One that was
-    /// stopped goes on with --resume; --undo puts back what an import changed, and nothing else.
+    /// Nothing is applied unless every row is good, or --skip-bad is given; bad rows are
+    /// told with line and column. Only the columns that the file has are touched, and the
+    /// same file again changes nothing. One that was stopped goes on with --resume; --undo
+    /// puts back what an import changed, and nothing else.
     ///
     /// till product import products.csv --dry-run
     /// till product import products_export.csv
@@ -42,11 +43,17 @@ pub enum Options {
     #[command(verbatim_doc_comment)]
     List(List),
     /// Shows a product with its variants
+    ///
+    /// till product show ocean-blue-shirt
+    #[command(verbatim_doc_comment)]
     Show {
         /// The product's id or slug
         product: String,
     },
     /// Takes a product out of the shop; its orders keep it
+    ///
+    /// till product archive ocean-blue-shirt
+    #[command(verbatim_doc_comment)]
     Archive {
         /// The product's id or slug
         product: String,

@@ -17,9 +17,15 @@ use crate::http::Listeners;
 use crate::payments::gateway::test::PROVIDER;
 use crate::{demo, jobs};
 
-/// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr. SIGTERM and Ctrl-C let
-/// running requests finish; a second one stops at once.
+/// Runs the shop
+///
+/// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr.
+/// SIGTERM and Ctrl-C let running requests finish; a second one stops at once.
+///
+/// till serve --demo
+/// till serve --listen 0.0.0.0:8080
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Options {
     /// A shop to try things out: products, customers, past orders, an administrator, and the test gateway on.
     /// Its data is in a temporary directory, unless --data-dir names one

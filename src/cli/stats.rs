@@ -9,8 +9,13 @@ use super::CliError;
 use super::client::Shop;
 use super::output::{Column, Output, text_of};
 
-/// Sales by day, orders by status, best sellers, what is low. Orders count for the day (UTC) they were placed on.
+/// The shop's figures: sales by day, orders by status, best sellers, low stock
+///
+/// Orders count for the day (UTC) on which they were placed.
+///
+/// till stats --days 7
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Options {
     /// How many days, today the last of them (1 to 366)
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]

@@ -21,8 +21,14 @@ pub enum Options {
     #[command(verbatim_doc_comment)]
     Adjust(Adjust),
     /// Lists what is at or below its product's threshold, least first
+    ///
+    /// till stock low --json | jq -r .sku
+    #[command(verbatim_doc_comment)]
     Low(Limit),
     /// Lists how a variant's stock moved, and why, newest first
+    ///
+    /// till stock movements TEA-100
+    #[command(verbatim_doc_comment)]
     Movements {
         /// The variant's SKU, or its id
         sku: String,

@@ -26,6 +26,9 @@ pub enum Options {
     /// Lists the tokens, newest first, those too that have ended
     List(Limit),
     /// Ends a token for good
+    ///
+    /// till token revoke 3
+    #[command(verbatim_doc_comment)]
     Revoke {
         /// The token's id
         id: u64,

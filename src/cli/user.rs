@@ -22,13 +22,22 @@ pub enum Options {
     #[command(verbatim_doc_comment)]
     Create(Create),
     /// Lists accounts, oldest first
+    ///
+    /// till user list --limit 0 --json | jq -r .email
+    #[command(verbatim_doc_comment)]
     List(super::product::Limit),
     /// Shows an account
+    ///
+    /// till user show ann@example.com
+    #[command(verbatim_doc_comment)]
     Show {
         /// The e-mail address, or the user's id
         who: String,
     },
     /// Changes what somebody may do; it takes effect at once
+    ///
+    /// till user set-role ann@example.com staff
+    #[command(verbatim_doc_comment)]
     SetRole {
         /// The e-mail address, or the user's id
         who: String,
@@ -37,16 +46,25 @@ pub enum Options {
         role: String,
     },
     /// Locks somebody out, at once; nothing of theirs is lost
+    ///
+    /// till user deactivate ann@example.com
+    #[command(verbatim_doc_comment)]
     Deactivate {
         /// The e-mail address, or the user's id
         who: String,
     },
     /// Lets somebody in again
+    ///
+    /// till user activate ann@example.com
+    #[command(verbatim_doc_comment)]
     Activate {
         /// The e-mail address, or the user's id
         who: String,
     },
     /// Sets a new password, and ends all of the user's sessions
+    ///
+    /// till user reset-password ann@example.com --generate
+    #[command(verbatim_doc_comment)]
     ResetPassword {
         /// The e-mail address, or the user's id
         who: String,
