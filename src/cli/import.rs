@@ -361,8 +361,10 @@ async fn undo(id: u64, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> 
             _ = tick.tick() => progress.at("undoing", 0, 0, false),
             () = stopped() => {
                 progress.end();
-                let said = format!("stopped half-way; till product import --undo {id} goes on");
-                return Err(CliError(said));
+                let import = shop.get(&format!("/api/admin/products/imports/{id}/")).await?;
+                let [restored, archived] = ["restored", "archived"].map(|name| text_of(&import, name));
+                let far = format!("stopped: so far {restored} products restored, {archived} archived, each whole");
+                return Err(CliError(format!("{far}\ntill product import --undo {id}   goes on")));
             }
         }
     };

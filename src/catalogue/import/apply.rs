@@ -190,6 +190,8 @@ impl Begin {
             errors: self.errors.clone(),
             state: State::Begun,
             finished_at: None,
+            restored: 0,
+            archived: 0,
         };
         let id = ImportId(tx.next_number("imports")?);
         IMPORTS.put(tx, &id, &import)?;

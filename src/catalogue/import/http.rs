@@ -51,6 +51,9 @@ struct ImportView {
     /// Entries of the file, and how many of them are dealt with.
     entries: u32,
     done: u32,
+    /// Products that an undo has put back, and taken out of the shop.
+    restored: u64,
+    archived: u64,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -66,6 +69,8 @@ impl ImportView {
             finished_at: import.finished_at,
             entries: import.entries,
             done: import.done,
+            restored: import.restored,
+            archived: import.archived,
             counts: import.counts,
         }
     }

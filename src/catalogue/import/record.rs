@@ -58,6 +58,9 @@ pub struct Import {
     pub errors: Vec<RowError>,
     pub state: State,
     pub finished_at: Option<Time>,
+    /// Products that were put back, and those it had made that left the shop again, so far.
+    pub restored: u64,
+    pub archived: u64,
 }
 
 impl Import {

@@ -47,9 +47,9 @@ impl Undone {
         }
     }
 
+    /// Takes over what a later step came to.
     pub fn add(&mut self, more: Undone) {
-        self.restored += more.restored;
-        self.archived += more.archived;
+        (self.restored, self.archived) = (more.restored, more.archived);
         self.left_count += more.left_count;
         let room = MOST_LEFT.saturating_sub(self.left.len());
         self.left.extend(more.left.into_iter().take(room));
@@ -96,8 +96,12 @@ pub fn step(
     let is_more = touched.len() > count;
     // What could not be put back can be tried again.
     let is_over = !is_more && some(tx, id, None, 1)?.is_empty();
+    import.restored += undone.restored;
+    import.archived += undone.archived;
     import.state = if is_over { State::Undone } else { State::Undoing };
     IMPORTS.put(tx, &id, &import)?;
+    // All that was put back so far, in this request or before.
+    (undone.restored, undone.archived) = (import.restored, import.archived);
     Ok((undone, next.filter(|_| is_more)))
 }
 
