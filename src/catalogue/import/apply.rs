@@ -235,12 +235,8 @@ fn carry_out(
         errors.append(&mut plan.errors);
         import.counts += plan.counts;
     }
-    import.done = chunk.end;
+    import.advance(chunk.end, tx.now());
     import.keep(&errors);
-    if import.done == import.entries {
-        import.state = State::Done;
-        import.finished_at = Some(tx.now());
-    }
     IMPORTS.put(tx, &id, &import)?;
     Ok((import, errors))
 }

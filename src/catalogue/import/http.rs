@@ -218,7 +218,7 @@ async fn put_back(mut req: Req, id: ImportId) -> Answer {
     }
     let _alone = alone(&req.app)?;
     let import = req.app.store.read(|tx| IMPORTS.get(tx, &id))?.ok_or_else(ApiError::not_found)?;
-    if matches!(import.state, State::Undone | State::Forgotten) {
+    if !import.is_undoable() {
         let said = match import.state {
             State::Undone => "This import was put back already.",
             _ => "What this import changed is not kept any more; it can't be put back.",

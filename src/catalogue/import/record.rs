@@ -64,6 +64,30 @@ pub struct Import {
 }
 
 impl Import {
+    /// Whether its changes can be put back, all or what is left of them.
+    pub fn is_undoable(&self) -> bool {
+        !matches!(self.state, State::Undone | State::Forgotten)
+    }
+
+    /// So many entries are dealt with; with the last it is done.
+    pub fn advance(&mut self, done: u32, now: Time) {
+        self.done = done;
+        if self.done == self.entries {
+            self.state = State::Done;
+            self.finished_at = Some(now);
+        }
+    }
+
+    /// More of it was put back; `is_over`: and nothing is left to.
+    pub fn put_back(&mut self, is_over: bool) {
+        self.state = if is_over { State::Undone } else { State::Undoing };
+    }
+
+    /// What it changed is not known any more.
+    pub fn forget(&mut self) {
+        self.state = State::Forgotten;
+    }
+
     /// Keeps the first faults.
     pub fn keep(&mut self, errors: &[RowError]) {
         let room = KEPT_ERRORS.saturating_sub(self.errors.len());
@@ -90,9 +114,8 @@ pub static UNFINISHED: Index<ImportId, Import, String> = Index::list("imports.un
     if import.state == State::Begun { vec![hex(&import.digest)] } else { vec![] }
 });
 /// Those whose changes are known, by age.
-pub static KEPT: Index<ImportId, Import, Time> = Index::list("imports.kept", |import| {
-    if matches!(import.state, State::Undone | State::Forgotten) { vec![] } else { vec![import.at] }
-});
+pub static KEPT: Index<ImportId, Import, Time> =
+    Index::list("imports.kept", |import| if import.is_undoable() { vec![import.at] } else { vec![] });
 pub static IMPORTS: Table<ImportId, Import> = Table::new("imports", &[&UNFINISHED, &KEPT]);
 pub static TOUCHED: Table<(ImportId, ProductId), Touched> = Table::new("imports.touched", &[]);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::apply::ImportError;
-use super::record::{IMPORTS, KEPT, State, TOUCHED, Touched};
+use super::record::{IMPORTS, KEPT, TOUCHED, Touched};
 use crate::accounts::{self, Staff};
 use crate::catalogue::draft::Draft;
 use crate::catalogue::model::{CatalogueError, Product};
@@ -76,7 +76,7 @@ pub fn step(
 ) -> Result<Stepped, ImportError> {
     accounts::confirm(tx, by)?;
     let mut import = IMPORTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?;
-    if matches!(import.state, State::Undone | State::Forgotten) {
+    if !import.is_undoable() {
         return Err(ImportError::Gone);
     }
     let touched = some(tx, id, last, CHUNK + 1)?;
@@ -98,7 +98,7 @@ pub fn step(
     let is_over = !is_more && some(tx, id, None, 1)?.is_empty();
     import.restored += undone.restored;
     import.archived += undone.archived;
-    import.state = if is_over { State::Undone } else { State::Undoing };
+    import.put_back(is_over);
     IMPORTS.put(tx, &id, &import)?;
     // All that was put back so far, in this request or before.
     (undone.restored, undone.archived) = (import.restored, import.archived);
@@ -280,7 +280,7 @@ pub fn forget(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
         }
         if count < limit {
             let mut import = IMPORTS.expect(tx, &id)?;
-            import.state = State::Forgotten;
+            import.forget();
             IMPORTS.put(tx, &id, &import)?;
             count = count.max(1);
         }
