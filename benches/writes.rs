@@ -36,7 +36,8 @@ fn checkouts(c: &mut Criterion) {
                         };
                         let (buyer, rules, what) =
                             (shop.buyer, shop.app.rules(), Pay::New(Box::new(placing)));
-                        Box::pin(shop.app.store.write(move |tx| pay(tx, buyer, &what, "test", &rules)))
+                        let gateway = shop.app.gateways.of("test").expect("it is on");
+                        Box::pin(shop.app.store.write(move |tx| pay(tx, buyer, &what, &*gateway, &rules)))
                     })
                     .collect();
                 for one in &mut waiting {

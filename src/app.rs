@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tokio::sync::Notify;
 
 use crate::accounts::{Keys, Passwords};
 use crate::cart::totals::Charges;
@@ -23,8 +24,11 @@ use crate::http::idempotency::InFlights;
 use crate::money::Currency;
 use crate::orders::Seller;
 use crate::payments::Terms;
+use crate::payments::gateway::paypal::{PayPal, Trust};
+use crate::payments::gateway::stripe::Stripe;
 use crate::payments::gateway::test::TestGateway;
-use crate::payments::gateway::{Gateway, Gateways};
+use crate::payments::gateway::wire::HttpWire;
+use crate::payments::gateway::{Gateway, Gateways, Mode};
 use crate::store::{Disk, FileDisk, META, OpenError, Options, Store, StoreError};
 
 /// In the data directory.
@@ -48,6 +52,10 @@ pub struct App {
     pub listening: OnceLock<SocketAddr>,
     /// Whether the process has been asked to stop: long work ends where it can be gone on with.
     pub stopping: AtomicBool,
+    /// This shop's own id, which its payments carry at the gateways.
+    pub shop: String,
+    /// Wakes whoever works gateway events off.
+    pub events_came: Notify,
     /// When the last readiness probe was written, in milliseconds since 1970.
     pub probed_at: AtomicI64,
     request_ids: AtomicU64,
@@ -81,6 +89,11 @@ pub enum AppError {
          shop.currency to {has}, or begin a new shop in another data directory"
     )]
     Currency { has: String, wanted: Currency },
+    #[error(
+        "a demo must move no real money, and the settings have live keys of {provider}: take them out (payment.{provider} \
+         in the file, TILL_PAYMENT__… in the environment), or put test keys in"
+    )]
+    LiveDemo { provider: &'static str },
 }
 
 impl Parts {
@@ -141,9 +154,14 @@ impl App {
         let heard = Arc::clone(&listings);
         store.on_commit(move |commit| heard.hear(commit));
 
+        let shop = store.read(|tx| META.expect(tx, &"shop_id".to_owned()))?;
         let mut all = gateways;
+        all.extend(outside_gateways(&config, &shop, &clock));
         if config.payment_test_enabled || demo {
             all.push(Arc::new(TestGateway::new(Arc::clone(&store))));
+        }
+        if let Some(live) = all.iter().find(|gateway| demo && gateway.mode() == Mode::Live) {
+            return Err(AppError::LiveDemo { provider: live.provider() });
         }
         Ok(Arc::new(App {
             charges: config.charges(),
@@ -160,6 +178,8 @@ impl App {
             demo,
             listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
+            shop,
+            events_came: Notify::new(),
             probed_at: AtomicI64::new(0),
         }))
     }
@@ -195,6 +215,23 @@ impl App {
     pub fn new_request_id(&self) -> String {
         format!("{:016x}", self.request_ids.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// The gateways of others that the settings have keys for.
+fn outside_gateways(config: &Config, shop: &str, clock: &Arc<dyn Clock>) -> Vec<Arc<dyn Gateway>> {
+    let (stripe, paypal) = (config.stripe(shop), config.paypal());
+    if stripe.is_none() && paypal.is_none() {
+        return Vec::new();
+    }
+    let wire = Arc::new(HttpWire::new(config.payment_timeout(), Vec::new()));
+    let mut all: Vec<Arc<dyn Gateway>> = Vec::new();
+    if let Some(settings) = stripe {
+        all.push(Arc::new(Stripe::new(settings, wire.clone())));
+    }
+    if let Some(settings) = paypal {
+        all.push(Arc::new(PayPal::new(settings, wire, Arc::clone(clock), Trust::System)));
+    }
+    all
 }
 
 /// Fixes the shop's currency at the first start, and holds the configuration against it at every other.

@@ -152,7 +152,8 @@ async fn order(app: &Arc<App>, who: UserId, items: Vec<(ProductId, u32)>, end: E
         total: None,
     };
     let (rules, what) = (app.rules(), Pay::New(Box::new(placing)));
-    let begun = app.store.write(move |tx| checkout::pay(tx, who, &what, PROVIDER, &rules)).await;
+    let gateway = app.gateways.of(PROVIDER).map_err(failed)?;
+    let begun = app.store.write(move |tx| checkout::pay(tx, who, &what, &*gateway, &rules)).await;
     let Attempt::Begun(id) = begun.map_err(|error: PayError| failed(error))? else { return Ok(()) };
     let payment = payments::drive(app, id).await.map_err(failed)?;
     let reference = payment.reference.unwrap_or_default();

@@ -84,7 +84,9 @@ fn shop(seed: u8) -> Arc<App> {
             total: None,
         };
         let (rules, what) = (app.rules(), Pay::New(Box::new(placing)));
-        let begun = drive(&app, app.store.write(move |tx| checkout::pay(tx, buyer, &what, PROVIDER, &rules)));
+        let gateway = app.gateways.of(PROVIDER).expect("a demo has it");
+        let begun =
+            drive(&app, app.store.write(move |tx| checkout::pay(tx, buyer, &what, &*gateway, &rules)));
         let Ok(Attempt::Begun(payment)) = begun else { panic!("{begun:?}") };
         let payment = drive(&app, payments::drive(&app, payment)).expect("the gateway is there");
         match end {

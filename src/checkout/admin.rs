@@ -14,7 +14,8 @@ use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, objec
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, Status, Tracking};
-use crate::payments::{self, Why};
+use crate::payments::gateway::GatewayError;
+use crate::payments::{self, DriveError, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
@@ -171,7 +172,16 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
             Ok(refund)
         })
         .await?;
-    payments::drive_refund(&req.app, refund).await?;
+    if let Err(error) = payments::drive_refund(&req.app, refund).await {
+        let said = match &error {
+            DriveError::Gateway(GatewayError::Refused(told)) => {
+                let detail = format!("The payment gateway refused the refund: {}", told.message);
+                ApiError::new(502, "gateway_error", detail)
+            }
+            _ => error.into(),
+        };
+        return Err(said.with("refund_id", refund));
+    }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     let reply = created(&req.order_view(id, order));
     req.remember(key, &reply).await?;
@@ -194,7 +204,7 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
     })
     .await?;
     let payment = end(&app, id).await?;
-    Ok(ok(&payments::admin::view(id, &payment)))
+    Ok(ok(&app.store.read(|tx| payments::admin::view(tx, id, &payment))?))
 }
 
 impl From<AdvanceError> for ApiError {
@@ -202,6 +212,7 @@ impl From<AdvanceError> for ApiError {
         match error {
             AdvanceError::Account(error) => error.into(),
             AdvanceError::Order(error) => error.into(),
+            AdvanceError::Payment(error) => error.into(),
         }
     }
 }

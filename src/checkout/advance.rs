@@ -3,6 +3,7 @@
 use crate::accounts::{self, AccountError, Staff};
 use crate::id::OrderId;
 use crate::orders::{self, Event, OrderError, Status, Tracking};
+use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
 /// What staff say of an order.
@@ -19,6 +20,8 @@ pub enum AdvanceError {
     Account(#[from] AccountError),
     #[error("{0}")]
     Order(#[from] OrderError),
+    #[error("{0}")]
+    Payment(#[from] PaymentError),
 }
 
 impl From<crate::store::StoreError> for AdvanceError {
@@ -50,6 +53,9 @@ fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
 pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
     accounts::confirm(tx, by)?;
     let event = event(orders::get(tx, id)?.status, step)?;
+    if event == Some(Event::Ship) {
+        payments::may_send(tx, id)?;
+    }
     match (event, &step.note) {
         (Some(event), note) => {
             orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?;

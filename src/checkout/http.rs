@@ -12,6 +12,7 @@ use crate::id::{OrderId, PaymentId, ProductId, VariantId};
 use crate::money::Money;
 use crate::orders;
 use crate::payments;
+use crate::payments::gateway::{Gateway, GatewayError};
 use crate::payments::http::PaymentView;
 use crate::store::{Reads, Seen};
 
@@ -73,7 +74,7 @@ async fn confirm(req: Req, payment: PaymentId) -> Answer {
     if known.user != buyer {
         return Err(ApiError::not_found());
     }
-    payments::drive(&req.app, payment).await?;
+    payments::look(&req.app, payment).await?;
     let order = req.app.store.read(|tx| orders::get(tx, known.order))?;
     Ok(ok(&req.order_view(known.order, order)))
 }
@@ -142,7 +143,7 @@ impl Input for PayInput {
 async fn pay_now(mut req: Req) -> Answer {
     let buyer = req.user()?.user;
     let PayInput { what, provider } = req.json().await?;
-    let gateway = req.app.gateways.find(provider.as_deref()).ok_or_else(|| {
+    let gateway = req.app.gateways.find(provider.as_deref()).cloned().ok_or_else(|| {
         let known: Vec<_> = req.app.gateways.all().map(|gateway| gateway.provider()).collect();
         let said = if known.is_empty() {
             "no payment provider is switched on".into()
@@ -151,13 +152,12 @@ async fn pay_now(mut req: Req) -> Answer {
         };
         ApiError::field("provider", said)
     })?;
-    let provider = gateway.provider();
     let (key, _guard) = req.once_key()?.unzip();
 
-    let mut attempt = begin(&req, buyer, &what, provider, key.clone()).await?;
+    let mut attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     if let Begun::Attempt(Attempt::Blocked(other)) = attempt {
         end(&req.app, other).await?;
-        attempt = begin(&req, buyer, &what, provider, key.clone()).await?;
+        attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     }
     let payment = match attempt {
         Begun::Before(stored) => return Ok(replayed(stored)),
@@ -172,9 +172,36 @@ async fn pay_now(mut req: Req) -> Answer {
             ApiError::from(error).with("order_id", order).with("payment_id", payment)
         })?;
     }
+    if driven.status == payments::Status::Failed && driven.reference.is_none() {
+        let error = refused(driven.last_error);
+        return Err(error.with("order_id", driven.order).with("payment_id", payment));
+    }
+    if driven.closing.as_ref().is_some_and(|closing| closing.why == payments::Why::WrongAmount) {
+        let wrong = GatewayError::Failed("its payment is not for what the order costs".into());
+        return Err(ApiError::from(wrong).with("order_id", driven.order).with("payment_id", payment));
+    }
     let reply = created(&PaymentView::new(payment, driven)).location(&format!("/api/payment/{payment}/"));
     req.remember(key, &reply).await?;
     Ok(reply)
+}
+
+/// The gateway refused to make the payment. Only what the customer can do something about is told to them.
+fn refused(told: Option<payments::Told>) -> ApiError {
+    let code = told.map(|told| told.code).unwrap_or_default();
+    let (code, detail) = match code.as_str() {
+        "amount_too_small" => {
+            ("amount_too_small", "The payment provider does not take amounts as small as this order's.")
+        }
+        "amount_too_large" => {
+            ("amount_too_large", "The payment provider does not take amounts as large as this order's.")
+        }
+        _ => {
+            let detail =
+                "The payment provider refused to take this payment. The order stays: pay in another way.";
+            return ApiError::new(502, "gateway_error", detail);
+        }
+    };
+    ApiError::new(422, code, detail)
 }
 
 enum Begun {
@@ -188,17 +215,17 @@ async fn begin(
     req: &Req,
     buyer: crate::id::UserId,
     what: &Pay,
-    provider: &'static str,
+    gateway: &Arc<dyn Gateway>,
     key: Option<crate::store::OnceKey>,
 ) -> Result<Begun, ApiError> {
-    let (what, rules) = (what.clone(), req.app.rules());
+    let (what, rules, gateway) = (what.clone(), req.app.rules(), Arc::clone(gateway));
     req.write(move |tx| {
         match key.as_ref().map(|key| key.seen(tx)).transpose()?.transpose()? {
             Some(Seen::Done(stored)) => return Ok(Begun::Before(stored)),
             Some(Seen::Began(payment)) => return Ok(Begun::Attempt(Attempt::Begun(PaymentId(payment)))),
             Some(Seen::New) | None => {}
         }
-        let attempt = pay(tx, buyer, &what, provider, &rules)?;
+        let attempt = pay(tx, buyer, &what, &*gateway, &rules)?;
         if let (Attempt::Begun(payment), Some(key)) = (&attempt, &key) {
             key.began(tx, payment.0)?;
         }
@@ -235,6 +262,7 @@ impl From<PayError> for ApiError {
         match error {
             PayError::Place(error) => error.into(),
             PayError::Payment(error) => error.into(),
+            PayError::NotTaken { said } => ApiError::field("provider", said),
             PayError::Store(error) => error.into(),
         }
     }

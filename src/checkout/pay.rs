@@ -4,7 +4,8 @@ use super::place::{PlaceError, Placing, Rules, place};
 use crate::app::App;
 use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
-use crate::orders::{self, OrderError, Status};
+use crate::orders::{self, Order, OrderError, Status};
+use crate::payments::gateway::Gateway;
 use crate::payments::{self, Payment, PaymentError, Why};
 use crate::store::{StoreError, WriteTx};
 
@@ -30,6 +31,9 @@ pub enum PayError {
     Place(#[from] PlaceError),
     #[error("{0}")]
     Payment(#[from] PaymentError),
+    /// The provider can't take just this amount, or this currency.
+    #[error("{said}")]
+    NotTaken { said: String },
     #[error("{0}")]
     Store(#[from] StoreError),
 }
@@ -45,7 +49,7 @@ pub fn pay(
     tx: &mut WriteTx,
     buyer: UserId,
     what: &Pay,
-    provider: &str,
+    gateway: &dyn Gateway,
     rules: &Rules,
 ) -> Result<Attempt, PayError> {
     match what {
@@ -54,10 +58,15 @@ pub fn pay(
             if order.paid_at.is_some() {
                 return Ok(Attempt::Begun(payments::record_nothing_to_pay(tx, id, &order)?));
             }
-            Ok(Attempt::Begun(payments::begin(tx, id, &order, provider)?.0))
+            begin(tx, id, &order, gateway)
         }
-        Pay::Order(id, total) => pay_order(tx, buyer, *id, *total, provider),
+        Pay::Order(id, total) => pay_order(tx, buyer, *id, *total, gateway),
     }
+}
+
+fn begin(tx: &mut WriteTx, id: OrderId, order: &Order, gateway: &dyn Gateway) -> Result<Attempt, PayError> {
+    gateway.takes(order.total).map_err(|said| PayError::NotTaken { said })?;
+    Ok(Attempt::Begun(payments::begin(tx, id, order, gateway.provider())?.0))
 }
 
 fn pay_order(
@@ -65,7 +74,7 @@ fn pay_order(
     buyer: UserId,
     id: OrderId,
     total: Option<Money>,
-    provider: &str,
+    gateway: &dyn Gateway,
 ) -> Result<Attempt, PayError> {
     let order = orders::get(tx, id)?;
     if order.user != buyer {
@@ -81,10 +90,11 @@ fn pay_order(
         return Err(PlaceError::AmountMismatch { now: order.total }.into());
     }
     match payments::live_of(tx, id)? {
-        None => Ok(Attempt::Begun(payments::begin(tx, id, &order, provider)?.0)),
+        None => begin(tx, id, &order, gateway),
         Some((payment, live)) if live.closing.is_some() => Err(PaymentError::Closing(payment).into()),
-        Some((payment, live)) if live.provider == provider => Ok(Attempt::Begun(payment)),
+        Some((payment, live)) if live.provider == gateway.provider() => Ok(Attempt::Begun(payment)),
         Some((payment, _)) => {
+            gateway.takes(order.total).map_err(|said| PayError::NotTaken { said })?;
             payments::close(tx, payment, Why::OtherProvider, "customer")?;
             Ok(Attempt::Blocked(payment))
         }

@@ -1,16 +1,20 @@
 //! `till payment`
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::client::{Payload, Shop};
+use super::client::{Payload, Shop, refusal};
+use super::file::OutFile;
 use super::order::{self, Back};
 use super::output::{Column, Output, text_of};
 use super::product::Limit;
+use crate::http::input::encode;
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -29,9 +33,18 @@ pub enum Options {
     },
     /// Asks the gateways after every payment and refund that is not final, and says what it found and did
     ///
+    /// It also reads what Stripe told in vain, and finds money that was taken without an order, which goes back.
+    /// The shop does all this by itself, too: at its start, and every few minutes.
+    ///
     /// till payment reconcile
     #[command(verbatim_doc_comment)]
     Reconcile,
+    /// Sums what was taken and given back, by day and provider, and holds it against the orders
+    ///
+    /// till payment report --from 2026-11-01 --to 2026-11-30
+    /// till payment report --from 2026-11-01 --format csv --out november.csv
+    #[command(verbatim_doc_comment)]
+    Report(Report),
     /// Ends a payment that is not final; its order can be paid anew
     ///
     /// till payment cancel 12
@@ -50,6 +63,22 @@ pub enum Options {
         #[command(flatten)]
         refund: Back,
     },
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// The first day (UTC) [default: 30 days up to --to]
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// The last day (UTC), which is summed too [default: today]
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// A table, or rows of CSV; --json is for scripts
+    #[arg(long, value_parser = ["table", "csv"], default_value = "table", conflicts_with = "json")]
+    format: String,
+    /// Where the CSV goes; - is stdout
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
 }
 
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
@@ -82,6 +111,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                     Column("kind", "kind", false),
                     Column("id", "id", true),
                     Column("order", "order_id", true),
+                    Column("at the gateway", "reference", false),
                     Column("before", "before", false),
                     Column("after", "after", false),
                     Column("error", "error", false),
@@ -95,6 +125,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 ));
             }
         }
+        Options::Report(what) => report(&what, shop, out).await?,
         Options::Cancel { id } => {
             let path = format!("/api/admin/payments/{id}/cancel/");
             let payment = shop.call(Method::POST, &path, Payload::Json(json!({}))).await?;
@@ -110,6 +141,85 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+/// A report's day, or days, as a query.
+fn days(what: &Report) -> String {
+    let pairs = [("from", &what.from), ("to", &what.to)];
+    let given =
+        pairs.iter().filter_map(|(name, day)| day.as_ref().map(|day| format!("&{name}={}", encode(day))));
+    given.collect()
+}
+
+async fn report(what: &Report, shop: &Shop, out: &Output) -> Result<(), CliError> {
+    let path = format!("/api/admin/payments/report/?{}", days(what).trim_start_matches('&'));
+    if what.format == "csv" {
+        let lead = if path.ends_with('?') { "" } else { "&" };
+        let answered = shop.send(Method::GET, &format!("{path}{lead}format=csv"), Payload::None).await?;
+        if answered.status != 200 {
+            return Err(CliError(refusal(&answered.json(), answered.status)));
+        }
+        let mut file = OutFile::create(&what.out, false)?;
+        file.write_all(&answered.body)?;
+        return file.finish();
+    }
+    let report = shop.get(path.trim_end_matches('?')).await?;
+    out.document(&report, |report| {
+        let mut rows = report["days"].as_array().cloned().unwrap_or_default();
+        if rows.is_empty() {
+            return format!(
+                "nothing was paid from {} to {}\n",
+                text_of(report, "from"),
+                text_of(report, "to")
+            );
+        }
+        let mut total = report["total"].clone();
+        total["date"] = "total".into();
+        rows.push(total);
+        let columns = [
+            Column("day", "date", false),
+            Column("provider", "provider", false),
+            Column("payments", "payments", true),
+            Column("captured", "captured", true),
+            Column("refunded", "refunded", true),
+            Column("charged back", "charged_back", true),
+            Column("fees", "fees", true),
+            Column("net", "net", true),
+            Column("", "currency", false),
+        ];
+        out.table(&rows, &columns) + &balance(report)
+    });
+    Ok(())
+}
+
+/// Whether the gateways' money and the orders agree, in words.
+fn balance(report: &Value) -> String {
+    let get = |name: &str| text_of(report, name);
+    let is_zero = |name: &str| get(name).bytes().all(|byte| byte == b'0' || byte == b'.');
+    let mut text = format!(
+        "\n{} orders were paid: {} {}, of which {} was given back\n",
+        get("orders.paid"),
+        get("orders.total"),
+        get("currency"),
+        get("orders.refunded")
+    );
+    if is_zero("balance.captured") && is_zero("balance.refunded") {
+        text.push_str("payments and orders agree to the last cent\n");
+    } else {
+        text.push_str(&format!(
+            "payments and orders DISAGREE: captured {} more than the orders cost, refunded {} more than the orders say\n",
+            get("balance.captured"),
+            get("balance.refunded")
+        ));
+    }
+    if !is_zero("balance.surplus") {
+        text.push_str(&format!("{} that no order wanted is not given back yet\n", get("balance.surplus")));
+    }
+    let unknown = get("total.fees_unknown");
+    if unknown != "0" {
+        text.push_str(&format!("the fees of {unknown} payments are not known\n"));
+    }
+    text
+}
+
 fn people(payment: &Value) -> String {
     let mut text = String::new();
     for (label, name) in [
@@ -119,8 +229,10 @@ fn people(payment: &Value) -> String {
         ("status", "status"),
         ("amount", "amount"),
         ("captured", "captured"),
+        ("fee", "fee"),
         ("currency", "currency"),
         ("reference", "reference"),
+        ("charge", "charge"),
         ("by hand", "method"),
         ("declined", "last_error.message"),
         ("begun", "created_at"),
@@ -130,6 +242,17 @@ fn people(payment: &Value) -> String {
         if value != "-" {
             text.push_str(&format!("{label:<10} {value}\n"));
         }
+    }
+    for dispute in payment["disputes"].as_array().into_iter().flatten() {
+        let get = |name: &str| text_of(dispute, name);
+        text.push_str(&format!(
+            "dispute    {} {} ({}): {}, evidence due by {}\n",
+            get("stand"),
+            get("reference"),
+            get("reason"),
+            get("amount"),
+            get("due_by")
+        ));
     }
     text
 }

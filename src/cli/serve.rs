@@ -59,6 +59,10 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     let app = App::open(parts)?;
     let (version, data) = (env!("CARGO_PKG_VERSION"), app.config.data_dir.display().to_string());
     tracing::info!(version, data, currency = %app.currency(), "till starts");
+    for gateway in app.gateways.all() {
+        let (provider, mode) = (gateway.provider(), gateway.mode());
+        tracing::info!(provider, ?mode, "takes payments");
+    }
     if app.gateways.find(Some(PROVIDER)).is_some() {
         tracing::warn!("the built-in TEST GATEWAY is ON: orders are paid with no money at all");
     }

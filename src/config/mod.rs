@@ -1,6 +1,7 @@
 //! Every setting: its name, meaning, default and check. A value comes from the file, the environment or a flag,
 //! each beating the one before, and every fault is said at once, with where it stands and what is allowed.
 
+mod gateways;
 mod read;
 mod value;
 
@@ -122,6 +123,27 @@ settings! {
     "limits.enabled" limits_enabled: bool = "true";
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
     "payment.test.enabled" payment_test_enabled: bool = "false";
+    /// Stripe's secret key, sk_test_… or sk_live_… (a restricted key, rk_…, needs to write PaymentIntents and
+    /// Refunds, and read Charges, Disputes and Events). Empty: no Stripe.
+    "payment.stripe.secret_key" payment_stripe_secret_key: Secret = "";
+    /// The secret of Stripe's webhook endpoint, whsec_…; several with commas between them, while one is replaced.
+    "payment.stripe.webhook_secret" payment_stripe_webhook_secret: Secret = "";
+    /// Where Stripe's API is.
+    "payment.stripe.api_base" payment_stripe_api_base: String = "https://api.stripe.com";
+    /// The client id and the secret of PayPal's REST application. Empty: no PayPal.
+    "payment.paypal.client_id" payment_paypal_client_id: String = "";
+    /// See client_id.
+    "payment.paypal.client_secret" payment_paypal_client_secret: Secret = "";
+    /// The id that PayPal gave to the shop's webhook.
+    "payment.paypal.webhook_id" payment_paypal_webhook_id: String = "";
+    /// Where PayPal's API is; https://api-m.sandbox.paypal.com is PayPal's for trying things out.
+    "payment.paypal.api_base" payment_paypal_api_base: String = "https://api-m.paypal.com";
+    /// Where PayPal keeps the certificates that its webhooks are signed with: hosts, with commas between them.
+    "payment.paypal.cert_hosts" payment_paypal_cert_hosts: String = "api.paypal.com,api-m.paypal.com,api.sandbox.paypal.com,api-m.sandbox.paypal.com";
+    /// Where PayPal sends the buyer back to. Empty: server.public_url.
+    "payment.paypal.return_url" payment_paypal_return_url: String = "";
+    /// How long a payment gateway may take to answer, in seconds (1 to 120).
+    "payment.timeout_seconds" payment_timeout_seconds: TimeoutSeconds = "20";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
     "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
@@ -149,7 +171,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.
@@ -186,7 +208,7 @@ impl Config {
         if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(("server.public_url", "must begin with https:// or http://".into()));
         }
-        Ok(())
+        gateways::check(self)
     }
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {

@@ -21,6 +21,11 @@ pub trait Setting: Sized {
     fn show(&self) -> String;
 }
 
+/// The parts of a list with commas.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
 /// A value that is never shown.
 #[derive(Clone, Default)]
 pub struct Secret(Zeroizing<String>);

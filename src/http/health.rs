@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::{Answer, ApiError, Req, Routes, get, ok};
-use crate::payments::gateway::Mode;
+use crate::payments::gateway::test::PROVIDER;
 use crate::store::COUNTERS;
 
 pub fn routes() -> Routes {
@@ -31,9 +31,13 @@ async fn readyz(req: Req) -> Answer {
         req.app.probed_at.store(now.0, Ordering::Relaxed);
     }
     let seq = req.app.store.seq()?;
-    let gateways = req.app.gateways.all().map(|gateway| match gateway.mode() {
-        Mode::Test => json!({"provider": gateway.provider(), "mode": "test",
-            "warning": "The built-in test gateway is ON: orders are paid with no money at all."}),
+    let gateways = req.app.gateways.all().map(|gateway| {
+        let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
+        if gateway.provider() == PROVIDER {
+            let warning = "The built-in test gateway is ON: orders are paid with no money at all.";
+            shown["warning"] = warning.into();
+        }
+        shown
     });
     Ok(ok(&json!({
         "status": "ready",

@@ -1,4 +1,5 @@
-//! What happens on a clock rather than on a request. Every job is safe to run twice, and can be run by hand.
+//! What happens on a clock rather than on a request. Every job is safe to run twice, to be cut short anywhere, and
+//! can be run by hand.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,22 +18,40 @@ use crate::store::{self, WriteTx};
 
 /// How often is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often the gateways are asked what they have that the journal lacks.
+const SWEEP_EVERY: Duration = Duration::from_mins(15);
 /// Most rows that one commit of the housekeeping removes, so that it never holds up a checkout.
 const SWEPT: usize = 200;
 
 /// Does once whatever is due.
 pub async fn run_due(app: &App) {
+    expire(app).await;
+    hear(app).await;
+    reconcile(app).await;
+    keep_house(app).await;
+}
+
+async fn expire(app: &App) {
     report("expire holds", checkout::expire_holds(app).await);
+}
+
+async fn hear(app: &App) {
     if app.gateways.find(Some(PROVIDER)).is_some() {
         report("test gateway", TestGateway::tell_late(app).await);
     }
     report("gateway events", payments::work_events(app).await);
+}
+
+async fn reconcile(app: &App) {
     report("reconcile", payments::reconcile(app, Some(app.clock.now())).await);
+}
+
+/// Removes idempotency keys, sessions and undo data of imports that ran out.
+async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
 
-/// Removes idempotency keys, sessions and undo data of imports that ran out, a few in each commit, until none are left. With nothing to
-/// remove nothing is written.
+/// A few rows in each commit, until none are left. With nothing to remove nothing is written.
 async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     loop {
         let act = |tx: &mut WriteTx| {
@@ -52,17 +71,54 @@ fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
     }
 }
 
-/// Runs the jobs until `stop` says so. Payments that a crash cut short are gone on with first of all.
+/// Runs the jobs until `stop` says so, each beside the others: a gateway that does not answer holds up none but its
+/// own. What is cut short by the stop is journalled, and gone on with at the next start.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    report("reconcile", payments::reconcile(&app, None).await);
+    let app = &*app;
+    let all = async {
+        tokio::join!(
+            again("expire holds", || expire(app), pause),
+            again(
+                "gateway events",
+                || hear(app),
+                || async {
+                    tokio::select! {
+                        () = app.events_came.notified() => {}
+                        () = pause() => {}
+                    }
+                }
+            ),
+            again("reconcile", || reconcile(app), pause),
+            again("sweep", || ask_the_gateways(app), || tokio::time::sleep(SWEEP_EVERY)),
+            again("housekeeping", || keep_house(app), pause),
+        )
+    };
+    tokio::select! {
+        _ = all => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Payments that a crash cut short are gone on with, whenever they are due; and what the gateways have is read.
+async fn ask_the_gateways(app: &App) {
+    report("reconcile", payments::reconcile(app, None).await);
+    report("sweep", payments::sweep(app).await);
+}
+
+async fn pause() {
+    tokio::time::sleep(EVERY).await;
+}
+
+/// Does a job again and again. A bug in it must not end it, nor the others.
+async fn again<W, P>(job: &str, work: impl Fn() -> W, pause: impl Fn() -> P)
+where
+    W: Future<Output = ()>,
+    P: Future<Output = ()>,
+{
     loop {
-        // A bug in one job must not end them all.
-        if AssertUnwindSafe(run_due(&app)).catch_unwind().await.is_err() {
-            tracing::error!("a job panicked; the jobs go on");
+        if AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+            tracing::error!(job, "a job panicked; it goes on");
         }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
+        pause().await;
     }
 }

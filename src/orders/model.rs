@@ -49,7 +49,11 @@ pub struct Order {
 impl Order {
     /// What was given back of it.
     pub fn refunded(&self) -> Money {
-        let back = self.refunds.iter().filter(|refund| refund.status == RefundStatus::Succeeded);
+        // Money that came in another currency was never the order's, and goes back in its own.
+        let ours = |refund: &&RefundNote| {
+            refund.status == RefundStatus::Succeeded && refund.amount.currency == self.total.currency
+        };
+        let back = self.refunds.iter().filter(ours);
         Money { minor: back.map(|refund| refund.amount.minor).sum(), currency: self.total.currency }
     }
 }
@@ -106,6 +110,16 @@ pub enum RefundStatus {
     Failed,
 }
 
+impl RefundStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefundStatus::Pending => "pending",
+            RefundStatus::Succeeded => "succeeded",
+            RefundStatus::Failed => "failed",
+        }
+    }
+}
+
 /// A move of the order's status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moved {
@@ -124,16 +138,19 @@ pub enum PaymentStatus {
     Paid,
     PartiallyRefunded,
     Refunded,
+    /// The customer's bank wants the money back, and nobody has decided yet.
+    Disputed,
 }
 
 impl PaymentStatus {
-    pub const ALL: [PaymentStatus; 6] = [
+    pub const ALL: [PaymentStatus; 7] = [
         PaymentStatus::Unpaid,
         PaymentStatus::Processing,
         PaymentStatus::Failed,
         PaymentStatus::Paid,
         PaymentStatus::PartiallyRefunded,
         PaymentStatus::Refunded,
+        PaymentStatus::Disputed,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -144,6 +161,7 @@ impl PaymentStatus {
             PaymentStatus::Paid => "paid",
             PaymentStatus::PartiallyRefunded => "partially_refunded",
             PaymentStatus::Refunded => "refunded",
+            PaymentStatus::Disputed => "disputed",
         }
     }
 }
@@ -160,7 +178,7 @@ impl FromStr for PaymentStatus {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = PaymentStatus::ALL.into_iter().find(|status| status.as_str() == text);
         found.ok_or_else(|| {
-            "must be unpaid, processing, failed, paid, partially_refunded or refunded".to_owned()
+            "must be unpaid, processing, failed, paid, partially_refunded, refunded or disputed".to_owned()
         })
     }
 }

@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use super::drive::reconcile;
-use super::model::Payment;
+use super::model::{Dispute, Payment, PaymentError};
+use super::reconcile::{Reconciled, reconcile, sweep};
 use super::store::PAYMENTS;
-use super::{events, ops};
+use super::{disputes, events, ops};
 use crate::accounts::Scope;
 use crate::http::input::Nothing;
 use crate::http::{Answer, Req, Routes, get, ok, post};
 use crate::id::PaymentId;
-use crate::store::Direction;
+use crate::page::Paged;
+use crate::store::{Direction, Reads, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -19,9 +20,22 @@ pub fn routes() -> Routes {
         .at("/api/admin/payments/reconcile/", post(reconcile_all))
 }
 
-/// A payment as staff see it: without the customer's secret, with the gateway's id.
-pub fn view(id: PaymentId, payment: &Payment) -> serde_json::Value {
-    json!({
+/// A payment as staff see it: without the customer's secret, with the gateway's ids, and what is disputed of it.
+pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_json::Value, StoreError> {
+    let about = |(reference, dispute): (String, Dispute)| {
+        (dispute.payment == id).then(|| {
+            json!({
+                "reference": reference,
+                "stand": dispute.stand,
+                "status": dispute.status,
+                "reason": dispute.reason,
+                "amount": dispute.amount,
+                "due_by": dispute.due_by,
+            })
+        })
+    };
+    let disputes: Vec<_> = disputes::of_order(tx, payment.order)?.into_iter().filter_map(about).collect();
+    Ok(json!({
         "id": id,
         "order_id": payment.order,
         "provider": payment.provider,
@@ -29,33 +43,45 @@ pub fn view(id: PaymentId, payment: &Payment) -> serde_json::Value {
         "amount": payment.amount,
         "captured": payment.captured,
         "currency": payment.amount.currency,
+        "captured_at": payment.captured_at,
+        "fee": payment.fee,
         "reference": payment.reference,
+        "charge": payment.charge,
         "method": payment.by_hand,
         "last_error": payment.last_error.as_ref().map(|told| json!({"code": told.code, "message": told.message})),
         "is_closing": payment.closing.is_some() && !payment.status.is_final(),
         "is_surplus": payment.is_surplus,
+        "disputes": disputes,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
-    })
+    }))
 }
 
 async fn list(req: Req) -> Answer {
     req.staff(Scope::PaymentsRead)?;
     let page = req.page()?;
-    let found = req.app.store.read(|tx| PAYMENTS.page(tx, page, Direction::Down))?;
-    req.list(page, found.map(|(id, payment)| view(id, &payment)))
+    let found = req.app.store.read(|tx| {
+        let Paged { count, items } = PAYMENTS.page(tx, page, Direction::Down)?;
+        let items = items.iter().map(|(id, payment)| view(tx, *id, payment)).collect::<Result<_, _>>()?;
+        Ok::<_, StoreError>(Paged { count, items })
+    })?;
+    req.list(page, found)
 }
 
 async fn show(req: Req, id: PaymentId) -> Answer {
     req.staff(Scope::PaymentsRead)?;
-    let payment = req.app.store.read(|tx| ops::get(tx, id))?;
-    Ok(ok(&view(id, &payment)))
+    let found = req.app.store.read(|tx| {
+        let payment = ops::get(tx, id)?;
+        Ok::<_, PaymentError>(view(tx, id, &payment)?)
+    })?;
+    Ok(ok(&found))
 }
 
 async fn reconcile_all(mut req: Req) -> Answer {
     req.admin(Scope::PaymentsWrite)?;
     req.json_or_nothing::<Nothing>().await?;
     events::work_events(&req.app).await?;
-    let found = reconcile(&req.app, None).await?;
+    let mut found: Vec<Reconciled> = sweep(&req.app).await?;
+    found.extend(reconcile(&req.app, None).await?);
     Ok(ok(&json!({"looked_at": found.len(), "results": found})))
 }

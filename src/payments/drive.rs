@@ -1,22 +1,21 @@
-//! Going on with payments: asking the gateway, outside of any transaction, and settling what it says.
+//! Going on with payments: asking the gateway, outside of any transaction, and settling what it says. Every step is
+//! journalled before it is taken, so that whoever comes next goes on from there.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Serialize;
-
-use super::gateway::{Charge, Gateway, GatewayError, Return};
+use super::gateway::{Charge, Gateway, GatewayError, Intent, Return};
+use super::lifecycle::Status;
 use super::model::{Payment, PaymentError};
-use super::settle::{look_at_refund_later, look_later};
-use super::store::{OPEN, OPEN_REFUNDS, PAYMENTS};
-use super::{ops, settle, settle_refund};
+use super::settle::{drop_unmade, refuse, settle};
+use super::{ops, returned};
 use crate::app::App;
-use crate::clock::Time;
+use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
-use crate::orders::RefundStatus;
+use crate::orders::{self, RefundStatus};
 use crate::store::StoreError;
 
-/// Most payments and refunds that one pass asks after.
-const MOST: usize = 200;
+/// How long a capture with an unknown outcome may still take effect at the gateway.
+const IN_FLIGHT: Duration = Duration::from_mins(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
@@ -32,66 +31,227 @@ impl From<StoreError> for DriveError {
     }
 }
 
-fn gateway(app: &App, provider: &str) -> Result<Arc<dyn Gateway>, GatewayError> {
-    let found = app.gateways.find(Some(provider)).cloned();
-    found.ok_or_else(|| GatewayError::Off(provider.to_owned()))
-}
-
-/// Brings a payment as far as its gateway is: makes it there if that is not known to be done, has it cancelled
-/// if it is closing, and settles what the gateway says. A final payment is left alone.
+/// Brings a payment as far as its gateway is: makes it there if that is not known to be done, takes the money that
+/// its customer has approved, has it cancelled if it is closing, and settles what the gateway says. A final payment
+/// is left alone.
 pub async fn drive(app: &App, id: PaymentId) -> Result<Payment, DriveError> {
-    let mut payment = app.store.read(|tx| ops::get(tx, id))?;
+    let payment = app.store.read(|tx| ops::get(tx, id))?;
     if payment.status.is_final() {
         return Ok(payment);
     }
-    let gateway = gateway(app, &payment.provider)?;
-    let reference = match &payment.reference {
-        Some(reference) => reference.clone(),
-        None => {
-            let said = gateway.create(&Charge::of(id, &payment)).await?;
-            let reference = said.reference.clone();
-            payment = take_over(app, id, said).await?;
-            if payment.closing.is_none() {
-                return Ok(payment);
-            }
-            reference
+    let gateway = app.gateways.of(&payment.provider)?;
+    let driver = Driver { app, gateway: &*gateway, id };
+    if payment.reference.is_none() {
+        let payment = driver.make(payment).await?;
+        if payment.closing.is_none() || payment.status.is_final() {
+            return Ok(payment);
         }
-    };
-    let is_closing = app.store.read(|tx| ops::get(tx, id))?.closing.is_some();
-    let said = if is_closing { gateway.cancel(&reference).await? } else { gateway.fetch(&reference).await? };
-    Ok(take_over(app, id, said).await?)
+    }
+    driver.go_on().await
 }
 
-/// Asks the gateway after a payment even if our own record is final: money can come after all.
+/// Asks the gateway after a payment even if our own record is final: money can come after all, and go.
 pub async fn look(app: &App, id: PaymentId) -> Result<Payment, DriveError> {
     let payment = app.store.read(|tx| ops::get(tx, id))?;
-    match payment.reference {
+    match &payment.reference {
         Some(reference) if payment.status.is_final() => {
-            let said = gateway(app, &payment.provider)?.fetch(&reference).await?;
-            Ok(take_over(app, id, said).await?)
+            let gateway = app.gateways.of(&payment.provider)?;
+            let driver = Driver { app, gateway: &*gateway, id };
+            let said = gateway.fetch(reference).await?;
+            driver.take_over(said, false).await
         }
         _ => drive(app, id).await,
     }
 }
 
-/// Settles, and sends off at once what is to go back because of it.
-async fn take_over(app: &App, id: PaymentId, said: super::gateway::Intent) -> Result<Payment, PaymentError> {
-    let terms = app.terms();
-    let payment = app.store.write(move |tx| settle(tx, id, &said, &terms)).await?;
-    if payment.is_surplus {
-        for (refund, record) in app.store.read(|tx| ops::refunds_of(tx, payment.order))? {
-            if record.payment == id && record.status == RefundStatus::Pending {
-                // What fails here is journalled, and the reconciler's.
-                let _ = drive_refund(app, refund).await;
+/// Takes over a payment object that was found at its gateway.
+pub async fn adopt(app: &App, id: PaymentId, said: Intent) -> Result<Payment, DriveError> {
+    let payment = app.store.read(|tx| ops::get(tx, id))?;
+    let gateway = app.gateways.of(&payment.provider)?;
+    Driver { app, gateway: &*gateway, id }.take_over(said, false).await
+}
+
+/// Settles every refund that the gateway has of a payment.
+pub async fn look_at_refunds(app: &App, id: PaymentId) -> Result<(), DriveError> {
+    let payment = app.store.read(|tx| ops::get(tx, id))?;
+    let Some(reference) = &payment.reference else { return Ok(()) };
+    let all = app.gateways.of(&payment.provider)?.refunds(reference).await?;
+    let settle_all = move |tx: &mut crate::store::WriteTx| {
+        all.iter().try_for_each(|said| returned::settle_returned(tx, id, said))
+    };
+    Ok(app.store.write(settle_all).await?)
+}
+
+/// One payment and its gateway.
+struct Driver<'a> {
+    app: &'a App,
+    gateway: &'a dyn Gateway,
+    id: PaymentId,
+}
+
+impl Driver<'_> {
+    /// Makes the payment at the gateway, or finds the one that was made.
+    async fn make(&self, mut payment: Payment) -> Result<Payment, DriveError> {
+        let (app, id) = (self.app, self.id);
+        let order = app.store.read(|tx| orders::get(tx, payment.order)).map_err(PaymentError::from)?;
+        let charge = |payment: &Payment| Charge::of(payment, &order, &app.shop, &app.seller.name);
+        let mut made = Err(GatewayError::KeySpent);
+        if payment.key.is_fresh(app.clock.now()) {
+            made = self.gateway.create(&charge(&payment)).await;
+        }
+        if made == Err(GatewayError::KeySpent) {
+            made = match self.gateway.find(&charge(&payment)).await? {
+                Some(said) => Ok(said),
+                None if payment.closing.is_some() => {
+                    let terms = app.terms();
+                    return Ok(app.store.write(move |tx| drop_unmade(tx, id, &terms)).await?);
+                }
+                None => {
+                    payment = app.store.write(move |tx| ops::renew_key(tx, id)).await?;
+                    self.gateway.create(&charge(&payment)).await
+                }
+            };
+        }
+        match made {
+            Ok(said) if said.tag.as_ref().is_some_and(|tag| tag.payment != hex(&payment.nonce)) => {
+                let said = format!("it answered with {}, which is another payment", said.reference);
+                Err(GatewayError::Failed(said).into())
             }
+            Ok(said) => self.take_over(said, false).await,
+            Err(GatewayError::Refused(told)) => {
+                tracing::error!(
+                    payment = id.0,
+                    order = payment.order.0,
+                    code = told.code,
+                    said = told.message,
+                    "the gateway refused to make a payment; its order can be paid anew"
+                );
+                let terms = app.terms();
+                Ok(app.store.write(move |tx| refuse(tx, id, &told, &terms)).await?)
+            }
+            Err(error) => Err(error.into()),
         }
     }
-    Ok(payment)
+
+    /// Goes on with a payment that is at the gateway.
+    async fn go_on(&self) -> Result<Payment, DriveError> {
+        let (app, id) = (self.app, self.id);
+        let payment = app.store.read(|tx| ops::get(tx, id))?;
+        let Some(reference) = payment.reference.clone() else { return Ok(payment) };
+        if payment.closing.is_some() {
+            let said = self.end(&payment, &reference).await?;
+            return self.take_over(said, false).await;
+        }
+        let said = self.gateway.fetch(&reference).await?;
+        let key = if said.is_approved && said.amount == payment.amount {
+            app.store.write(move |tx| ops::begin_capture(tx, id)).await?
+        } else {
+            None
+        };
+        match key {
+            Some(key) => {
+                let said = self.gateway.capture(&reference, &key).await?;
+                self.take_over(said, true).await
+            }
+            None => self.take_over(said, false).await,
+        }
+    }
+
+    /// Has a closing payment cancelled. Where that can't be asked for, it is enough that its money was not taken and
+    /// that no capture is under way: none can begin any more.
+    async fn end(&self, payment: &Payment, reference: &str) -> Result<Intent, GatewayError> {
+        if self.gateway.cancels() {
+            let key = format!("{}-cancel-{}", hex(&payment.nonce), payment.looks);
+            let said = self.gateway.cancel(reference, &key).await;
+            // What is stored under the key may be a failure, or a refusal from before the payment became what it is.
+            let is_old = match &said {
+                Ok(said) => !said.status.is_final() && said.status != Status::Processing,
+                Err(error) => *error == GatewayError::KeySpent,
+            };
+            if is_old {
+                return self.gateway.cancel(reference, &format!("{key}-again")).await;
+            }
+            return said;
+        }
+        let mut said = match self.gateway.fetch(reference).await {
+            // It has run out.
+            Err(GatewayError::Gone(_)) => Intent::new(reference, Status::RequiresPayment, payment.amount),
+            other => other?,
+        };
+        let now = self.app.clock.now();
+        let is_settled = payment.capturing.is_none_or(|since| now > since.plus(IN_FLIGHT));
+        if !said.status.is_final() && said.status != Status::Processing && is_settled {
+            said.status = Status::Canceled;
+            said.is_approved = false;
+        }
+        Ok(said)
+    }
+
+    /// Settles, and sends off at once what is to go back because of it. `is_capture`: it is what a capture came to.
+    async fn take_over(&self, said: Intent, is_capture: bool) -> Result<Payment, DriveError> {
+        let (app, id, terms) = (self.app, self.id, self.app.terms());
+        let refunded = said.refunded;
+        let is_live = !said.status.is_final();
+        let reference = said.reference.clone();
+        let payment = app
+            .store
+            .write(move |tx| {
+                if is_capture {
+                    ops::end_capture(tx, id)?;
+                }
+                settle(tx, id, &said, &terms)
+            })
+            .await?;
+        if payment.status.is_final() && is_live && self.gateway.cancels() {
+            // Made at the gateway while it was given up here. Nobody was told its secret: this is tidiness.
+            let key = format!("{}-cancel-late", hex(&payment.nonce));
+            let _ = self.gateway.cancel(&reference, &key).await;
+        }
+        if payment.is_surplus {
+            self.send_back().await?;
+        }
+        if let Some(refunded) = refunded
+            && payment.status == Status::Succeeded
+            && refunded != self.known_back()?
+        {
+            look_at_refunds(app, id).await?;
+        }
+        Ok(payment)
+    }
+
+    async fn send_back(&self) -> Result<(), DriveError> {
+        for (refund, record) in self.refunds()? {
+            if record.status == RefundStatus::Pending {
+                // What fails here is journalled, and the reconciler's.
+                let _ = drive_refund(self.app, refund).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn refunds(&self) -> Result<Vec<(RefundId, super::Refund)>, PaymentError> {
+        let own = self.app.store.read(|tx| {
+            let order = ops::get(tx, self.id)?.order;
+            Ok::<_, PaymentError>(ops::refunds_of(tx, order)?)
+        })?;
+        Ok(own.into_iter().filter(|(_, refund)| refund.payment == self.id).collect())
+    }
+
+    /// What we know to have been given back, or to be on its way.
+    fn known_back(&self) -> Result<crate::money::Money, PaymentError> {
+        let currency = self.app.store.read(|tx| ops::get(tx, self.id))?.captured.currency;
+        let known = self.refunds()?.into_iter().map(|(_, refund)| refund);
+        let live = known.filter(|r| r.status != RefundStatus::Failed && r.reference.is_some());
+        Ok(crate::money::Money::sum(currency, live.map(|refund| refund.amount))?)
+    }
 }
 
 /// Has the gateway give money back, or finds out what became of that.
+///
+/// # Errors
+/// [`GatewayError::Refused`] when the gateway said no: the refund is failed then.
 pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
-    let (refund, payment) = app.store.read(|tx| {
+    let (mut refund, payment) = app.store.read(|tx| {
         let refund = ops::get_refund(tx, id)?;
         let payment = ops::get(tx, refund.payment)?;
         Ok::<_, PaymentError>((refund, payment))
@@ -99,67 +259,30 @@ pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
     let Some(reference) = payment.reference.filter(|_| refund.status == RefundStatus::Pending) else {
         return Ok(());
     };
-    let said = gateway(app, &refund.provider)?.refund(&Return::of(id, &refund, reference)).await?;
-    Ok(app.store.write(move |tx| settle_refund(tx, id, &said)).await?)
-}
-
-/// What the reconciler did about a payment or refund.
-#[derive(Debug, Clone, Serialize)]
-pub struct Reconciled {
-    pub kind: &'static str,
-    pub id: u64,
-    pub order_id: u64,
-    pub before: String,
-    pub after: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// Asks after the payments that are not final and the refunds that are on their way, those first whose next look
-/// is due first: at most some hundreds, up to `due`, or, with none, due or not.
-pub async fn reconcile(app: &App, due: Option<Time>) -> Result<Vec<Reconciled>, StoreError> {
-    let due = due.unwrap_or(Time(i64::MAX));
-    let (payments, refunds) = app
-        .store
-        .read(|tx| Ok::<_, StoreError>((OPEN.below(tx, &due, MOST)?, OPEN_REFUNDS.below(tx, &due, MOST)?)))?;
-    let mut report = Vec::new();
-    for id in payments {
-        let before = app.store.read(|tx| PAYMENTS.expect(tx, &id))?;
-        let driven = drive(app, id).await;
-        if driven.as_ref().map_or(true, |payment| !payment.status.is_final()) {
-            let later = app.store.write(move |tx| look_later(tx, id)).await;
-            note_failure("payment", later);
+    let gateway = app.gateways.of(&refund.provider)?;
+    if refund.reference.is_some() {
+        return look_at_refunds(app, refund.payment).await;
+    }
+    let mut made = Err(GatewayError::KeySpent);
+    if refund.key.is_fresh(app.clock.now()) {
+        made = gateway.refund(&Return::of(&refund, reference.clone())).await;
+    }
+    if made == Err(GatewayError::KeySpent) {
+        // What became of it? Only if that is nothing is it asked for again.
+        look_at_refunds(app, refund.payment).await?;
+        if app.store.read(|tx| ops::get_refund(tx, id))?.reference.is_some() {
+            return Ok(());
         }
-        let after = app.store.read(|tx| PAYMENTS.expect(tx, &id))?;
-        report.push(Reconciled {
-            kind: "payment",
-            id: id.0,
-            order_id: before.order.0,
-            before: before.status.as_str().into(),
-            after: after.status.as_str().into(),
-            error: driven.err().map(|error| error.to_string()),
-        });
+        refund = app.store.write(move |tx| ops::renew_refund_key(tx, id)).await?;
+        made = gateway.refund(&Return::of(&refund, reference)).await;
     }
-    for id in refunds {
-        let driven = drive_refund(app, id).await;
-        // One that is done by now is left alone.
-        let later = app.store.write(move |tx| look_at_refund_later(tx, id)).await;
-        note_failure("refund", later);
-        let after = app.store.read(|tx| super::store::REFUNDS.expect(tx, &id))?;
-        report.push(Reconciled {
-            kind: "refund",
-            id: id.0,
-            order_id: after.order.0,
-            before: "pending".into(),
-            after: format!("{:?}", after.status).to_lowercase(),
-            error: driven.err().map(|error| error.to_string()),
-        });
-    }
-    Ok(report)
-}
-
-fn note_failure(what: &str, result: Result<(), PaymentError>) {
-    if let Err(error) = result {
-        tracing::error!(what, %error, "the next look could not be put off");
+    match made {
+        Ok(said) => Ok(app.store.write(move |tx| returned::settle_refund(tx, id, &said)).await?),
+        Err(GatewayError::Refused(told)) => {
+            let error = GatewayError::Refused(told.clone());
+            app.store.write(move |tx| returned::refuse_refund(tx, id, &told)).await?;
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
     }
 }

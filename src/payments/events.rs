@@ -4,62 +4,162 @@
 
 use std::time::Duration;
 
-use super::drive::look;
-use super::model::GatewayEvent;
+use futures_util::{StreamExt, stream};
+
+use super::disputes::settle_dispute;
+use super::drive::{DriveError, adopt, look, look_at_refunds};
+use super::gateway::{Gateway, GatewayError, Intent, Notice};
+use super::lifecycle::Status;
+use super::model::{Disputed, GatewayEvent, Subject};
 use super::ops::next_wait;
-use super::store::{BY_REFERENCE, EVENTS, UNDONE};
+use super::store::{BY_CHARGE, BY_NONCE, BY_REFERENCE, EVENTS, PAYMENTS, UNDONE};
+use super::strays::{drive_stray, note_stray};
 use crate::app::App;
-use crate::store::{Reads, StoreError};
+use crate::id::PaymentId;
+use crate::store::{Reads, StoreError, WriteTx};
 
 /// Most events that one pass works off.
 const MOST: usize = 200;
+/// How many of them at a time: a slow gateway holds up no more than these.
+pub(super) const AT_ONCE: usize = 8;
 
 /// Stores an event; `false` if it is known already.
-pub async fn receive(app: &App, provider: &str, event: &str, reference: &str) -> Result<bool, StoreError> {
-    let key = (provider.to_owned(), event.to_owned());
-    let reference = reference.to_owned();
-    app.store
+pub async fn receive(app: &App, provider: &str, notice: Notice) -> Result<bool, StoreError> {
+    let key = (provider.to_owned(), notice.id);
+    let (kind, subject) = (notice.kind, notice.subject);
+    let is_new = app
+        .store
         .write(move |tx| {
             if EVENTS.get(tx, &key)?.is_some() {
                 return Ok(false);
             }
             let now = tx.now();
             let event = GatewayEvent {
-                reference: reference.clone(),
+                kind: kind.clone(),
+                subject: subject.clone(),
                 received_at: now,
                 next_try_at: Some(now),
                 tries: 0,
             };
             EVENTS.put(tx, &key, &event).map(|()| true)
         })
-        .await
+        .await?;
+    if is_new {
+        app.events_came.notify_one();
+    }
+    Ok(is_new)
 }
 
 /// Works off the events that are due. One whose gateway can't be asked now is tried again later, and holds up no
 /// other.
 pub async fn work_events(app: &App) -> Result<(), StoreError> {
     let due = app.clock.now().plus(Duration::from_millis(1));
-    for key in app.store.read(|tx| UNDONE.below(tx, &due, MOST))? {
-        let event = app.store.read(|tx| EVENTS.expect(tx, &key))?;
-        let about = (key.0.clone(), event.reference.clone());
-        // An event may speak of an object whose making was not answered yet; the reconciler will match it.
-        let looked = match app.store.read(|tx| BY_REFERENCE.find(tx, &about))? {
-            Some(payment) => look(app, payment).await.map(drop),
-            None => Ok(()),
-        };
-        if let Err(error) = &looked {
-            tracing::warn!(event = key.1, %error, "an event is tried again later");
-        }
-        let is_done = looked.is_ok();
-        app.store
-            .write(move |tx| {
-                let mut event = EVENTS.expect(tx, &key)?;
-                event.tries = event.tries.saturating_add(1);
-                let wait = next_wait(tx, event.tries);
-                event.next_try_at = (!is_done).then(|| tx.now().plus(wait));
-                EVENTS.put(tx, &key, &event)
-            })
-            .await?;
+    let keys = app.store.read(|tx| UNDONE.below(tx, &due, MOST))?;
+    let mut working = stream::iter(keys).map(|key| work(app, key)).buffer_unordered(AT_ONCE);
+    while let Some(worked) = working.next().await {
+        worked?;
     }
     Ok(())
+}
+
+async fn work(app: &App, key: (String, String)) -> Result<(), StoreError> {
+    let event = app.store.read(|tx| EVENTS.expect(tx, &key))?;
+    let worked = follow(app, &key.0, &event).await;
+    if let Err(error) = &worked {
+        tracing::warn!(event = key.1, kind = event.kind, %error, "an event is tried again later");
+    }
+    let is_done = worked.is_ok();
+    let mark = move |tx: &mut WriteTx| {
+        let mut event = EVENTS.expect(tx, &key)?;
+        if event.next_try_at.is_none() {
+            return Ok(());
+        }
+        event.tries = event.tries.saturating_add(1);
+        let wait = next_wait(tx, event.tries);
+        event.next_try_at = (!is_done).then(|| tx.now().plus(wait));
+        EVENTS.put(tx, &key, &event)
+    };
+    app.store.write(mark).await
+}
+
+/// Looks at what an event is about.
+async fn follow(app: &App, provider: &str, event: &GatewayEvent) -> Result<(), DriveError> {
+    let gateway = app.gateways.of(provider)?;
+    let asked = match &event.subject {
+        Subject::Payment(reference) => follow_payment(app, &*gateway, reference).await,
+        Subject::Charge(charge) => match payment_of(app, &*gateway, charge).await {
+            Ok(Some(reference)) => follow_payment(app, &*gateway, &reference).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        },
+        Subject::Dispute(id) => match gateway.dispute(id).await {
+            Ok(said) => follow_dispute(app, &*gateway, said).await,
+            Err(error) => Err(error.into()),
+        },
+        Subject::Disputed(said) => follow_dispute(app, &*gateway, (**said).clone()).await,
+    };
+    match asked {
+        // An event may be about what is no longer there, or was another account's.
+        Err(DriveError::Gateway(GatewayError::Gone(_))) => Ok(()),
+        other => other,
+    }
+}
+
+/// The payment's reference that a charge belongs to.
+async fn payment_of(app: &App, gateway: &dyn Gateway, charge: &str) -> Result<Option<String>, DriveError> {
+    let at = (gateway.provider().to_owned(), charge.to_owned());
+    let known = app.store.read(|tx| {
+        let id = BY_CHARGE.all(tx, &at)?.into_iter().next();
+        id.map(|id| PAYMENTS.expect(tx, &id)).transpose()
+    })?;
+    match known.and_then(|payment| payment.reference) {
+        Some(reference) => Ok(Some(reference)),
+        None => Ok(gateway.payment_of(charge).await?),
+    }
+}
+
+async fn follow_payment(app: &App, gateway: &dyn Gateway, reference: &str) -> Result<(), DriveError> {
+    let at = (gateway.provider().to_owned(), reference.to_owned());
+    match app.store.read(|tx| BY_REFERENCE.find(tx, &at))? {
+        Some(id) => {
+            let payment = look(app, id).await?;
+            if payment.status == Status::Succeeded { look_at_refunds(app, id).await } else { Ok(()) }
+        }
+        // It may be ours all the same: when our own call was not answered yet, or never was.
+        None => claim(app, gateway, gateway.fetch(reference).await?).await,
+    }
+}
+
+async fn follow_dispute(app: &App, gateway: &dyn Gateway, mut said: Disputed) -> Result<(), DriveError> {
+    if said.payment.is_none()
+        && let Some(charge) = &said.charge
+    {
+        said.payment = payment_of(app, gateway, charge).await?;
+    }
+    let provider = gateway.provider();
+    Ok(app.store.write(move |tx| settle_dispute(tx, provider, &said).map(drop)).await?)
+}
+
+/// Takes over a payment object that no record names, if it was made for one of our attempts. What was taken in this
+/// shop's name without any goes back; what is another shop's is left alone.
+pub(super) async fn claim(app: &App, gateway: &dyn Gateway, said: Intent) -> Result<(), DriveError> {
+    let Some(tag) = said.tag.as_ref().filter(|tag| tag.shop == app.shop) else { return Ok(()) };
+    let provider = gateway.provider();
+    let attempt = app.store.read(|tx| attempt(tx, &tag.payment))?;
+    match attempt {
+        Some((id, known)) if known.provider == provider && known.reference.is_none() => {
+            adopt(app, id, said).await.map(drop)
+        }
+        Some((_, known)) if known.reference.as_deref() == Some(&said.reference) => Ok(()),
+        _ if said.captured.is_zero() => Ok(()),
+        _ => {
+            let stray = app.store.write(move |tx| note_stray(tx, provider, &said)).await?;
+            drive_stray(app, &stray).await.map(drop)
+        }
+    }
+}
+
+fn attempt(tx: &impl Reads, nonce: &str) -> Result<Option<(PaymentId, super::Payment)>, StoreError> {
+    let found = BY_NONCE.all(tx, &nonce.to_owned())?.into_iter().next();
+    found.map(|id| Ok((id, PAYMENTS.expect(tx, &id)?))).transpose()
 }

@@ -95,7 +95,7 @@ async fn decide(mut req: Req, id: PaymentId) -> Answer {
     let event =
         TestGateway::decide(&req.app.store, &reference, outcome, notify).await.map_err(
             |error| match error {
-                GatewayError::Refused(said) => ApiError::new(409, "invalid_transition", said),
+                GatewayError::Refused(told) => ApiError::new(409, "invalid_transition", told.message),
                 other => other.into(),
             },
         )?;
@@ -125,6 +125,10 @@ impl From<PaymentError> for ApiError {
                 ApiError::new(409, "refund_too_large", error).with("available", left)
             }
             PaymentError::RefundLines(said) => ApiError::field("lines", said),
+            PaymentError::Disputed { ref dispute } => {
+                let due_by = dispute.due_by;
+                ApiError::new(409, "order_disputed", error).with("evidence_due_by", due_by)
+            }
             PaymentError::Account(error) => error.into(),
             PaymentError::Order(error) => error.into(),
             PaymentError::Overflow(error) => error.into(),
@@ -148,7 +152,19 @@ impl From<GatewayError> for ApiError {
                 );
                 ApiError::new(502, "gateway_error", detail)
             }
-            GatewayError::Failed(_) | GatewayError::Refused(_) => {
+            GatewayError::Denied(ref said) => {
+                tracing::error!(
+                    said,
+                    "the payment gateway does not accept the shop's keys: put good ones into the settings under \
+                     [payment] (or the environment, TILL_PAYMENT__…) and start till again"
+                );
+                let detail = format!("The shop can't take payments with this provider now. {again}");
+                ApiError::new(502, "gateway_error", detail)
+            }
+            GatewayError::Failed(_)
+            | GatewayError::Refused(_)
+            | GatewayError::Gone(_)
+            | GatewayError::KeySpent => {
                 tracing::warn!(%error, "a gateway call failed");
                 ApiError::new(
                     502,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Payment, Refund};
+use super::model::{Dispute, Payment, Refund, Stand};
 use crate::money::Money;
 use crate::orders::{PaymentStatus, RefundStatus};
 
@@ -61,9 +61,12 @@ pub fn refund_after(from: RefundStatus, said: RefundStatus) -> Option<RefundStat
     }
 }
 
-/// An order's payment status, from its payments (oldest first) and refunds. Money that came on top of what
-/// the order cost is not the order's.
-pub fn derive(total: Money, payments: &[Payment], refunds: &[Refund]) -> PaymentStatus {
+/// An order's payment status, from its payments (oldest first), refunds and disputes. Money that came on top of
+/// what the order cost is not the order's.
+pub fn derive(total: Money, payments: &[Payment], refunds: &[Refund], disputes: &[Dispute]) -> PaymentStatus {
+    if disputes.iter().any(|dispute| dispute.stand == Stand::Open) {
+        return PaymentStatus::Disputed;
+    }
     let own = || payments.iter().filter(|payment| !payment.is_surplus);
     let captured: i64 = own().map(|payment| payment.captured.minor).sum();
     let refunded: i64 = refunds

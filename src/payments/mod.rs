@@ -9,23 +9,33 @@
 
 pub mod admin;
 mod check;
+mod disputes;
 mod drive;
 mod events;
 pub mod gateway;
 pub mod http;
 mod lifecycle;
 mod model;
+mod old;
 mod ops;
+mod reconcile;
+pub mod report;
+mod returned;
 mod settle;
 pub(crate) mod store;
+mod strays;
+pub mod webhook;
 
 pub use check::check;
-pub use drive::{DriveError, drive, drive_refund, reconcile};
+pub use disputes::may_send;
+pub use drive::{DriveError, drive, drive_refund, look};
 pub use events::{receive, work_events};
 pub use lifecycle::Status;
-pub use model::{Closing, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
+pub use model::{Closing, Disputed, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why};
 pub use ops::{
     NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand,
     record_nothing_to_pay, refund_rest, refunds_of,
 };
-pub use settle::{Terms, settle, settle_refund};
+pub use reconcile::{reconcile, sweep};
+pub use returned::settle_refund;
+pub use settle::{Terms, settle};

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::disputes;
 use super::lifecycle::{Status, derive};
-use super::model::{BY_HAND, Closing, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
+use super::model::{BY_HAND, Closing, Key, NOTHING_TO_PAY, Payment, PaymentError, Refund, Stand, Why};
 use super::store::{OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
+use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::money::Money;
 use crate::orders::{self, Order, RefundNote, RefundStatus, Seller};
@@ -13,6 +15,8 @@ use crate::store::{Reads, StoreError, WriteTx};
 /// How long the reconciler leaves a new attempt to the request that makes it.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// After a decline the customer is given this long before the same approval is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 pub fn get(tx: &impl Reads, id: PaymentId) -> Result<Payment, PaymentError> {
     PAYMENTS.get(tx, &id)?.ok_or(PaymentError::NotFound)
@@ -42,7 +46,8 @@ pub(super) fn tell_order(tx: &mut WriteTx, id: OrderId) -> Result<(), PaymentErr
     let total = orders::get(tx, id)?.total;
     let payments: Vec<_> = of_order(tx, id)?.into_iter().map(|(_, payment)| payment).collect();
     let refunds: Vec<_> = refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
-    Ok(orders::note_payment_status(tx, id, derive(total, &payments, &refunds))?)
+    let disputes: Vec<_> = disputes::of_order(tx, id)?.into_iter().map(|(_, dispute)| dispute).collect();
+    Ok(orders::note_payment_status(tx, id, derive(total, &payments, &refunds, &disputes))?)
 }
 
 /// How long to wait before the next look: longer each time, and not in step with the others.
@@ -66,11 +71,17 @@ pub fn begin(
         status: Status::RequiresPayment,
         amount: order.total,
         nonce: tx.random(),
+        key: Key::first(now),
         reference: None,
+        charge: None,
         client_secret: None,
         approve_url: None,
         last_error: None,
+        capturing: None,
+        captures: 0,
         captured: order.total.currency.zero(),
+        captured_at: None,
+        fee: None,
         is_surplus: false,
         closing: None,
         by_hand: None,
@@ -82,6 +93,48 @@ pub fn begin(
     let payment_id = PaymentId(tx.next_number("payments")?);
     PAYMENTS.put(tx, &payment_id, &payment)?;
     Ok((payment_id, payment))
+}
+
+/// Journals that the next of the attempt's idempotency keys is in use: nothing was made under those before.
+pub fn renew_key(tx: &mut WriteTx, id: PaymentId) -> Result<Payment, PaymentError> {
+    let mut payment = get(tx, id)?;
+    payment.key = payment.key.next(tx.now());
+    PAYMENTS.put(tx, &id, &payment)?;
+    Ok(payment)
+}
+
+/// [`renew_key`], for a refund.
+pub fn renew_refund_key(tx: &mut WriteTx, id: RefundId) -> Result<Refund, PaymentError> {
+    let mut refund = get_refund(tx, id)?;
+    refund.key = refund.key.next(tx.now());
+    REFUNDS.put(tx, &id, &refund)?;
+    Ok(refund)
+}
+
+/// Journals that the money of an approved payment is asked for, and returns the key to ask with. A payment that is
+/// closing, or whose customer was just told of a decline, is left alone.
+pub fn begin_capture(tx: &mut WriteTx, id: PaymentId) -> Result<Option<String>, PaymentError> {
+    let mut payment = get(tx, id)?;
+    let now = tx.now();
+    let was_declined = payment.last_error.is_some() && now < payment.updated_at.plus(AGAIN_AFTER);
+    if payment.status.is_final() || payment.closing.is_some() || was_declined {
+        return Ok(None);
+    }
+    // One whose outcome is unknown is asked for under the same key, for as long as the gateway knows it.
+    let is_known = payment.capturing.is_some_and(|since| Key { n: 0, since }.is_fresh(now));
+    if !is_known {
+        payment.capturing = Some(now);
+        payment.captures = payment.captures.saturating_add(1);
+        PAYMENTS.put(tx, &id, &payment)?;
+    }
+    Ok(Some(format!("{}-capture-{}", hex(&payment.nonce), payment.captures)))
+}
+
+/// Journals that the capture that was asked for has an outcome.
+pub fn end_capture(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
+    let mut payment = get(tx, id)?;
+    payment.capturing = None;
+    Ok(PAYMENTS.put(tx, &id, &payment)?)
 }
 
 /// Journals that a live payment is to end. What it is closed for stays what it was closed for first.
@@ -111,6 +164,7 @@ pub fn pay_by_hand(
     let (payment_id, mut payment) = begin(tx, id, &order, BY_HAND)?;
     payment.status = Status::Succeeded;
     payment.captured = payment.amount;
+    payment.captured_at = Some(tx.now());
     payment.by_hand = Some(how.to_owned());
     payment.next_look_at = None;
     PAYMENTS.put(tx, &payment_id, &payment)?;
@@ -149,6 +203,11 @@ pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Mone
 /// Journals a refund of captured money. Money that was taken by hand is given back by hand: its refund is done.
 pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Result<RefundId, PaymentError> {
     let payment = get(tx, id)?;
+    // A gateway refuses it anyway, and what the bank decides may make it needless.
+    let open = disputes::of_order(tx, payment.order)?.into_iter().map(|(_, dispute)| dispute);
+    if let Some(dispute) = open.into_iter().find(|d| d.payment == id && d.stand == Stand::Open) {
+        return Err(PaymentError::Disputed { dispute: Box::new(dispute) });
+    }
     let left = left_of(tx, id, &payment)?;
     if new.amount.minor > left.minor {
         return Err(PaymentError::RefundTooLarge { left });
@@ -163,11 +222,13 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         status: RefundStatus::Pending,
         reason: new.reason.to_owned(),
         nonce: tx.random(),
+        key: Key::first(now),
         reference: None,
         lines: new.lines,
         is_surplus: new.is_surplus,
         last_error: None,
         by: new.by.to_owned(),
+        ended_at: None,
         next_look_at: Some(now.plus(FIRST_LOOK)),
         looks: 0,
         created_at: now,
@@ -179,8 +240,10 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
     if by_hand {
         let done = super::gateway::Returned {
             reference: String::new(),
+            amount: new.amount,
             status: RefundStatus::Succeeded,
             error: None,
+            tag: None,
         };
         super::settle_refund(tx, refund_id, &done)?;
     }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use super::gateway::{Intent, Returned};
-use super::lifecycle::{Status, refund_after};
-use super::model::{Closing, Payment, PaymentError, Why};
-use super::ops::{self, NewRefund, next_wait, note, tell_order};
-use super::store::{PAYMENTS, REFUNDS};
-use crate::id::{PaymentId, RefundId};
-use crate::orders::{self, RefundStatus, Seller};
+use super::gateway::Intent;
+use super::lifecycle::Status;
+use super::model::{Closing, Payment, PaymentError, Told, Why};
+use super::ops::{self, NewRefund, next_wait, tell_order};
+use super::store::PAYMENTS;
+use crate::clock::Time;
+use crate::id::PaymentId;
+use crate::orders::{self, Seller};
 use crate::store::{Reads, WriteTx};
 
 /// What settling goes by beside the gateway's word.
@@ -29,19 +30,20 @@ pub fn settle(
     terms: &Terms,
 ) -> Result<Payment, PaymentError> {
     let mut payment = ops::get(tx, id)?;
-    let before = payment.clone();
-    payment.reference = Some(said.reference.clone());
-    if !payment.status.is_final() {
-        payment.client_secret.clone_from(&said.client_secret);
-        payment.approve_url.clone_from(&said.approve_url);
-        payment.last_error.clone_from(&said.declined);
+    if payment.reference.as_ref().is_some_and(|known| *known != said.reference) {
+        // Another object that was made for the same attempt: its money, if it ever has any, is a stray.
+        return Ok(payment);
     }
+    let before = payment.clone();
+    let now = tx.now();
+    take_details(&mut payment, said, now);
     let news = payment.status.after(said.status);
     if let Some(status) = news {
         payment.status = status;
     }
     if payment.status == Status::Succeeded && news.is_some() {
         payment.captured = said.captured;
+        payment.captured_at = Some(now);
         let order = orders::get(tx, payment.order)?;
         let is_wanted = order.paid_at.is_none()
             && order.status.after(orders::Event::Pay).is_some()
@@ -50,18 +52,84 @@ pub fn settle(
     }
     if payment.status.is_final() {
         payment.next_look_at = None;
+        payment.capturing = None;
     } else if news.is_some() {
         payment.looks = 0;
-        payment.next_look_at = Some(tx.now().plus(next_wait(tx, 0)));
+        payment.next_look_at = Some(now.plus(next_wait(tx, 0)));
     }
     if payment == before {
         return Ok(payment);
     }
-    payment.updated_at = tx.now();
+    payment.updated_at = now;
     PAYMENTS.put(tx, &id, &payment)?;
     if let Some(status) = news {
         follow(tx, id, &payment, status, terms)?;
     }
+    tell_order(tx, payment.order)?;
+    Ok(payment)
+}
+
+/// What the gateway says beside the status.
+fn take_details(payment: &mut Payment, said: &Intent, now: Time) {
+    payment.reference = Some(said.reference.clone());
+    if said.charge.is_some() {
+        payment.charge.clone_from(&said.charge);
+    }
+    if said.fee.is_some() {
+        payment.fee = said.fee;
+    }
+    if payment.status.is_final() {
+        return;
+    }
+    payment.client_secret.clone_from(&said.client_secret);
+    if said.approve_url.is_some() || said.status != Status::RequiresPayment {
+        payment.approve_url.clone_from(&said.approve_url);
+    }
+    // A decline is told until something new is tried.
+    if said.declined.is_some() || !(said.status == Status::RequiresPayment || said.is_approved) {
+        payment.last_error.clone_from(&said.declined);
+    }
+    if said.amount != payment.amount && !said.status.is_final() {
+        tracing::error!(
+            order = payment.order.0,
+            reference = said.reference,
+            wanted = %payment.amount,
+            is = %said.amount,
+            "a payment at the gateway is not for what its order costs; it is ended"
+        );
+        (payment.client_secret, payment.approve_url) = (None, None);
+        payment.closing.get_or_insert(Closing { why: Why::WrongAmount, by: "system".into(), at: now });
+    }
+}
+
+/// Journals that the gateway refused to make the payment: this attempt is over, and the order can be paid anew.
+pub fn refuse(tx: &mut WriteTx, id: PaymentId, told: &Told, terms: &Terms) -> Result<Payment, PaymentError> {
+    end(tx, id, Status::Failed, Some(told), terms)
+}
+
+/// Journals that nothing was made at the gateway for a payment that is closing.
+pub fn drop_unmade(tx: &mut WriteTx, id: PaymentId, terms: &Terms) -> Result<Payment, PaymentError> {
+    end(tx, id, Status::Canceled, None, terms)
+}
+
+/// Ends a payment that is not at the gateway.
+fn end(
+    tx: &mut WriteTx,
+    id: PaymentId,
+    status: Status,
+    told: Option<&Told>,
+    terms: &Terms,
+) -> Result<Payment, PaymentError> {
+    let mut payment = ops::get(tx, id)?;
+    let Some(status) = payment.status.after(status).filter(|_| payment.reference.is_none()) else {
+        return Ok(payment);
+    };
+    payment.status = status;
+    payment.last_error = told.cloned();
+    payment.next_look_at = None;
+    payment.updated_at = tx.now();
+    PAYMENTS.put(tx, &id, &payment)?;
+    follow(tx, id, &payment, status, terms)?;
     tell_order(tx, payment.order)?;
     Ok(payment)
 }
@@ -112,45 +180,9 @@ fn closed(
         Why::Expired => orders::cancel(tx, payment.order, by, "not paid in time")?,
         Why::Cancelled { note } => orders::cancel(tx, payment.order, by, note)?,
         Why::PaidByHand { how } => ops::pay_by_hand(tx, payment.order, how, by, &terms.seller)?,
-        Why::OtherProvider | Why::Operator => {}
+        Why::OtherProvider | Why::Operator | Why::WrongAmount => {}
     }
     Ok(())
-}
-
-/// Takes over the gateway's refund object as it was seen. The credit note is made when the money has gone back.
-pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<(), PaymentError> {
-    let mut refund = ops::get_refund(tx, id)?;
-    let before = refund.clone();
-    if !said.reference.is_empty() {
-        refund.reference = Some(said.reference.clone());
-    }
-    refund.last_error.clone_from(&said.error);
-    let news = refund_after(refund.status, said.status);
-    if let Some(status) = news {
-        refund.status = status;
-    }
-    if refund.status != RefundStatus::Pending {
-        refund.next_look_at = None;
-    }
-    if refund == before {
-        return Ok(());
-    }
-    refund.updated_at = tx.now();
-    REFUNDS.put(tx, &id, &refund)?;
-    if news.is_some() {
-        orders::note_refund(tx, refund.order, note(id, &refund))?;
-    }
-    if news == Some(RefundStatus::Succeeded) && !refund.is_surplus {
-        orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
-    }
-    if news == Some(RefundStatus::Failed) {
-        tracing::error!(
-            refund = id.0,
-            order = refund.order.0,
-            "a refund failed: the customer must be paid some other way"
-        );
-    }
-    tell_order(tx, refund.order)
 }
 
 /// Puts off the next look at a payment whose gateway could not be asked, or had nothing new.
@@ -163,16 +195,4 @@ pub(super) fn look_later(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentE
     let wait = next_wait(tx, payment.looks);
     payment.next_look_at = Some(tx.now().plus(wait));
     Ok(PAYMENTS.put(tx, &id, &payment)?)
-}
-
-/// Puts off the next look at a refund.
-pub(super) fn look_at_refund_later(tx: &mut WriteTx, id: RefundId) -> Result<(), PaymentError> {
-    let mut refund = ops::get_refund(tx, id)?;
-    if refund.status != RefundStatus::Pending {
-        return Ok(());
-    }
-    refund.looks = refund.looks.saturating_add(1);
-    let wait = next_wait(tx, refund.looks);
-    refund.next_look_at = Some(tx.now().plus(wait));
-    Ok(REFUNDS.put(tx, &id, &refund)?)
 }

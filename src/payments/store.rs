@@ -1,13 +1,17 @@
 //! Tables of payments.
 
-use super::model::{GatewayEvent, Payment, Refund};
+use super::model::{Dispute, GatewayEvent, Payment, Refund, Stray};
+use super::old::{GatewayEventV1, PaymentV1, RefundV1};
 use crate::clock::Time;
+use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::store::{Index, Table, record};
 
-record!(Payment as StoredPayment: V1);
-record!(Refund as StoredRefund: V1);
-record!(GatewayEvent as StoredGatewayEvent: V1);
+record!(Payment as StoredPayment: V2, was V1(PaymentV1));
+record!(Refund as StoredRefund: V2, was V1(RefundV1));
+record!(GatewayEvent as StoredGatewayEvent: V2, was V1(GatewayEventV1));
+record!(Dispute as StoredDispute: V1);
+record!(Stray as StoredStray: V1);
 
 pub static OF_ORDER: Index<PaymentId, Payment, OrderId> =
     Index::list("payments.of_order", |payment| vec![payment.order]);
@@ -16,16 +20,40 @@ pub static BY_REFERENCE: Index<PaymentId, Payment, (String, String)> =
     Index::unique("payments.by_reference", |p| {
         p.reference.iter().map(|reference| (p.provider.clone(), reference.clone())).collect()
     });
+/// By the attempt's nonce, which the gateway's object carries. Unique for as long as random numbers are.
+pub static BY_NONCE: Index<PaymentId, Payment, String> =
+    Index::list("payments.by_nonce", |payment| vec![hex(&payment.nonce)]);
+/// Provider and the gateway's id of the charge.
+pub static BY_CHARGE: Index<PaymentId, Payment, (String, String)> = Index::list("payments.by_charge", |p| {
+    p.charge.iter().map(|charge| (p.provider.clone(), charge.clone())).collect()
+});
+/// By when the money was taken.
+pub static CAPTURED: Index<PaymentId, Payment, Time> =
+    Index::list("payments.captured", |payment| payment.captured_at.into_iter().collect());
 /// Payments that are not final, by when they are asked after.
 pub static OPEN: Index<PaymentId, Payment, Time> =
     Index::list("payments.open", |payment| payment.next_look_at.into_iter().collect());
-pub static PAYMENTS: Table<PaymentId, Payment> = Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &OPEN]);
+pub static PAYMENTS: Table<PaymentId, Payment> =
+    Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &BY_NONCE, &BY_CHARGE, &OPEN, &CAPTURED]);
 
 pub static REFUNDS_OF: Index<RefundId, Refund, OrderId> =
     Index::list("refunds.of_order", |refund| vec![refund.order]);
 pub static OPEN_REFUNDS: Index<RefundId, Refund, Time> =
     Index::list("refunds.open", |refund| refund.next_look_at.into_iter().collect());
-pub static REFUNDS: Table<RefundId, Refund> = Table::new("refunds", &[&REFUNDS_OF, &OPEN_REFUNDS]);
+/// By when they succeeded or failed.
+pub static ENDED: Index<RefundId, Refund, Time> =
+    Index::list("refunds.ended", |refund| refund.ended_at.into_iter().collect());
+pub static REFUNDS: Table<RefundId, Refund> = Table::new("refunds", &[&REFUNDS_OF, &OPEN_REFUNDS, &ENDED]);
+
+pub static DISPUTES_OF: Index<(String, String), Dispute, OrderId> =
+    Index::list("disputes.of_order", |dispute| vec![dispute.order]);
+/// By provider and the gateway's id.
+pub static DISPUTES: Table<(String, String), Dispute> = Table::new("disputes", &[&DISPUTES_OF]);
+
+pub static OPEN_STRAYS: Index<(String, String), Stray, Time> =
+    Index::list("strays.open", |stray| stray.next_look_at.into_iter().collect());
+/// By provider and the gateway's id of the payment.
+pub static STRAYS: Table<(String, String), Stray> = Table::new("strays", &[&OPEN_STRAYS]);
 
 /// Events that were not worked off, by when they are to be.
 pub static UNDONE: Index<(String, String), GatewayEvent, Time> =

@@ -7,14 +7,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 
 use super::writer::Shared;
-use super::{META, Store, StoreError, schema};
+use super::{AnyTable, META, Store, StoreError, WriteTx, schema};
 use crate::clock::Clock;
 
-/// The version of the file's layout. A file with a higher one is from a newer till.
-const FORMAT: u32 = 1;
+/// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways.
+const FORMAT: u32 = 2;
 
 /// Where the file is. The simulation has one of its own.
 pub trait Disk: Send + Sync {
@@ -148,22 +150,33 @@ impl Shared {
         if tx.has_table(META.name)? { META.get(&tx, &"format".to_owned()) } else { Ok(None) }
     }
 
-    /// Makes the tables that the file lacks, so that no read meets one that is not there.
+    /// Makes the tables that the file lacks, so that no read meets one that is not there, and fills the indexes that
+    /// an older till did not keep.
     fn ensure_tables(&self) -> Result<(), StoreError> {
-        let mut names: Vec<_> = schema::tables().iter().flat_map(|table| table.index_names()).collect();
-        names.extend(schema::tables().iter().map(|table| table.name()));
         self.with_db(|db| {
             let have: HashSet<_> =
                 db.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
-            if names.iter().all(|name| have.contains(*name)) {
+            let has_all = |table: &&dyn AnyTable| {
+                have.contains(table.name()) && table.index_names().iter().all(|name| have.contains(*name))
+            };
+            if schema::tables().iter().all(has_all) {
                 return Ok(());
             }
-            let mut tx = db.begin_write()?;
-            tx.set_quick_repair(true);
-            for name in &names {
-                tx.open_table(TableDefinition::<&[u8], &[u8]>::new(name))?;
+            let mut inner = db.begin_write()?;
+            inner.set_quick_repair(true);
+            let mut tx = WriteTx::new(inner, self.now(), StdRng::from_seed([0; 32]));
+            for table in schema::tables() {
+                let names = table.index_names();
+                for name in names.iter().chain([&table.name()]) {
+                    tx.inner.open_table(TableDefinition::<&[u8], &[u8]>::new(name))?;
+                }
+                let new: Vec<_> = names.into_iter().filter(|name| !have.contains(*name)).collect();
+                table.fill(&mut tx, &new)?;
             }
-            Ok(tx.commit()?)
+            if have.contains(META.name) {
+                tx.set_meta("format", &FORMAT.to_string())?;
+            }
+            Ok(tx.inner.commit()?)
         })
     }
 }

@@ -22,6 +22,8 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::orders::store::CREDIT_NOTES,
         &crate::payments::store::PAYMENTS,
         &crate::payments::store::REFUNDS,
+        &crate::payments::store::DISPUTES,
+        &crate::payments::store::STRAYS,
         &crate::payments::store::EVENTS,
         &crate::payments::gateway::test::INTENTS,
         &crate::payments::gateway::test::REFUNDS,

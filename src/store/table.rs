@@ -292,6 +292,8 @@ impl<K: Key, V, I: Key> Indexed<V> for Index<K, V, I> {
 pub trait AnyTable: Sync {
     fn name(&self) -> &'static str;
     fn index_names(&self) -> Vec<&'static str>;
+    /// Enters every record into the indexes of these names, which are new in this file.
+    fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError>;
     /// I5: every record decodes and has its index entries, and every index entry has its record.
     fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>;
 }
@@ -303,6 +305,23 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
 
     fn index_names(&self) -> Vec<&'static str> {
         self.indexes.iter().map(|index| index.name()).collect()
+    }
+
+    fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError> {
+        let new: Vec<_> = self.indexes.iter().filter(|index| new.contains(&index.name())).collect();
+        let mut rows = Vec::new();
+        if !new.is_empty() {
+            self.each(tx, |key, record| {
+                for index in &new {
+                    let entries = entries(**index, &record, &key.bytes());
+                    rows.extend(entries.into_iter().map(|(entry, target)| (index.name(), entry, target)));
+                }
+            })?;
+        }
+        for (index, entry, target) in rows {
+            tx.put_raw(index, &entry, &target)?;
+        }
+        Ok(())
     }
 
     fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError> {

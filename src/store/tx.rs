@@ -134,6 +134,10 @@ pub struct WriteTx {
 }
 
 impl WriteTx {
+    pub(super) fn new(inner: redb::WriteTransaction, now: Time, rng: StdRng) -> WriteTx {
+        WriteTx { inner, now, rng, changes: Vec::new(), writes: 0, broken: Cell::new(false) }
+    }
+
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_err() {
             self.broken.set(true);

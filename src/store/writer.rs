@@ -1,6 +1,5 @@
 //! The single writer: group commit, poisoned batches, and a disk that fails.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -11,9 +10,9 @@ use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
 
 use super::open::Disk;
-use super::tx::{Change, ReadTx, WriteTx};
+use super::tx::{ReadTx, WriteTx};
 use super::{Commit, StoreError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 
 /// The counter that is the sequence number of the newest commit.
 pub(super) const SEQ: &str = "commit";
@@ -133,6 +132,10 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         f(db.as_ref().ok_or(StoreError::Unavailable)?)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     pub(super) fn snapshot(&self) -> Result<ReadTx, StoreError> {
@@ -267,14 +270,7 @@ impl Shared {
         inner.set_quick_repair(true);
         let mut seed = [0; 32];
         hand.rng.fill_bytes(&mut seed);
-        Ok(WriteTx {
-            inner,
-            now: self.clock.now(),
-            rng: StdRng::from_seed(seed),
-            changes: Vec::<Change>::new(),
-            writes: 0,
-            broken: Cell::new(false),
-        })
+        Ok(WriteTx::new(inner, self.clock.now(), StdRng::from_seed(seed)))
     }
 
     fn publish(&self, commit: &Commit) {

@@ -1,6 +1,8 @@
 //! The contract, over HTTP on the real listener. Each test has a shop of its own, and when that is dropped the
 //! check behind `till check` runs over it.
 
+#[path = "../support/mod.rs"]
+mod fakes;
 mod support;
 
 mod accounts;
@@ -8,6 +10,7 @@ mod authorisation;
 mod cart;
 mod catalogue;
 mod conventions;
+mod gateways;
 mod import;
 mod inventory;
 mod operations;

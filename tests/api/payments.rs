@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 use till::orders::RefundStatus;
-use till::payments::Status;
-use till::payments::gateway::{Charge, Gateway, GatewayError, Intent, Mode, Return, Returned};
+use till::payments::gateway::{Charge, Gateway, GatewayError, Intent, Mode, Notice, Return, Returned};
+use till::payments::{Status, Subject};
 
 use crate::support::{Shop, address, number};
 
@@ -262,7 +262,7 @@ struct Forgetful {
     /// What the next call does: 0 answers, 1 fails before, 2 loses its answer after. 3: all fail until it is 0.
     next: AtomicU32,
     created: Mutex<Vec<(String, Intent)>>,
-    refunds: Mutex<Vec<String>>,
+    refunds: Mutex<Vec<Returned>>,
 }
 
 impl Forgetful {
@@ -311,15 +311,8 @@ impl Gateway for Forgetful {
             if let Some((_, known)) = created.iter().find(|(key, _)| *key == charge.key) {
                 return known.clone();
             }
-            let intent = Intent {
-                reference: format!("f_{}", charge.key),
-                status: Status::RequiresPayment,
-                amount: charge.amount,
-                captured: charge.amount.currency.zero(),
-                client_secret: None,
-                approve_url: None,
-                declined: None,
-            };
+            let reference = format!("f_{}", charge.key);
+            let intent = Intent::new(reference, Status::RequiresPayment, charge.amount);
             created.push((charge.key.clone(), intent.clone()));
             intent
         })
@@ -331,7 +324,7 @@ impl Gateway for Forgetful {
         })
     }
 
-    async fn cancel(&self, reference: &str) -> Result<Intent, GatewayError> {
+    async fn cancel(&self, reference: &str, _key: &str) -> Result<Intent, GatewayError> {
         self.answer(|| {
             let known = self
                 .created
@@ -349,11 +342,22 @@ impl Gateway for Forgetful {
     async fn refund(&self, back: &Return) -> Result<Returned, GatewayError> {
         self.answer(|| {
             let mut refunds = self.refunds.lock().unwrap();
-            if !refunds.contains(&back.key) {
-                refunds.push(back.key.clone());
+            let made = Returned {
+                reference: format!("r_{}", back.key),
+                amount: back.amount,
+                status: RefundStatus::Succeeded,
+                error: None,
+                tag: Some(back.tag.clone()),
+            };
+            if !refunds.contains(&made) {
+                refunds.push(made.clone());
             }
-            Returned { reference: format!("r_{}", back.key), status: RefundStatus::Succeeded, error: None }
+            made
         })
+    }
+
+    async fn refunds(&self, _reference: &str) -> Result<Vec<Returned>, GatewayError> {
+        self.answer(|| self.refunds.lock().unwrap().clone())
     }
 }
 
@@ -444,8 +448,10 @@ async fn another_provider_ends_the_first_payment_before_it_begins() {
     // The first gateway takes money after all, and says so: it goes back by itself.
     let reference = gateway.created.lock().unwrap()[0].1.reference.clone();
     gateway.set(&reference, Status::Succeeded, Some(400));
-    assert!(till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap());
-    assert!(!till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap(), "once");
+    let subject = Subject::Payment(reference);
+    let notice = Notice { id: "evt_1".into(), kind: "test".into(), subject };
+    assert!(till::payments::receive(&shop.app, "forgetful", notice.clone()).await.unwrap());
+    assert!(!till::payments::receive(&shop.app, "forgetful", notice).await.unwrap(), "once");
     shop.run_jobs().await;
     let order = ann.order(order).await;
     assert_eq!(
@@ -505,7 +511,9 @@ async fn an_event_whose_gateway_is_gone_holds_up_no_other() {
     ann.post("/api/payment/", json!({"order_id": order, "provider": "forgetful"})).await.status(201);
     let reference = gateway.created.lock().unwrap()[0].1.reference.clone();
     gateway.lose(3);
-    till::payments::receive(&shop.app, "forgetful", "evt_1", &reference).await.unwrap();
+    let notice =
+        Notice { id: "evt_1".into(), kind: "test".into(), subject: Subject::Payment(reference.clone()) };
+    till::payments::receive(&shop.app, "forgetful", notice).await.unwrap();
     shop.run_jobs().await;
     let other = ann.ordered(tea.id, 1).await;
     let payment = number(
@@ -585,11 +593,15 @@ impl Gateway for Broken {
         unreachable!("nothing was made")
     }
 
-    async fn cancel(&self, _: &str) -> Result<Intent, GatewayError> {
+    async fn cancel(&self, _: &str, _: &str) -> Result<Intent, GatewayError> {
         unreachable!("nothing was made")
     }
 
     async fn refund(&self, _: &Return) -> Result<Returned, GatewayError> {
+        unreachable!("nothing was made")
+    }
+
+    async fn refunds(&self, _: &str) -> Result<Vec<Returned>, GatewayError> {
         unreachable!("nothing was made")
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Charge, Gateway, GatewayError, Intent, Mode, Return, Returned};
+use super::{Charge, Gateway, GatewayError, Intent, Mode, Notice, Return, Returned};
 use crate::app::App;
 use crate::clock::Time;
 use crate::money::Money;
 use crate::orders::RefundStatus;
 use crate::payments::lifecycle::Status;
-use crate::payments::model::Told;
+use crate::payments::model::{Subject, Told};
 use crate::payments::{receive, work_events};
 use crate::store::{Index, Reads, Store, StoreError, Table, record};
 
@@ -118,13 +118,20 @@ impl From<StoreError> for GatewayError {
 
 fn intent(reference: &str, known: &TestIntent) -> Intent {
     Intent {
-        reference: reference.to_owned(),
-        status: known.status,
-        amount: known.amount,
         captured: known.captured,
         client_secret: Some(format!("{reference}_secret")),
-        approve_url: None,
         declined: known.declined.clone(),
+        ..Intent::new(reference, known.status, known.amount)
+    }
+}
+
+fn returned(reference: &str, amount: Money) -> Returned {
+    Returned {
+        reference: reference.to_owned(),
+        amount,
+        status: RefundStatus::Succeeded,
+        error: None,
+        tag: reference.strip_prefix("test_re_").map(str::to_owned),
     }
 }
 
@@ -135,7 +142,7 @@ impl TestGateway {
 
     fn find(tx: &impl Reads, reference: &str) -> Result<TestIntent, GatewayError> {
         let found = INTENTS.get(tx, &reference.to_owned())?;
-        found.ok_or_else(|| GatewayError::Refused(format!("no such payment: {reference}")))
+        found.ok_or_else(|| GatewayError::Gone(reference.to_owned()))
     }
 
     /// The customer acts: the object changes, and has a new event. Returns the event's number.
@@ -153,10 +160,8 @@ impl TestGateway {
             .write(move |tx| {
                 let mut intent = Self::find(tx, &reference)?;
                 if intent.status.is_final() {
-                    return Err(GatewayError::Refused(format!(
-                        "the payment is {} already",
-                        intent.status.as_str()
-                    )));
+                    let said = format!("The payment is {} already.", intent.status.as_str());
+                    return Err(GatewayError::refused("invalid_transition", said));
                 }
                 intent.declined = None;
                 match outcome {
@@ -183,7 +188,8 @@ impl TestGateway {
     /// Tells the shop of an event, as a webhook would.
     pub async fn tell(app: &App, reference: &str, event: u64) -> Result<(), StoreError> {
         let id = format!("{reference}-{event}");
-        if receive(app, PROVIDER, &id, reference).await? {
+        let subject = Subject::Payment(reference.to_owned());
+        if receive(app, PROVIDER, Notice { id, kind: "test".into(), subject }).await? {
             work_events(app).await?;
         }
         Ok(())
@@ -218,7 +224,7 @@ impl Gateway for TestGateway {
     }
 
     async fn create(&self, charge: &Charge) -> Result<Intent, GatewayError> {
-        let reference = format!("test_{}", charge.key);
+        let reference = format!("test_{}", charge.tag.payment);
         let amount = charge.amount;
         self.store
             .write(move |tx| {
@@ -243,7 +249,7 @@ impl Gateway for TestGateway {
         self.store.read(|tx| Ok(intent(reference, &Self::find(tx, reference)?)))
     }
 
-    async fn cancel(&self, reference: &str) -> Result<Intent, GatewayError> {
+    async fn cancel(&self, reference: &str, _key: &str) -> Result<Intent, GatewayError> {
         let reference = reference.to_owned();
         self.store
             .write(move |tx| {
@@ -259,11 +265,10 @@ impl Gateway for TestGateway {
     }
 
     async fn refund(&self, back: &Return) -> Result<Returned, GatewayError> {
-        let (reference, of, amount) = (format!("test_re_{}", back.key), back.of.clone(), back.amount);
+        let (reference, of, amount) = (format!("test_re_{}", back.tag), back.of.clone(), back.amount);
         self.store
             .write(move |tx| {
-                let done =
-                    Returned { reference: reference.clone(), status: RefundStatus::Succeeded, error: None };
+                let done = returned(&reference, amount);
                 if REFUNDS.get(tx, &reference)?.is_some() {
                     return Ok(done);
                 }
@@ -281,5 +286,12 @@ impl Gateway for TestGateway {
                 Ok(done)
             })
             .await
+    }
+
+    async fn refunds(&self, reference: &str) -> Result<Vec<Returned>, GatewayError> {
+        self.store.read(|tx| {
+            let all = OF_INTENT.all(tx, &reference.to_owned())?;
+            all.into_iter().map(|id| Ok(returned(&id, REFUNDS.expect(tx, &id)?.amount))).collect()
+        })
     }
 }

@@ -42,6 +42,20 @@ impl Shop {
     }
 
     pub async fn with_gateways(settings: Settings<'_>, gateways: Vec<Arc<dyn Gateway>>) -> Shop {
+        Shop::on(Shop::new_clock(), settings, gateways).await
+    }
+
+    /// A clock that stands at the moment at which shops open.
+    pub fn new_clock() -> Arc<ManualClock> {
+        Arc::new(ManualClock::at(Time::parse("2026-11-23T10:00:00Z").expect("a time")))
+    }
+
+    /// A shop on a clock that others go by, too.
+    pub async fn on(
+        clock: Arc<ManualClock>,
+        settings: Settings<'_>,
+        gateways: Vec<Arc<dyn Gateway>>,
+    ) -> Shop {
         let dir = tempfile::tempdir().expect("a directory");
         let mut flags = Flags::default();
         flags.0.push(("data.dir", "test", dir.path().display().to_string()));
@@ -52,7 +66,6 @@ impl Shop {
             flags.0.push((key, "test", (*value).to_owned()));
         }
         let config = Config::load(None, [], &flags).expect("good settings");
-        let clock = Arc::new(ManualClock::at(Time::parse("2026-11-23T10:00:00Z").expect("a time")));
         let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             gateways,

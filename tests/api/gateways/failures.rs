@@ -1,0 +1,193 @@
+//! A gateway that is down, slow, refuses the key, or loses answers.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{StripeShop, begun, pair, stand};
+use crate::fakes::fault::Fault;
+use crate::fakes::serve::Net;
+use crate::fakes::stripe::Outcome;
+use crate::support::number;
+
+#[tokio::test]
+async fn a_gateway_that_is_down_or_slow_leaves_the_order_payable() {
+    let lost = [Net::LostBefore, Net::LostAfter, Net::Late(Duration::from_millis(1500))];
+    for (net, status, code) in
+        [(lost[0], 502, "gateway_error"), (lost[1], 502, "gateway_error"), (lost[2], 504, "gateway_timeout")]
+    {
+        let shop = StripeShop::open().await;
+        let tea = shop.product("Tea", "4", 9).await;
+        let ann = shop.buyer().await;
+        let order = ann.ordered(tea.id, 1).await;
+        // A timeout is not tried again at once: whoever waits has waited long enough.
+        shop.stripe.network(std::iter::repeat_n(net, if status == 504 { 1 } else { 3 }));
+        let refused = ann.post("/api/payment/", json!({"order_id": order})).await.refused(status, code);
+        assert_eq!(refused.json["order_id"], order);
+        let payment = ann.post("/api/payment/", json!({"order_id": order})).await.status(201).json;
+        assert_eq!(payment["id"], refused.json["payment_id"]);
+        assert_eq!(shop.stripe.fake().intents().len(), 1, "{net:?}: one intent, whatever was lost");
+        shop.confirm(&payment, Outcome::Succeed);
+        shop.deliver().await;
+        assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+    }
+}
+
+#[tokio::test]
+async fn what_fails_for_a_moment_is_tried_again_as_the_gateway_says() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 99).await;
+    let ann = shop.buyer().await;
+    let should = |value: &str| Fault::Headers(vec![("stripe-should-retry".into(), value.into())]);
+    let after = |value: &str| Fault::Headers(vec![("retry-after".into(), value.into())]);
+    for (faults, works) in [
+        (vec![Fault::Status(500), Fault::Status(503)], true),
+        (vec![Fault::Status(429)], true),
+        (vec![Fault::Status(409)], true),
+        (vec![after("1"), Fault::Status(429)], true),
+        (vec![after("600"), Fault::Status(429)], false),
+        (vec![should("false"), Fault::Status(503)], false),
+        (vec![should("true"), Fault::Status(400)], true),
+        (vec![Fault::Status(500), Fault::Status(500), Fault::Status(500)], false),
+    ] {
+        let order = ann.ordered(tea.id, 1).await;
+        shop.stripe.fake().faults.extend(faults.clone());
+        let answer = ann.post("/api/payment/", json!({"order_id": order})).await;
+        if works {
+            answer.status(201);
+        } else {
+            answer.refused(502, "gateway_error");
+        }
+        assert!(shop.stripe.fake().faults.is_empty(), "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_is_stored_under_the_key_is_looked_up_before_a_new_key_is_used() {
+    for effect in [true, false] {
+        let shop = StripeShop::open().await;
+        let tea = shop.product("Tea", "4", 9).await;
+        let (ann, admin) = (shop.buyer().await, shop.admin().await);
+        let order = ann.ordered(tea.id, 1).await;
+        shop.stripe.fake().faults.push_back(Fault::StoredStatus { status: 500, effect });
+        let payment = ann.post("/api/payment/", json!({"order_id": order})).await.status(201).json;
+        assert_eq!(shop.stripe.fake().intents().len(), 1, "effect: {effect}");
+        shop.confirm(&payment, Outcome::Succeed);
+        shop.deliver().await;
+        shop.stripe.fake().faults.push_back(Fault::StoredStatus { status: 500, effect });
+        admin.post(&format!("/api/admin/orders/{order}/refund/"), json!({"amount": "1"})).await.status(201);
+        assert_eq!(shop.stripe.fake().refunds().len(), 1, "effect: {effect}");
+        assert_eq!(stand(&ann, order).await, pair("processing", "partially_refunded"));
+        // A cancellation, too: the failure stays under its key, but the object says what is.
+        let other = ann.ordered(tea.id, 1).await;
+        ann.post("/api/payment/", json!({"order_id": other})).await.status(201);
+        shop.stripe.fake().faults.push_back(Fault::StoredStatus { status: 500, effect });
+        ann.asks(Method::POST, &format!("/api/orders/{other}/cancel/")).send().await;
+        shop.later(Duration::from_mins(5));
+        shop.run_jobs().await;
+        assert_eq!(stand(&ann, other).await, pair("cancelled", "unpaid"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_for_longer_than_keys_live_makes_no_second_intent_or_refund() {
+    let shop = StripeShop::with(&[("orders.hold_minutes", "43200")]).await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let order = ann.ordered(tea.id, 1).await;
+    shop.stripe.network([Net::LostAfter, Net::LostAfter, Net::LostAfter]);
+    ann.post("/api/payment/", json!({"order_id": order})).await.refused(502, "gateway_error");
+    shop.later(Duration::from_hours(30));
+    let admin_again = shop.admin().await;
+    let ann_again =
+        ann.post("/api/auth/token/refresh/", json!({"refresh": ann.refresh})).await.status(200).json;
+    let access = ann_again["access"].as_str().expect("a token").to_owned();
+    let asking = shop.request(Method::POST, "/api/payment/").token(&access);
+    let payment = asking.json(&json!({"order_id": order})).send().await.status(201).json;
+    assert_eq!(shop.stripe.fake().intents().len(), 1);
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+
+    shop.stripe.network([Net::LostAfter, Net::LostAfter, Net::LostAfter]);
+    let path = format!("/api/admin/orders/{order}/refund/");
+    admin_again.post(&path, json!({"amount": "1"})).await.refused(502, "gateway_error");
+    shop.later(Duration::from_hours(30));
+    shop.run_jobs().await;
+    assert_eq!(shop.stripe.fake().refunds().len(), 1);
+    drop(admin);
+    let shown = shop.staff().await.get(&format!("/api/admin/orders/{order}/")).await.status(200).json;
+    assert_eq!(shown["refunds"][0]["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_key_that_stripe_does_not_accept_is_told_without_giving_it_away() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let order = ann.ordered(tea.id, 1).await;
+    shop.stripe.fake().revoked = true;
+    let refused = ann.post("/api/payment/", json!({"order_id": order})).await.refused(502, "gateway_error");
+    assert!(!refused.text.contains("sk_test"), "{}", refused.text);
+    assert_eq!(stand(&ann, order).await, pair("pending", "unpaid"));
+    let report = shop.admin().await.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+    let errors: Vec<_> =
+        report["results"].as_array().expect("rows").iter().map(|row| &row["error"]).collect();
+    assert!(errors.iter().all(|error| error.as_str().is_some_and(|said| said.contains("keys"))), "{report}");
+    shop.stripe.fake().revoked = false;
+    ann.post("/api/payment/", json!({"order_id": order})).await.status(201);
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_for_what_the_order_costs_is_never_confirmed_and_its_money_goes_back() {
+    for (name, value) in [
+        ("amount", json!(399)),
+        ("amount", json!(401)),
+        ("currency", json!("eur")),
+        ("currency", json!("jpy")),
+    ] {
+        let shop = StripeShop::open().await;
+        let tea = shop.product("Tea", "4", 9).await;
+        let ann = shop.buyer().await;
+        let (order, payment) = begun(&ann, tea.id, 1).await;
+        let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+        shop.stripe.fake().tamper(&intent, |object| object[name] = value.clone());
+        let polled = ann.get(&format!("/api/payment/{}/", payment["id"])).await.status(200).json;
+        assert_eq!(polled["client_secret"], Value::Null, "{name}");
+        // The customer had the secret already.
+        shop.confirm(&payment, Outcome::Succeed);
+        shop.deliver().await;
+        shop.later(Duration::from_mins(5));
+        shop.run_jobs().await;
+        assert_eq!(stand(&ann, order).await, pair("pending", "unpaid"), "{name} {value}");
+        let refunds = shop.stripe.fake().refunds();
+        let taken = shop.stripe.fake().intent(&intent).expect("it is there")["amount_received"].clone();
+        assert_eq!((refunds.len(), &refunds[0]["amount"]), (1, &taken), "{name} {value}");
+        let again = ann.post("/api/payment/", json!({"order_id": order})).await.status(201).json;
+        assert_ne!(number(&again["id"]), number(&payment["id"]));
+        shop.confirm(&again, Outcome::Succeed);
+        shop.deliver().await;
+        assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+    }
+}
+
+#[tokio::test]
+async fn money_that_comes_after_the_cancellation_goes_back() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let (order, _) = begun(&ann, tea.id, 1).await;
+    ann.asks(Method::POST, &format!("/api/orders/{order}/cancel/")).send().await.status(200);
+    let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+    // What Stripe never does: it takes the money after it said that it was cancelled.
+    shop.stripe.fake().tamper(&intent, |object| {
+        object["status"] = json!("requires_payment_method");
+        object["canceled_at"] = Value::Null;
+    });
+    let secret = shop.stripe.fake().intent(&intent).expect("it is there")["client_secret"].clone();
+    shop.confirm(&json!({"client_secret": secret}), Outcome::Succeed);
+    shop.deliver().await;
+    assert_eq!(stand(&ann, order).await, pair("cancelled", "unpaid"));
+    assert_eq!(shop.stripe.fake().refunds().len(), 1);
+    assert_eq!(shop.stock_of(tea.id).await, 9);
+}
