@@ -68,6 +68,7 @@ async fn work(app: &App, key: (String, String)) -> Result<(), StoreError> {
     if let Err(error) = &worked {
         tracing::warn!(event = key.1, kind = event.kind, %error, "an event is tried again later");
     }
+    tracing::debug!(event = key.1, kind = event.kind, "an event was looked into");
     let is_done = worked.is_ok();
     let mark = move |tx: &mut WriteTx| {
         let mut event = EVENTS.expect(tx, &key)?;
@@ -147,16 +148,22 @@ pub(super) async fn claim(app: &App, gateway: &dyn Gateway, said: Intent) -> Res
     let provider = gateway.provider();
     let attempt = app.store.read(|tx| attempt(tx, &tag.payment))?;
     match attempt {
-        Some((id, known)) if known.provider == provider && known.reference.is_none() => {
-            adopt(app, id, said).await.map(drop)
+        Some((id, known)) if known.provider == provider && is_of(&known, &said) => {
+            let is_news = known.reference.is_none()
+                || (known.status.is_final() && known.status.after(said.status).is_some());
+            if is_news { adopt(app, id, said).await.map(drop) } else { Ok(()) }
         }
-        Some((_, known)) if known.reference.as_deref() == Some(&said.reference) => Ok(()),
         _ if said.captured.is_zero() => Ok(()),
         _ => {
             let stray = app.store.write(move |tx| note_stray(tx, provider, &said)).await?;
             drive_stray(app, &stray).await.map(drop)
         }
     }
+}
+
+/// Whether the object is the attempt's, as far as we know.
+fn is_of(known: &super::Payment, said: &Intent) -> bool {
+    known.reference.as_ref().is_none_or(|reference| *reference == said.reference)
 }
 
 fn attempt(tx: &impl Reads, nonce: &str) -> Result<Option<(PaymentId, super::Payment)>, StoreError> {

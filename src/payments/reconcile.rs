@@ -12,7 +12,7 @@ use super::gateway::{Gateway, GatewayError};
 use super::model::PaymentError;
 use super::returned::look_at_refund_later;
 use super::settle::look_later;
-use super::store::{BY_REFERENCE, OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
+use super::store::{OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
 use super::strays::{StrayId, drive_stray, look_at_stray_later};
 use crate::app::App;
 use crate::clock::Time;
@@ -193,11 +193,9 @@ async fn sweep_one(app: &App, gateway: &dyn Gateway) -> Result<Result<(), Gatewa
             Err(error) => return Ok(Err(error)),
         };
         for intent in made.intents {
-            let at = (provider.to_owned(), intent.reference.clone());
-            if app.store.read(|tx| BY_REFERENCE.find(tx, &at))?.is_none()
-                && let Err(error) = claim(app, gateway, intent).await
-            {
-                tracing::warn!(provider, reference = at.1, %error, "a payment could not be matched; tried again later");
+            let reference = intent.reference.clone();
+            if let Err(error) = claim(app, gateway, intent).await {
+                tracing::warn!(provider, reference, %error, "a payment could not be matched; tried again later");
             }
         }
         page = made.next;

@@ -150,7 +150,13 @@ fn follow(
             let new = NewRefund { amount: payment.captured, reason, lines: Vec::new(), is_surplus: true, by };
             ops::begin_refund(tx, id, new)?;
         }
-        Status::Succeeded => orders::record_paid(tx, order, &payment.provider, "payment", &terms.seller)?,
+        Status::Succeeded => {
+            orders::record_paid(tx, order, &payment.provider, "payment", &terms.seller)?;
+            // A payment that was given up and succeeded after all: the one that took its place is to end.
+            if let Some((other, _)) = ops::live_of(tx, order)? {
+                ops::close(tx, other, Why::OtherProvider, "system")?;
+            }
+        }
         Status::Failed | Status::Canceled => {
             if let Some(Closing { why, by, .. }) = &payment.closing {
                 closed(tx, payment, why, by, terms)?;

@@ -246,9 +246,9 @@ impl Gateway for Stripe {
     async fn cancel(&self, reference: &str, key: &str) -> Result<Intent, GatewayError> {
         let path = format!("/v1/payment_intents/{}/cancel", safe(reference)?);
         match self.post::<IntentObject>(&path, Form::new(), key).await {
-            Ok(object) => self.intent(object),
-            // It is succeeded, processing or cancelled already; or the answer is an old one.
-            Err(GatewayError::Refused(_)) => self.fetch(reference).await,
+            // A refusal says that it is succeeded, processing or cancelled already. Either may be an old answer to
+            // this key: the object says what is.
+            Ok(_) | Err(GatewayError::Refused(_)) => self.fetch(reference).await,
             Err(error) => Err(error),
         }
     }

@@ -1,0 +1,167 @@
+//! Whether, in the end, the shop's books are the gateways' books.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use till::id::{OrderId, PaymentId};
+use till::orders::RefundStatus;
+use till::payments::{self, Payment, Refund};
+use till::store::StoreError;
+
+use crate::world::World;
+
+/// What a gateway took and gave back with one of its objects, in its own units.
+#[derive(Debug, Default, PartialEq, Clone)]
+struct Book {
+    currency: String,
+    taken: i64,
+    given_back: i64,
+}
+
+/// The gateways' books, by their ids.
+fn theirs(world: &World) -> BTreeMap<String, Book> {
+    let all = world.net.gateways();
+    let mut books = BTreeMap::new();
+    for intent in all.stripe.intents() {
+        let taken = intent["amount_received"].as_i64().expect("a number");
+        let book = Book { currency: text(&intent["currency"]).to_uppercase(), taken, given_back: 0 };
+        books.insert(text(&intent["id"]), book);
+    }
+    for refund in all.stripe.refunds() {
+        if refund["status"] == "succeeded" {
+            let book = books.get_mut(&text(&refund["payment_intent"])).expect("refunds have an intent");
+            book.given_back += refund["amount"].as_i64().expect("a number");
+        }
+    }
+    for order in all.paypal.orders() {
+        let unit = &order["purchase_units"][0];
+        let cents = |value: &Value| text(value).replace('.', "").parse::<i64>().expect("dollars");
+        let took = |capture: &&Value| {
+            ["COMPLETED", "REFUNDED", "PARTIALLY_REFUNDED"]
+                .contains(&capture["status"].as_str().unwrap_or_default())
+        };
+        let captures = unit["payments"]["captures"].as_array().into_iter().flatten();
+        let taken = captures.filter(took).map(|capture| cents(&capture["amount"]["value"])).sum();
+        let refunds = unit["payments"]["refunds"].as_array().into_iter().flatten();
+        let given_back = refunds
+            .filter(|refund| refund["status"] == "COMPLETED")
+            .map(|refund| cents(&refund["amount"]["value"]))
+            .sum();
+        books.insert(text(&order["id"]), Book { currency: "USD".into(), taken, given_back });
+    }
+    books.retain(|_, book| book.taken > 0);
+    books
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("text, not {value}")).to_owned()
+}
+
+/// Everything of an order.
+struct Order {
+    id: OrderId,
+    order: till::orders::Order,
+    payments: Vec<(PaymentId, Payment)>,
+    refunds: Vec<Refund>,
+}
+
+fn orders(world: &World) -> Vec<Order> {
+    let app = world.app();
+    let mut all = Vec::new();
+    for id in (1..).map(OrderId) {
+        let found = app.store.read(|tx| {
+            let Ok(order) = till::orders::get(tx, id) else { return Ok(None) };
+            let payments = payments::of_order(tx, id)?;
+            let refunds = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
+            Ok::<_, StoreError>(Some(Order { id, order, payments, refunds }))
+        });
+        match found.expect("readable") {
+            Some(order) => all.push(order),
+            None => return all,
+        }
+    }
+    unreachable!("ids end")
+}
+
+/// The shop's books: what it says was taken and given back with each of the gateways' objects.
+fn ours(all: &[Order]) -> BTreeMap<String, Book> {
+    let mut books = BTreeMap::new();
+    for Order { payments, refunds, .. } in all {
+        for (id, payment) in payments {
+            let Some(reference) = &payment.reference else { continue };
+            let back = refunds.iter().filter(|r| r.payment == *id && r.status == RefundStatus::Succeeded);
+            let book = Book {
+                currency: payment.captured.currency.code().to_owned(),
+                taken: payment.captured.minor,
+                given_back: back.map(|refund| refund.amount.minor).sum(),
+            };
+            assert!(books.insert(reference.clone(), book).is_none(), "{reference} is in two payments");
+        }
+    }
+    books.retain(|_, book: &mut Book| book.taken > 0);
+    books
+}
+
+/// Whether nothing is on its way any more.
+pub fn is_at_rest(world: &World) -> bool {
+    orders(world).iter().all(Order::is_at_rest)
+}
+
+impl Order {
+    fn is_at_rest(&self) -> bool {
+        self.payments.iter().all(|(_, payment)| payment.status.is_final())
+            && self.refunds.iter().all(|refund| refund.status != RefundStatus::Pending)
+            && self.order.status != till::orders::Status::Pending
+    }
+}
+
+pub fn audit(world: &World) {
+    let app = world.app();
+    assert_eq!(till::check::check(app).expect("readable"), [], "till check");
+    let all = world.net.gateways();
+    assert_eq!(all.stripe.violations(), Vec::<String>::new(), "what Stripe's description refuses");
+    assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
+    drop(all);
+
+    let all = orders(world);
+    assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");
+    for order in &all {
+        assert!(
+            order.is_at_rest(),
+            "order {} is in limbo: {:?} {:?}",
+            order.id,
+            order.payments,
+            order.refunds
+        );
+    }
+    for Order { id, order, payments, refunds } in &all {
+        let kept: Vec<_> = payments
+            .iter()
+            .map(|(payment_id, payment)| {
+                let of = refunds.iter().filter(|refund| refund.payment == *payment_id);
+                let back = of.clone().filter(|refund| refund.status == RefundStatus::Succeeded);
+                let failed = of.filter(|refund| refund.status == RefundStatus::Failed).count();
+                (payment, payment.captured.minor - back.map(|r| r.amount.minor).sum::<i64>(), failed)
+            })
+            .collect();
+        let is_kept = |(payment, kept, failed): &(&Payment, i64, usize)| {
+            // What a bank sent back, or a gateway refused, is a person's: it is seen, and stays.
+            *kept > 0
+                && *failed == 0
+                && (payment.is_surplus || order.status == till::orders::Status::Cancelled)
+        };
+        assert!(!kept.iter().any(is_kept), "order {id} keeps money that is not its own: {payments:?}");
+        let own =
+            kept.iter().filter(|(payment, ..)| !payment.is_surplus && payment.captured.minor > 0).count();
+        assert!(own <= 1, "order {id} was paid twice: {payments:?}");
+        assert!(
+            order.paid_at.is_none() || own == 1 || order.total.is_zero(),
+            "order {id} is paid with nothing"
+        );
+    }
+    for id in &world.succeeded {
+        let payment =
+            app.store.read(|tx| payments::get(tx, PaymentId(*id))).expect("what was answered is there");
+        assert_eq!(json!(payment.status), "succeeded", "payment {id} was answered as succeeded");
+    }
+}

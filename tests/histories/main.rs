@@ -1,0 +1,88 @@
+//! Seeded histories of a shop and two hostile gateways, on one thread, with a given clock: answers that are lost
+//! before and after the effect, requests that arrive after every timeout, failures that are stored under idempotency
+//! keys, events that come never, once or five times and in any order, money that comes after a cancellation, amounts
+//! that are not the order's, and a shop that is dropped anywhere between two steps and opened again from its disk.
+//!
+//! Whatever happens in between, in the end the shop's books are the gateways' books, to the last cent, and
+//! `till check` is clean.
+//!
+//! `SIM_SEED=123 cargo test --test histories -- --nocapture` replays one history and prints what happens in it;
+//! `SIM_HISTORIES=100000` runs that many.
+
+mod act;
+mod audit;
+mod disk;
+mod net;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use world::{Template, World};
+
+/// How many histories a test run has.
+const HISTORIES: u64 = 2_000;
+/// Where the seeds begin.
+const FIRST: u64 = 1;
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// One history from its seed; what happened in it.
+fn history(template: &Template, seed: u64, aloud: bool) -> Vec<String> {
+    let mut world = World::new(template, seed, aloud);
+    world.live();
+    world.come_to_rest();
+    audit::audit(&world);
+    world.trace
+}
+
+#[test]
+fn the_books_are_the_gateways_books_whatever_happens() {
+    let template = Template::new();
+    if let Some(seed) = from_env("SIM_SEED") {
+        // The shop's log, too, among what happens.
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        log.with_target(false).without_time().init();
+        history(&template, seed, true);
+        return;
+    }
+    let histories = from_env("SIM_HISTORIES").unwrap_or(HISTORIES);
+    let (next, done) = (AtomicU64::new(FIRST), AtomicU64::new(0));
+    let started = Instant::now();
+    // Each history is on one thread; several of them run beside each other.
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= FIRST + histories {
+                        break;
+                    }
+                    let lived = catch_unwind(AssertUnwindSafe(|| history(&template, seed, false)));
+                    if lived.is_err() {
+                        next.store(u64::MAX / 2, Ordering::Relaxed);
+                        panic!("history {seed} failed; replay it: SIM_SEED={seed} cargo test --test histories -- --nocapture");
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
+    println!("{done} histories in {seconds:.1} s, seeds from {FIRST}");
+    assert_eq!(done, histories);
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let template = Template::new();
+    for seed in 1..6 {
+        assert_eq!(history(&template, seed, false), history(&template, seed, false), "seed {seed}");
+    }
+}
