@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hex::hex;
 use crate::http::idempotency::InFlights;
-use crate::money::Currency;
+use crate::money::{Currency, Money};
 use crate::orders::Seller;
 use crate::payments::Terms;
 use crate::payments::gateway::paypal::{PayPal, Trust};
@@ -94,6 +94,13 @@ pub enum AppError {
          in the file, TILL_PAYMENT__… in the environment), or put test keys in"
     )]
     LiveDemo { provider: &'static str },
+    #[error(
+        "payment.test.enabled is on beside live keys of {provider}: whoever orders could pay with no money at all. Switch \
+         it off, or put test keys in"
+    )]
+    TestBesideLive { provider: &'static str },
+    #[error("{said}, the shop's currency; take the settings under payment.{provider} out")]
+    NotTaken { provider: &'static str, said: String },
 }
 
 impl Parts {
@@ -157,18 +164,32 @@ impl App {
         let shop = store.read(|tx| META.expect(tx, &"shop_id".to_owned()))?;
         let mut all = gateways;
         all.extend(outside_gateways(&config, &shop, &clock));
-        if config.payment_test_enabled || demo {
-            all.push(Arc::new(TestGateway::new(Arc::clone(&store))));
+        let test: Arc<dyn Gateway> = Arc::new(TestGateway::new(Arc::clone(&store)));
+        if let Some(live) = all.iter().find(|gateway| gateway.mode() == Mode::Live) {
+            let provider = live.provider();
+            if demo {
+                return Err(AppError::LiveDemo { provider });
+            }
+            if config.payment_test_enabled {
+                return Err(AppError::TestBesideLive { provider });
+            }
         }
-        if let Some(live) = all.iter().find(|gateway| demo && gateway.mode() == Mode::Live) {
-            return Err(AppError::LiveDemo { provider: live.provider() });
+        if config.payment_test_enabled || demo {
+            all.push(Arc::clone(&test));
+        }
+        let currency = config.shop_currency;
+        let some = Money { minor: 10_i64.pow(currency.decimals() + 2), currency };
+        if let Some((gateway, said)) =
+            all.iter().find_map(|gateway| Some((gateway, gateway.takes(some).err()?)))
+        {
+            return Err(AppError::NotTaken { provider: gateway.provider(), said });
         }
         Ok(Arc::new(App {
             charges: config.charges(),
             seller: config.seller(),
             keys: Keys::new(&signing_key),
             passwords: Passwords::default(),
-            gateways: Gateways::new(all),
+            gateways: Gateways::new(all, test),
             in_flight: InFlights::default(),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,

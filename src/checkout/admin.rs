@@ -10,12 +10,11 @@ use super::pay::end;
 use super::refund::{self, Asked};
 use crate::accounts::{self, Scope, Staff};
 use crate::app::App;
-use crate::http::input::{Fields, Input, Nothing, boolean, id, list, money, object, text, url, whole, word};
+use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, url, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
-use crate::orders::{self, Status, Tracking};
-use crate::payments::gateway::GatewayError;
-use crate::payments::{self, DriveError, Why};
+use crate::orders::{self, RefundStatus, Status, Tracking};
+use crate::payments::{self, PaymentError, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
@@ -136,6 +135,7 @@ impl Input for Asked {
         let asked = Asked {
             lines: lines.unwrap_or_default().into_iter().map(|line| (line.line, line.quantity)).collect(),
             amount: from.change("amount", money),
+            payment: from.opt("payment_id", id()).map(PaymentId),
             reason: from.opt("reason", text(0..=500)).unwrap_or_default(),
             restock: from.opt("restock", boolean).unwrap_or(false),
         };
@@ -173,14 +173,14 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
         })
         .await?;
     if let Err(error) = payments::drive_refund(&req.app, refund).await {
-        let said = match &error {
-            DriveError::Gateway(GatewayError::Refused(told)) => {
-                let detail = format!("The payment gateway refused the refund: {}", told.message);
-                ApiError::new(502, "gateway_error", detail)
-            }
-            _ => error.into(),
-        };
-        return Err(said.with("refund_id", refund));
+        // It is journalled and stays pending: the reconciler goes on with it, and nobody should ask for it again.
+        tracing::warn!(refund = refund.0, %error, "a refund could not be finished; the reconciler goes on");
+    }
+    let made = req.app.store.read(|tx| payments::get_refund(tx, refund))?;
+    if made.status == RefundStatus::Failed {
+        let said = made.last_error.map_or_else(String::new, |told| told.message);
+        let detail = format!("The payment gateway refused the refund: {said}");
+        return Err(ApiError::new(502, "gateway_error", detail).with("refund_id", refund));
     }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
     let reply = created(&req.order_view(id, order));
@@ -188,10 +188,23 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
     Ok(reply)
 }
 
+/// How a payment is ended.
+#[derive(Default)]
+struct Ending {
+    /// Without its gateway's word, where that can't be had.
+    force: bool,
+}
+
+impl Input for Ending {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Ending { force: from.opt("force", boolean).unwrap_or(false) }
+    }
+}
+
 /// Ends a payment that is not final; its order can be paid anew.
 async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
     let by: Staff = req.admin(Scope::PaymentsWrite)?.into();
-    req.json_or_nothing::<Nothing>().await?;
+    let Ending { force } = req.json_or_nothing().await?;
     let app: Arc<App> = Arc::clone(&req.app);
     req.write(move |tx| {
         accounts::confirm(tx, &by)?;
@@ -203,7 +216,14 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
         Ok(payments::close(tx, id, Why::Operator, &by.label())?)
     })
     .await?;
-    let payment = end(&app, id).await?;
+    let payment = match end(&app, id).await {
+        Err(PaymentError::Closing(_)) if force => {
+            tracing::warn!(payment = id.0, "a payment is ended by force, without its gateway's word");
+            let terms = app.terms();
+            app.store.write(move |tx| payments::give_up(tx, id, &terms)).await?
+        }
+        ended => ended?,
+    };
     Ok(ok(&app.store.read(|tx| payments::admin::view(tx, id, &payment))?))
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::pay::end;
 use crate::app::App;
 use crate::id::{OrderId, PaymentId};
 use crate::orders::{self, store::BY_HOLD};
@@ -43,12 +42,24 @@ fn expire(tx: &mut WriteTx, id: OrderId, hold: Duration) -> Result<Option<Paymen
 pub async fn expire_holds(app: &App) -> Result<(), PaymentError> {
     let now = app.clock.now();
     let hold = app.rules().hold;
+    let mut to_end = Vec::new();
     for id in app.store.read(|tx| BY_HOLD.below(tx, &now, MOST))? {
-        let expired = match app.store.write(move |tx| expire(tx, id, hold)).await {
-            Ok(Some(payment)) => end(app, payment).await.map(drop),
-            other => other.map(drop),
-        };
-        if let Err(error) = expired {
+        match app.store.write(move |tx| expire(tx, id, hold)).await {
+            Ok(Some(payment)) => {
+                to_end.push((app.store.read(|tx| payments::get(tx, payment))?.provider, (id, payment)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(order = id.0, %error, "an order could not expire yet"),
+        }
+    }
+    // Where a gateway does not answer, the reconciler goes on with what is closing.
+    let ended = payments::beside(to_end, async |(id, payment): (OrderId, PaymentId)| {
+        let driven = payments::drive(app, payment).await;
+        let is_down = driven.as_ref().err().is_some_and(payments::is_down);
+        ((id, driven), is_down)
+    });
+    for (id, driven) in ended.await {
+        if let Err(error) = driven {
             tracing::warn!(order = id.0, %error, "an order could not expire yet");
         }
     }

@@ -60,7 +60,7 @@ async fn place_order(mut req: Req) -> Answer {
     let rules = req.app.rules();
     let (app, base) = (Arc::clone(&req.app), req.absolute(""));
     req.write_once(move |tx| {
-        let (id, order) = place(tx, buyer, &placing, &rules)?;
+        let (id, order) = place(tx, buyer, &placing, &rules, |_| Ok(()))?;
         let view = orders::http::view(&app, &base, id, order, tx.now());
         Ok(created(&view).location(&format!("/api/orders/{id}/")))
     })
@@ -249,6 +249,7 @@ impl From<PlaceError> for ApiError {
                 ApiError::field("items", "there is no such product")
             }
             PlaceError::Catalogue(error) => error.into(),
+            PlaceError::NotTaken(said) => ApiError::field("provider", said),
             PlaceError::Cart(error) => error.into(),
             PlaceError::Order(error) => error.into(),
             PlaceError::Overflow(error) => error.into(),
@@ -262,7 +263,6 @@ impl From<PayError> for ApiError {
         match error {
             PayError::Place(error) => error.into(),
             PayError::Payment(error) => error.into(),
-            PayError::NotTaken { said } => ApiError::field("provider", said),
             PayError::Store(error) => error.into(),
         }
     }

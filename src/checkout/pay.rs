@@ -4,7 +4,7 @@ use super::place::{PlaceError, Placing, Rules, place};
 use crate::app::App;
 use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
-use crate::orders::{self, Order, OrderError, Status};
+use crate::orders::{self, OrderError, Status};
 use crate::payments::gateway::Gateway;
 use crate::payments::{self, Payment, PaymentError, Why};
 use crate::store::{StoreError, WriteTx};
@@ -31,9 +31,6 @@ pub enum PayError {
     Place(#[from] PlaceError),
     #[error("{0}")]
     Payment(#[from] PaymentError),
-    /// The provider can't take just this amount, or this currency.
-    #[error("{said}")]
-    NotTaken { said: String },
     #[error("{0}")]
     Store(#[from] StoreError),
 }
@@ -54,19 +51,16 @@ pub fn pay(
 ) -> Result<Attempt, PayError> {
     match what {
         Pay::New(placing) => {
-            let (id, order) = place(tx, buyer, placing, rules)?;
-            if order.paid_at.is_some() {
-                return Ok(Attempt::Begun(payments::record_nothing_to_pay(tx, id, &order)?));
-            }
-            begin(tx, id, &order, gateway)
+            let (id, order) = place(tx, buyer, placing, rules, |total| gateway.takes(total))?;
+            let payment = if order.paid_at.is_some() {
+                payments::record_nothing_to_pay(tx, id, &order)?
+            } else {
+                payments::begin(tx, id, &order, gateway.provider())?.0
+            };
+            Ok(Attempt::Begun(payment))
         }
         Pay::Order(id, total) => pay_order(tx, buyer, *id, *total, gateway),
     }
-}
-
-fn begin(tx: &mut WriteTx, id: OrderId, order: &Order, gateway: &dyn Gateway) -> Result<Attempt, PayError> {
-    gateway.takes(order.total).map_err(|said| PayError::NotTaken { said })?;
-    Ok(Attempt::Begun(payments::begin(tx, id, order, gateway.provider())?.0))
 }
 
 fn pay_order(
@@ -89,12 +83,12 @@ fn pay_order(
     if total.is_some_and(|total| total != order.total) {
         return Err(PlaceError::AmountMismatch { now: order.total }.into());
     }
+    gateway.takes(order.total).map_err(PlaceError::NotTaken)?;
     match payments::live_of(tx, id)? {
-        None => begin(tx, id, &order, gateway),
+        None => Ok(Attempt::Begun(payments::begin(tx, id, &order, gateway.provider())?.0)),
         Some((payment, live)) if live.closing.is_some() => Err(PaymentError::Closing(payment).into()),
         Some((payment, live)) if live.provider == gateway.provider() => Ok(Attempt::Begun(payment)),
         Some((payment, _)) => {
-            gateway.takes(order.total).map_err(|said| PayError::NotTaken { said })?;
             payments::close(tx, payment, Why::OtherProvider, "customer")?;
             Ok(Attempt::Blocked(payment))
         }

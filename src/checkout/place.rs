@@ -58,6 +58,9 @@ pub enum PlaceError {
     ShortStock(Vec<Short>),
     #[error("It costs {now} now.")]
     AmountMismatch { now: Money },
+    /// The payment provider can't take just this amount; why.
+    #[error("{0}")]
+    NotTaken(String),
     #[error("{0}")]
     Catalogue(#[from] CatalogueError),
     #[error("{0}")]
@@ -71,18 +74,22 @@ pub enum PlaceError {
 }
 
 /// Takes the stock, fixes the prices, writes the order and empties the cart: all of it, or nothing. An order that
-/// costs nothing is paid at once.
+/// costs nothing is paid at once; one that costs what `may_cost` is against is refused.
 pub fn place(
     tx: &mut WriteTx,
     buyer: UserId,
     placing: &Placing,
     rules: &Rules,
+    may_cost: impl Fn(Money) -> Result<(), String>,
 ) -> Result<(OrderId, Order), PlaceError> {
     let (lines, is_cart) = lines(tx, buyer, &placing.basket)?;
     let priced: Vec<_> = lines.iter().map(|line| (line.variant.price, line.quantity)).collect();
     let sums = totals(&priced, &rules.charges)?;
     if placing.total.is_some_and(|total| total != sums.total) {
         return Err(PlaceError::AmountMismatch { now: sums.total });
+    }
+    if !sums.total.is_zero() {
+        may_cost(sums.total).map_err(PlaceError::NotTaken)?;
     }
     let wants = wants(&lines);
     let short = inventory::short(tx, &wants)?;

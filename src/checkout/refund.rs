@@ -13,6 +13,8 @@ pub struct Asked {
     pub lines: Vec<(u64, u32)>,
     /// `None`: what the lines cost, or all that is left.
     pub amount: Option<Money>,
+    /// The payment that it is of; `None`: the order's own, or, when that is all given back, one on top of it.
+    pub payment: Option<PaymentId>,
     pub reason: String,
     /// Puts the units back on the shelf.
     pub restock: bool,
@@ -21,7 +23,7 @@ pub struct Asked {
 /// Journals the refund.
 pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<RefundId, PaymentError> {
     let order = orders::get(tx, id)?;
-    let (payment_id, payment, left) = source(tx, id)?.ok_or(PaymentError::NothingToRefund)?;
+    let (payment_id, payment, left) = source(tx, id, asked.payment)?.ok_or(PaymentError::NothingToRefund)?;
     let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
     let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
         order
@@ -53,8 +55,13 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
 }
 
 /// The payment that has money left, and how much: the order's own before one that came on top of it.
-fn source(tx: &impl Reads, order: OrderId) -> Result<Option<(PaymentId, Payment, Money)>, PaymentError> {
+fn source(
+    tx: &impl Reads,
+    order: OrderId,
+    wanted: Option<PaymentId>,
+) -> Result<Option<(PaymentId, Payment, Money)>, PaymentError> {
     let mut payments = payments::of_order(tx, order)?;
+    payments.retain(|(id, _)| wanted.is_none_or(|wanted| *id == wanted));
     payments.sort_by_key(|(_, payment)| payment.is_surplus);
     for (id, payment) in payments {
         let left = payments::left_of(tx, id, &payment)?;

@@ -196,7 +196,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let order = shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), body).await?;
             out.document(&order, in_a_line);
         }
-        Options::Refund { id, refund: what } => refund(shop, out, id, &what).await?,
+        Options::Refund { id, refund: what } => refund(shop, out, id, None, &what).await?,
         Options::Export(ExportOrders { which, since, until, export }) => {
             let times = [("created_after", since), ("created_before", until)];
             let path = format!(
@@ -225,8 +225,17 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
 }
 
 /// Refunds an order, and says how it stands then.
-pub async fn refund(shop: &Shop, out: &Output, order: u64, what: &Back) -> Result<(), CliError> {
+pub async fn refund(
+    shop: &Shop,
+    out: &Output,
+    order: u64,
+    payment: Option<u64>,
+    what: &Back,
+) -> Result<(), CliError> {
     let mut body = json!({"restock": what.restock});
+    if let Some(payment) = payment {
+        body["payment_id"] = payment.into();
+    }
     for (name, value) in [("amount", &what.amount), ("reason", &what.reason)] {
         if let Some(value) = value {
             body[name] = value.as_str().into();

@@ -48,10 +48,15 @@ pub enum Options {
     /// Ends a payment that is not final; its order can be paid anew
     ///
     /// till payment cancel 12
+    /// till payment cancel 12 --force
     #[command(verbatim_doc_comment)]
     Cancel {
         /// The payment's id
         id: u64,
+        /// Ends it here when its gateway can't be asked any more: its keys are gone, or another account's. Money that
+        /// comes all the same goes back
+        #[arg(long)]
+        force: bool,
     },
     /// Refunds a payment, all that is left of it or an amount
     ///
@@ -126,16 +131,16 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             }
         }
         Options::Report(what) => report(&what, shop, out).await?,
-        Options::Cancel { id } => {
+        Options::Cancel { id, force } => {
             let path = format!("/api/admin/payments/{id}/cancel/");
-            let payment = shop.call(Method::POST, &path, Payload::Json(json!({}))).await?;
+            let payment = shop.call(Method::POST, &path, Payload::Json(json!({"force": force}))).await?;
             out.document(&payment, people);
         }
         Options::Refund { id, refund } => {
             let payment = shop.get(&format!("/api/admin/payments/{id}/")).await?;
             let order =
                 payment["order_id"].as_u64().ok_or_else(|| CliError("the payment has no order".into()))?;
-            order::refund(shop, out, order, &refund).await?;
+            order::refund(shop, out, order, Some(id), &refund).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -46,7 +46,7 @@ async fn reconcile(app: &App) {
     report("reconcile", payments::reconcile(app, Some(app.clock.now())).await);
 }
 
-/// Removes idempotency keys, sessions and undo data of imports that ran out.
+/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -55,11 +55,12 @@ async fn keep_house(app: &App) {
 async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     loop {
         let act = |tx: &mut WriteTx| {
-            let swept = [store::forget(tx, SWEPT)?, accounts::forget_sessions(tx, SWEPT)?];
+            let sessions = accounts::forget_sessions(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, payments::forget_events(tx, SWEPT)?];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
-        let ([keys, sessions], imported) = app.store.write(act).await?;
-        if keys < SWEPT && sessions < SWEPT && imported == 0 {
+        let (swept, imported) = app.store.write(act).await?;
+        if swept.iter().all(|rows| *rows < SWEPT) && imported == 0 {
             return Ok(());
         }
     }

@@ -3,7 +3,9 @@
 
 use super::model::{Dispute, Disputed, PaymentError, Stand};
 use super::ops::{self, tell_order};
+use super::returned::send_back;
 use super::store::{BY_CHARGE, BY_REFERENCE, DISPUTES, DISPUTES_OF};
+use crate::clock::Time;
 use crate::id::{OrderId, PaymentId};
 use crate::store::{Reads, StoreError, WriteTx};
 
@@ -39,21 +41,28 @@ fn payment_of(tx: &impl Reads, provider: &str, said: &Disputed) -> Result<Option
     }
 }
 
-/// Takes over a dispute as the gateway says that it stands; the order that it is about, if it is one of ours.
+/// Takes over a dispute as the gateway says that it stands, or, where it does not say when it changed, as it stood
+/// when it was asked. One that is about no payment of ours is left alone.
 pub fn settle_dispute(
     tx: &mut WriteTx,
     provider: &str,
     said: &Disputed,
-) -> Result<Option<OrderId>, PaymentError> {
-    let Some(payment) = payment_of(tx, provider, said)? else { return Ok(None) };
+    asked_at: Time,
+) -> Result<(), PaymentError> {
+    let Some(payment) = payment_of(tx, provider, said)? else { return Ok(()) };
     let order = ops::get(tx, payment)?.order;
     let key = (provider.to_owned(), said.reference.clone());
     let now = tx.now();
     let known = DISPUTES.get(tx, &key)?;
-    let told_at = said.told_at.unwrap_or(now);
-    if known.as_ref().is_some_and(|known| told_at < known.told_at) {
-        return Ok(Some(order));
+    let told_at = said.told_at.unwrap_or(asked_at);
+    let is_old = |known: &Dispute| {
+        let was_decided = known.stand != Stand::Open && said.stand == Stand::Open;
+        told_at < known.told_at || (was_decided && told_at == known.told_at)
+    };
+    if known.as_ref().is_some_and(is_old) {
+        return Ok(());
     }
+    let ended_at = known.as_ref().and_then(|known| known.ended_at).or(Some(now));
     let dispute = Dispute {
         order,
         payment,
@@ -63,6 +72,7 @@ pub fn settle_dispute(
         status: said.status.clone(),
         due_by: said.due_by,
         told_at,
+        ended_at: ended_at.filter(|_| said.stand != Stand::Open),
         created_at: known.as_ref().map_or(now, |known| known.created_at),
     };
     if known.is_none_or(|known| known.stand != dispute.stand) {
@@ -77,6 +87,20 @@ pub fn settle_dispute(
         );
     }
     DISPUTES.put(tx, &key, &dispute)?;
-    tell_order(tx, order)?;
-    Ok(Some(order))
+    if dispute.stand == Stand::Won {
+        // What was to go back and could not meanwhile.
+        send_back(tx, payment)?;
+    }
+    tell_order(tx, order)
+}
+
+/// The disputes that are open with a provider, by its ids.
+pub fn open_with(tx: &impl Reads, provider: &str) -> Result<Vec<String>, StoreError> {
+    let mut open = Vec::new();
+    DISPUTES.each(tx, |(own, id), dispute| {
+        if own == provider && dispute.stand == Stand::Open {
+            open.push(id);
+        }
+    })?;
+    Ok(open)
 }

@@ -107,7 +107,8 @@ impl Driver<'_> {
                     return Ok(app.store.write(move |tx| drop_unmade(tx, id, &terms)).await?);
                 }
                 None => {
-                    payment = app.store.write(move |tx| ops::renew_key(tx, id)).await?;
+                    let spent = payment.key;
+                    payment = app.store.write(move |tx| ops::renew_key(tx, id, spent)).await?;
                     self.gateway.create(&charge(&payment)).await
                 }
             };
@@ -142,19 +143,27 @@ impl Driver<'_> {
             let said = self.end(&payment, &reference).await?;
             return self.take_over(said, false).await;
         }
-        let said = self.gateway.fetch(&reference).await?;
-        let key = if said.is_approved && said.amount == payment.amount {
-            app.store.write(move |tx| ops::begin_capture(tx, id)).await?
-        } else {
-            None
-        };
-        match key {
-            Some(key) => {
-                let said = self.gateway.capture(&reference, &key).await?;
-                self.take_over(said, true).await
+        let mut said = match self.gateway.fetch(&reference).await {
+            // An approval that nobody gave runs out, and its object with it.
+            Err(GatewayError::Gone(_)) if !self.gateway.cancels() && !self.is_capturing(&payment) => {
+                Intent::new(&reference, Status::Canceled, payment.amount)
             }
-            None => self.take_over(said, false).await,
+            other => other?,
+        };
+        if said.is_approved && said.amount == payment.amount {
+            if let Some(key) = app.store.write(move |tx| ops::begin_capture(tx, id)).await? {
+                let said = self.gateway.capture(&reference, &key).await?;
+                return self.take_over(said, true).await;
+            }
+            // The customer is still to be told of the decline.
+            said.status = payment.status;
         }
+        self.take_over(said, false).await
+    }
+
+    /// Whether a capture with an unknown outcome may still take effect.
+    fn is_capturing(&self, payment: &Payment) -> bool {
+        payment.capturing.is_some_and(|asked| self.app.clock.now() <= asked.plus(IN_FLIGHT))
     }
 
     /// Has a closing payment cancelled. Where that can't be asked for, it is enough that its money was not taken and
@@ -171,16 +180,25 @@ impl Driver<'_> {
             if is_old {
                 return self.gateway.cancel(reference, &format!("{key}-again")).await;
             }
-            return said;
+            return match said {
+                // The keys are another account's now: there is nothing here that could be paid.
+                Err(GatewayError::Gone(said)) => {
+                    tracing::error!(
+                        payment = self.id.0,
+                        said,
+                        "a payment that is to end is not at its gateway"
+                    );
+                    Ok(Intent::new(reference, Status::Canceled, payment.amount))
+                }
+                other => other,
+            };
         }
         let mut said = match self.gateway.fetch(reference).await {
             // It has run out.
             Err(GatewayError::Gone(_)) => Intent::new(reference, Status::RequiresPayment, payment.amount),
             other => other?,
         };
-        let now = self.app.clock.now();
-        let is_settled = payment.capturing.is_none_or(|since| now > since.plus(IN_FLIGHT));
-        if !said.status.is_final() && said.status != Status::Processing && is_settled {
+        if !said.status.is_final() && said.status != Status::Processing && !self.is_capturing(payment) {
             said.status = Status::Canceled;
             said.is_approved = false;
         }
@@ -273,15 +291,18 @@ pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
         if app.store.read(|tx| ops::get_refund(tx, id))?.reference.is_some() {
             return Ok(());
         }
-        refund = app.store.write(move |tx| ops::renew_refund_key(tx, id)).await?;
+        let spent = refund.key;
+        refund = app.store.write(move |tx| ops::renew_refund_key(tx, id, spent)).await?;
         made = gateway.refund(&Return::of(&refund, reference)).await;
     }
     match made {
         Ok(said) => Ok(app.store.write(move |tx| returned::settle_refund(tx, id, &said)).await?),
         Err(GatewayError::Refused(told)) => {
+            // It may have been done all the same, under a key before this one.
+            look_at_refunds(app, refund.payment).await?;
             let error = GatewayError::Refused(told.clone());
-            app.store.write(move |tx| returned::refuse_refund(tx, id, &told)).await?;
-            Err(error.into())
+            let refused = app.store.write(move |tx| returned::refuse_refund(tx, id, &told)).await?;
+            if refused { Err(error.into()) } else { Ok(()) }
         }
         Err(error) => Err(error.into()),
     }

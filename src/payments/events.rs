@@ -4,28 +4,35 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-
+use super::beside::{beside, is_down};
 use super::disputes::settle_dispute;
 use super::drive::{DriveError, adopt, look, look_at_refunds};
 use super::gateway::{Gateway, GatewayError, Intent, Notice};
 use super::lifecycle::Status;
 use super::model::{Disputed, GatewayEvent, Subject};
 use super::ops::next_wait;
-use super::store::{BY_CHARGE, BY_NONCE, BY_REFERENCE, EVENTS, PAYMENTS, UNDONE};
-use super::strays::{drive_stray, note_stray};
+use super::store::{BY_CHARGE, BY_NONCE, BY_REFERENCE, EVENTS, PAYMENTS, RECEIVED, UNDONE};
+use super::strays::{StrayId, drive_stray, note_stray};
 use crate::app::App;
 use crate::id::PaymentId;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// Most events that one pass works off.
 const MOST: usize = 200;
-/// How many of them at a time: a slow gateway holds up no more than these.
-pub(super) const AT_ONCE: usize = 8;
+/// Gateways deliver an event for three days; so long it is tried here.
+const GIVEN_UP_AFTER: Duration = Duration::from_hours(24 * 3);
+/// Stripe lists an event for 30 days: until then it must be known again.
+const KEPT: Duration = Duration::from_hours(24 * 35);
+
+/// Provider and the gateway's id of the event.
+type EventId = (String, String);
 
 /// Stores an event; `false` if it is known already.
 pub async fn receive(app: &App, provider: &str, notice: Notice) -> Result<bool, StoreError> {
     let key = (provider.to_owned(), notice.id);
+    if app.store.read(|tx| EVENTS.get(tx, &key))?.is_some() {
+        return Ok(false);
+    }
     let (kind, subject) = (notice.kind, notice.subject);
     let is_new = app
         .store
@@ -51,25 +58,31 @@ pub async fn receive(app: &App, provider: &str, notice: Notice) -> Result<bool, 
 }
 
 /// Works off the events that are due. One whose gateway can't be asked now is tried again later, and holds up no
-/// other.
+/// other's.
 pub async fn work_events(app: &App) -> Result<(), StoreError> {
     let due = app.clock.now().plus(Duration::from_millis(1));
     let keys = app.store.read(|tx| UNDONE.below(tx, &due, MOST))?;
-    let mut working = stream::iter(keys).map(|key| work(app, key)).buffer_unordered(AT_ONCE);
-    while let Some(worked) = working.next().await {
-        worked?;
-    }
-    Ok(())
+    let keys = keys.into_iter().map(|key| (key.0.clone(), key)).collect();
+    beside(keys, |key| work(app, key)).await.into_iter().collect()
 }
 
-async fn work(app: &App, key: (String, String)) -> Result<(), StoreError> {
-    let event = app.store.read(|tx| EVENTS.expect(tx, &key))?;
+async fn work(app: &App, key: EventId) -> (Result<(), StoreError>, bool) {
+    let event = match app.store.read(|tx| EVENTS.expect(tx, &key)) {
+        Ok(event) => event,
+        Err(error) => return (Err(error), false),
+    };
     let worked = follow(app, &key.0, &event).await;
-    if let Err(error) = &worked {
-        tracing::warn!(event = key.1, kind = event.kind, %error, "an event is tried again later");
+    let is_hopeless = app.clock.now() > event.received_at.plus(GIVEN_UP_AFTER);
+    match &worked {
+        Ok(()) => tracing::debug!(event = key.1, kind = event.kind, "an event was worked off"),
+        Err(error) if is_hopeless => {
+            tracing::error!(event = key.1, kind = event.kind, %error, "an event is given up; `till payment reconcile` asks after all payments");
+        }
+        Err(error) => {
+            tracing::warn!(event = key.1, kind = event.kind, %error, "an event is tried again later");
+        }
     }
-    tracing::debug!(event = key.1, kind = event.kind, "an event was looked into");
-    let is_done = worked.is_ok();
+    let is_done = worked.is_ok() || is_hopeless;
     let mark = move |tx: &mut WriteTx| {
         let mut event = EVENTS.expect(tx, &key)?;
         if event.next_try_at.is_none() {
@@ -80,7 +93,17 @@ async fn work(app: &App, key: (String, String)) -> Result<(), StoreError> {
         event.next_try_at = (!is_done).then(|| tx.now().plus(wait));
         EVENTS.put(tx, &key, &event)
     };
-    app.store.write(mark).await
+    (app.store.write(mark).await, worked.as_ref().err().is_some_and(is_down))
+}
+
+/// Removes events that came so long ago that no gateway tells them again; how many they were.
+pub fn forget_events(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
+    let end = tx.now().minus(KEPT);
+    let old = RECEIVED.below(tx, &end, limit)?;
+    for key in &old {
+        EVENTS.delete(tx, key)?;
+    }
+    Ok(old.len())
 }
 
 /// Looks at what an event is about.
@@ -93,10 +116,7 @@ async fn follow(app: &App, provider: &str, event: &GatewayEvent) -> Result<(), D
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         },
-        Subject::Dispute(id) => match gateway.dispute(id).await {
-            Ok(said) => follow_dispute(app, &*gateway, said).await,
-            Err(error) => Err(error.into()),
-        },
+        Subject::Dispute(id) => look_at_dispute(app, &*gateway, id).await,
         Subject::Disputed(said) => follow_dispute(app, &*gateway, (**said).clone()).await,
     };
     match asked {
@@ -127,8 +147,16 @@ async fn follow_payment(app: &App, gateway: &dyn Gateway, reference: &str) -> Re
             if payment.status == Status::Succeeded { look_at_refunds(app, id).await } else { Ok(()) }
         }
         // It may be ours all the same: when our own call was not answered yet, or never was.
-        None => claim(app, gateway, gateway.fetch(reference).await?).await,
+        None => claim(app, gateway, gateway.fetch(reference).await?).await.map(drop),
     }
+}
+
+/// Asks after a dispute.
+pub(super) async fn look_at_dispute(app: &App, gateway: &dyn Gateway, id: &str) -> Result<(), DriveError> {
+    let asked_at = app.clock.now();
+    let mut said = gateway.dispute(id).await?;
+    said.told_at = said.told_at.or(Some(asked_at));
+    follow_dispute(app, gateway, said).await
 }
 
 async fn follow_dispute(app: &App, gateway: &dyn Gateway, mut said: Disputed) -> Result<(), DriveError> {
@@ -138,25 +166,37 @@ async fn follow_dispute(app: &App, gateway: &dyn Gateway, mut said: Disputed) ->
         said.payment = payment_of(app, gateway, charge).await?;
     }
     let provider = gateway.provider();
-    Ok(app.store.write(move |tx| settle_dispute(tx, provider, &said).map(drop)).await?)
+    let asked_at = app.clock.now();
+    Ok(app.store.write(move |tx| settle_dispute(tx, provider, &said, asked_at)).await?)
 }
 
 /// Takes over a payment object that no record names, if it was made for one of our attempts. What was taken in this
-/// shop's name without any goes back; what is another shop's is left alone.
-pub(super) async fn claim(app: &App, gateway: &dyn Gateway, said: Intent) -> Result<(), DriveError> {
-    let Some(tag) = said.tag.as_ref().filter(|tag| tag.shop == app.shop) else { return Ok(()) };
+/// shop's name without any is stray: it goes back. What is another shop's is left alone.
+pub(super) async fn claim(
+    app: &App,
+    gateway: &dyn Gateway,
+    said: Intent,
+) -> Result<Option<StrayId>, DriveError> {
+    let Some(tag) = said.tag.as_ref().filter(|tag| tag.shop == app.shop) else { return Ok(None) };
     let provider = gateway.provider();
     let attempt = app.store.read(|tx| attempt(tx, &tag.payment))?;
     match attempt {
         Some((id, known)) if known.provider == provider && is_of(&known, &said) => {
             let is_news = known.reference.is_none()
                 || (known.status.is_final() && known.status.after(said.status).is_some());
-            if is_news { adopt(app, id, said).await.map(drop) } else { Ok(()) }
+            if is_news {
+                adopt(app, id, said).await?;
+            }
+            Ok(None)
         }
-        _ if said.captured.is_zero() => Ok(()),
+        _ if said.captured.is_zero() => Ok(None),
         _ => {
-            let stray = app.store.write(move |tx| note_stray(tx, provider, &said)).await?;
-            drive_stray(app, &stray).await.map(drop)
+            let (stray, is_new) = app.store.write(move |tx| note_stray(tx, provider, &said)).await?;
+            if is_new {
+                // What fails here is journalled, and the reconciler's.
+                let _ = drive_stray(app, &stray).await;
+            }
+            Ok(is_new.then_some(stray))
         }
     }
 }

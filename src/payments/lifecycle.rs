@@ -56,7 +56,9 @@ pub fn refund_after(from: RefundStatus, said: RefundStatus) -> Option<RefundStat
     match (from, said) {
         (RefundStatus::Pending, RefundStatus::Succeeded | RefundStatus::Failed)
         // A bank may send back what the gateway had called done.
-        | (RefundStatus::Succeeded, RefundStatus::Failed) => Some(said),
+        | (RefundStatus::Succeeded, RefundStatus::Failed)
+        // A gateway may have done what it seemed to refuse.
+        | (RefundStatus::Failed, RefundStatus::Succeeded) => Some(said),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@
 //!   cancelled does what it was closed for take place.
 
 pub mod admin;
+mod beside;
 mod check;
 mod disputes;
 mod drive;
@@ -26,10 +27,11 @@ pub(crate) mod store;
 mod strays;
 pub mod webhook;
 
+pub use beside::{beside, is_down};
 pub use check::check;
 pub use disputes::may_send;
 pub use drive::{DriveError, drive, drive_refund, look};
-pub use events::{receive, work_events};
+pub use events::{forget_events, receive, work_events};
 pub use lifecycle::Status;
 pub use model::{Closing, Disputed, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why};
 pub use ops::{
@@ -38,4 +40,4 @@ pub use ops::{
 };
 pub use reconcile::{reconcile, sweep};
 pub use returned::settle_refund;
-pub use settle::{Terms, settle};
+pub use settle::{Terms, give_up, settle};

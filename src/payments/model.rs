@@ -74,10 +74,10 @@ pub struct Payment {
     pub client_secret: Option<String>,
     pub approve_url: Option<String>,
     pub last_error: Option<Told>,
-    /// Since when a capture that we asked for has an unknown outcome.
+    /// When we last asked for a capture whose outcome is unknown.
     pub capturing: Option<Time>,
-    /// How many captures were asked for.
-    pub captures: u32,
+    /// Which key captures are asked for with: the next one after each that was declined.
+    pub capture_key: Key,
     /// What was taken. In the currency that it was taken in, whatever we had asked for.
     pub captured: Money,
     pub captured_at: Option<Time>,
@@ -166,7 +166,6 @@ pub struct Stray {
     pub status: RefundStatus,
     /// The gateway's id of its refund.
     pub refund: Option<String>,
-    pub last_error: Option<Told>,
     pub next_look_at: Option<Time>,
     pub looks: u32,
     pub found_at: Time,
@@ -206,8 +205,10 @@ pub struct Dispute {
     pub status: String,
     /// Until when the gateway wants to have evidence.
     pub due_by: Option<Time>,
-    /// When the gateway changed it last, where it says so: what is older changes nothing.
+    /// When the gateway changed it last, where it says so, or was asked: what is older changes nothing.
     pub told_at: Time,
+    /// When it was decided.
+    pub ended_at: Option<Time>,
     pub created_at: Time,
 }
 

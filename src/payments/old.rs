@@ -48,7 +48,7 @@ impl From<PaymentV1> for Payment {
             approve_url: old.approve_url,
             last_error: old.last_error,
             capturing: None,
-            captures: 0,
+            capture_key: Key::first(old.created_at),
             captured: old.captured,
             captured_at: (old.status == Status::Succeeded).then_some(old.updated_at),
             fee: None,

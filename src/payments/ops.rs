@@ -78,7 +78,7 @@ pub fn begin(
         approve_url: None,
         last_error: None,
         capturing: None,
-        captures: 0,
+        capture_key: Key::first(now),
         captured: order.total.currency.zero(),
         captured_at: None,
         fee: None,
@@ -95,39 +95,44 @@ pub fn begin(
     Ok((payment_id, payment))
 }
 
-/// Journals that the next of the attempt's idempotency keys is in use: nothing was made under those before.
-pub fn renew_key(tx: &mut WriteTx, id: PaymentId) -> Result<Payment, PaymentError> {
+/// Journals that the next of the attempt's idempotency keys is in use: nothing was made under those up to `spent`.
+/// Whoever comes second goes on with the key that the first took.
+pub fn renew_key(tx: &mut WriteTx, id: PaymentId, spent: Key) -> Result<Payment, PaymentError> {
     let mut payment = get(tx, id)?;
-    payment.key = payment.key.next(tx.now());
-    PAYMENTS.put(tx, &id, &payment)?;
+    if payment.key == spent {
+        payment.key = spent.next(tx.now());
+        PAYMENTS.put(tx, &id, &payment)?;
+    }
     Ok(payment)
 }
 
 /// [`renew_key`], for a refund.
-pub fn renew_refund_key(tx: &mut WriteTx, id: RefundId) -> Result<Refund, PaymentError> {
+pub fn renew_refund_key(tx: &mut WriteTx, id: RefundId, spent: Key) -> Result<Refund, PaymentError> {
     let mut refund = get_refund(tx, id)?;
-    refund.key = refund.key.next(tx.now());
-    REFUNDS.put(tx, &id, &refund)?;
+    if refund.key == spent {
+        refund.key = spent.next(tx.now());
+        REFUNDS.put(tx, &id, &refund)?;
+    }
     Ok(refund)
 }
 
 /// Journals that the money of an approved payment is asked for, and returns the key to ask with. A payment that is
-/// closing, or whose customer was just told of a decline, is left alone.
+/// closing, that its order does not want, or whose customer was just told of a decline, is left alone.
 pub fn begin_capture(tx: &mut WriteTx, id: PaymentId) -> Result<Option<String>, PaymentError> {
     let mut payment = get(tx, id)?;
     let now = tx.now();
     let was_declined = payment.last_error.is_some() && now < payment.updated_at.plus(AGAIN_AFTER);
-    if payment.status.is_final() || payment.closing.is_some() || was_declined {
+    let is_wanted = orders::get(tx, payment.order)?.status == orders::Status::Pending;
+    if payment.status.is_final() || payment.closing.is_some() || was_declined || !is_wanted {
         return Ok(None);
     }
     // One whose outcome is unknown is asked for under the same key, for as long as the gateway knows it.
-    let is_known = payment.capturing.is_some_and(|since| Key { n: 0, since }.is_fresh(now));
-    if !is_known {
-        payment.capturing = Some(now);
-        payment.captures = payment.captures.saturating_add(1);
-        PAYMENTS.put(tx, &id, &payment)?;
+    if payment.capturing.is_none() || !payment.capture_key.is_fresh(now) {
+        payment.capture_key = payment.capture_key.next(now);
     }
-    Ok(Some(format!("{}-capture-{}", hex(&payment.nonce), payment.captures)))
+    payment.capturing = Some(now);
+    PAYMENTS.put(tx, &id, &payment)?;
+    Ok(Some(format!("{}-capture-{}", hex(&payment.nonce), payment.capture_key.n)))
 }
 
 /// Journals that the capture that was asked for has an outcome.
@@ -244,6 +249,7 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
             status: RefundStatus::Succeeded,
             error: None,
             tag: None,
+            is_inferred: false,
         };
         super::settle_refund(tx, refund_id, &done)?;
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::model::{Payment, Refund, Stand};
+use super::ops::left_of;
 use super::store::{CAPTURED, DISPUTES, ENDED, PAYMENTS, REFUNDS, STRAYS};
 use crate::accounts::Scope;
 use crate::clock::Time;
@@ -197,11 +198,15 @@ fn gather(tx: &impl Reads, range: &Range) -> Result<(Days, OfOrders), StoreError
             day.surplus_refunded += stray.amount.minor;
         }
     })?;
-    DISPUTES.each(tx, |(provider, _), dispute| {
-        if dispute.stand == Stand::Lost && range.has(dispute.told_at) {
-            sums(&mut days, dispute.told_at, &provider, dispute.amount.currency).charged_back +=
-                dispute.amount.minor;
+    DISPUTES.try_each(tx, |(provider, _), dispute| {
+        if let Some(at) = dispute.ended_at.filter(|at| dispute.stand == Stand::Lost && range.has(*at)) {
+            // Where the gateway lists the lost money as given back, it is counted there.
+            let payment = PAYMENTS.expect(tx, &dispute.payment)?;
+            let left = left_of(tx, dispute.payment, &payment).map_or(0, |left| left.minor);
+            sums(&mut days, at, &provider, dispute.amount.currency).charged_back +=
+                dispute.amount.minor.min(left);
         }
+        Ok::<_, StoreError>(())
     })?;
     let mut orders = OfOrders::default();
     ORDERS.each(tx, |_, order| {

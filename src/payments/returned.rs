@@ -1,5 +1,7 @@
 //! Taking over what a gateway says of refunds, wherever they were made.
 
+use std::time::Duration;
+
 use super::gateway::Returned;
 use super::lifecycle::{Status, refund_after};
 use super::model::{Key, Payment, PaymentError, Refund, Told};
@@ -48,8 +50,8 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     if news == Some(RefundStatus::Failed) { send_back_rest(tx, &refund) } else { Ok(()) }
 }
 
-/// Journals that the gateway refused a refund, and did nothing.
-pub fn refuse_refund(tx: &mut WriteTx, id: RefundId, told: &Told) -> Result<(), PaymentError> {
+/// Journals that the gateway refused a refund, and did nothing; `false` if it turned out to have been made.
+pub fn refuse_refund(tx: &mut WriteTx, id: RefundId, told: &Told) -> Result<bool, PaymentError> {
     let refund = ops::get_refund(tx, id)?;
     let said = Returned {
         reference: String::new(),
@@ -57,37 +59,60 @@ pub fn refuse_refund(tx: &mut WriteTx, id: RefundId, told: &Told) -> Result<(), 
         status: RefundStatus::Failed,
         error: Some(told.clone()),
         tag: None,
+        is_inferred: false,
     };
-    if refund.reference.is_some() { Ok(()) } else { settle_refund(tx, id, &said) }
+    if refund.reference.is_some() {
+        return Ok(false);
+    }
+    settle_refund(tx, id, &said)?;
+    Ok(true)
 }
 
-/// A refund that asked for more than was left, because somebody had given money back at the gateway meanwhile, does
-/// not end the matter for money that is not the order's to keep: the rest of it goes back.
-fn send_back_rest(tx: &mut WriteTx, failed: &Refund) -> Result<(), PaymentError> {
-    let payment = ops::get(tx, failed.payment)?;
-    let is_cancelled = orders::get(tx, failed.order)?.status == orders::Status::Cancelled;
-    let left = ops::left_of(tx, failed.payment, &payment)?;
-    if !(payment.is_surplus || is_cancelled) || left.minor <= 0 || failed.amount.minor <= left.minor {
+/// Journals the refund of money that is not the order's to keep: it came on top, or for an order that is cancelled.
+/// While a bank is to decide about it, it waits for that.
+pub fn send_back(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
+    let payment = ops::get(tx, id)?;
+    let is_cancelled = orders::get(tx, payment.order)?.status == orders::Status::Cancelled;
+    let left = ops::left_of(tx, id, &payment)?;
+    if !(payment.is_surplus || is_cancelled) || left.minor <= 0 {
         return Ok(());
     }
-    let new = NewRefund {
-        amount: left,
-        reason: &failed.reason,
-        lines: Vec::new(),
-        is_surplus: failed.is_surplus,
-        by: "system",
+    let reason = if payment.is_surplus {
+        "paid twice, or after the order was cancelled, or not what it cost"
+    } else {
+        "order cancelled"
     };
-    match ops::begin_refund(tx, failed.payment, new) {
-        // What a bank is to decide is a person's matter first.
+    let new =
+        NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by: "system" };
+    match ops::begin_refund(tx, id, new) {
         Ok(_) | Err(PaymentError::Disputed { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
+/// A refund that asked for more than was left, because somebody had given money back at the gateway meanwhile, does
+/// not end the matter. One that failed for another reason is a person's to see to.
+fn send_back_rest(tx: &mut WriteTx, failed: &Refund) -> Result<(), PaymentError> {
+    let payment = ops::get(tx, failed.payment)?;
+    let left = ops::left_of(tx, failed.payment, &payment)?;
+    if failed.amount.minor > left.minor { send_back(tx, failed.payment) } else { Ok(()) }
+}
+
+/// How long a gateway may take to list a refund that it has made.
+const LISTED_AFTER: Duration = Duration::from_hours(1);
+
 /// Takes over a refund as the gateway lists it: one of ours, or one that was made there.
 pub fn settle_returned(tx: &mut WriteTx, of: PaymentId, said: &Returned) -> Result<(), PaymentError> {
     let payment = ops::get(tx, of)?;
     if payment.status != Status::Succeeded {
+        return Ok(());
+    }
+    let now = tx.now();
+    let is_young = |refund: &Refund| {
+        refund.payment == of && refund.ended_at.is_none_or(|ended| now < ended.plus(LISTED_AFTER))
+    };
+    // What is only inferred may be a refund of ours that is not listed yet.
+    if said.is_inferred && ops::refunds_of(tx, payment.order)?.iter().any(|(_, refund)| is_young(refund)) {
         return Ok(());
     }
     let is_it = |refund: &Refund| {

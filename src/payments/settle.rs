@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::gateway::Intent;
 use super::lifecycle::Status;
 use super::model::{Closing, Payment, PaymentError, Told, Why};
-use super::ops::{self, NewRefund, next_wait, tell_order};
+use super::ops::{self, next_wait, tell_order};
+use super::returned;
 use super::store::PAYMENTS;
 use crate::clock::Time;
 use crate::id::PaymentId;
@@ -82,7 +83,7 @@ fn take_details(payment: &mut Payment, said: &Intent, now: Time) {
         return;
     }
     payment.client_secret.clone_from(&said.client_secret);
-    if said.approve_url.is_some() || said.status != Status::RequiresPayment {
+    if said.approve_url.is_some() {
         payment.approve_url.clone_from(&said.approve_url);
     }
     // A decline is told until something new is tried.
@@ -104,15 +105,31 @@ fn take_details(payment: &mut Payment, said: &Intent, now: Time) {
 
 /// Journals that the gateway refused to make the payment: this attempt is over, and the order can be paid anew.
 pub fn refuse(tx: &mut WriteTx, id: PaymentId, told: &Told, terms: &Terms) -> Result<Payment, PaymentError> {
-    end(tx, id, Status::Failed, Some(told), terms)
+    if_unmade(tx, id, |tx| end(tx, id, Status::Failed, Some(told), terms))
 }
 
 /// Journals that nothing was made at the gateway for a payment that is closing.
 pub fn drop_unmade(tx: &mut WriteTx, id: PaymentId, terms: &Terms) -> Result<Payment, PaymentError> {
+    if_unmade(tx, id, |tx| end(tx, id, Status::Canceled, None, terms))
+}
+
+/// Whoever made the payment at the gateway meanwhile knows better.
+fn if_unmade(
+    tx: &mut WriteTx,
+    id: PaymentId,
+    act: impl FnOnce(&mut WriteTx) -> Result<Payment, PaymentError>,
+) -> Result<Payment, PaymentError> {
+    let payment = ops::get(tx, id)?;
+    if payment.reference.is_some() { Ok(payment) } else { act(tx) }
+}
+
+/// Ends a payment without its gateway's word, because an operator says so. Should its money come all the same, it
+/// goes back.
+pub fn give_up(tx: &mut WriteTx, id: PaymentId, terms: &Terms) -> Result<Payment, PaymentError> {
     end(tx, id, Status::Canceled, None, terms)
 }
 
-/// Ends a payment that is not at the gateway.
+/// Ends a payment here.
 fn end(
     tx: &mut WriteTx,
     id: PaymentId,
@@ -121,7 +138,7 @@ fn end(
     terms: &Terms,
 ) -> Result<Payment, PaymentError> {
     let mut payment = ops::get(tx, id)?;
-    let Some(status) = payment.status.after(status).filter(|_| payment.reference.is_none()) else {
+    let Some(status) = payment.status.after(status).filter(|_| !payment.status.is_final()) else {
         return Ok(payment);
     };
     payment.status = status;
@@ -144,12 +161,7 @@ fn follow(
 ) -> Result<(), PaymentError> {
     let order = payment.order;
     match status {
-        Status::Succeeded if payment.is_surplus => {
-            let reason = "paid twice, or after the order was cancelled, or not what it cost";
-            let by = "system";
-            let new = NewRefund { amount: payment.captured, reason, lines: Vec::new(), is_surplus: true, by };
-            ops::begin_refund(tx, id, new)?;
-        }
+        Status::Succeeded if payment.is_surplus => returned::send_back(tx, id)?,
         Status::Succeeded => {
             orders::record_paid(tx, order, &payment.provider, "payment", &terms.seller)?;
             // A payment that was given up and succeeded after all: the one that took its place is to end.

@@ -58,5 +58,9 @@ pub static STRAYS: Table<(String, String), Stray> = Table::new("strays", &[&OPEN
 /// Events that were not worked off, by when they are to be.
 pub static UNDONE: Index<(String, String), GatewayEvent, Time> =
     Index::list("gateway_events.undone", |event| event.next_try_at.into_iter().collect());
+/// By when they came.
+pub static RECEIVED: Index<(String, String), GatewayEvent, Time> =
+    Index::list("gateway_events.received", |event| vec![event.received_at]);
 /// By provider and event id.
-pub static EVENTS: Table<(String, String), GatewayEvent> = Table::new("gateway_events", &[&UNDONE]);
+pub static EVENTS: Table<(String, String), GatewayEvent> =
+    Table::new("gateway_events", &[&UNDONE, &RECEIVED]);

@@ -2,23 +2,24 @@
 //! written down, and goes back.
 
 use super::drive::DriveError;
-use super::gateway::{GatewayError, Intent, Return, Returned};
-use super::model::{Key, PaymentError, Stray, Told};
+use super::gateway::{GatewayError, Intent, Return};
+use super::model::{Key, PaymentError, Stray};
 use super::ops::{FIRST_LOOK, next_wait};
 use super::store::STRAYS;
 use crate::app::App;
 use crate::hex::hex;
+use crate::money::Money;
 use crate::orders::RefundStatus;
 use crate::store::{Reads, WriteTx};
 
 /// Provider and the gateway's id of the payment.
 pub type StrayId = (String, String);
 
-/// Writes down stray money, once.
-pub fn note_stray(tx: &mut WriteTx, provider: &str, said: &Intent) -> Result<StrayId, PaymentError> {
+/// Writes down stray money; whether it is news.
+pub fn note_stray(tx: &mut WriteTx, provider: &str, said: &Intent) -> Result<(StrayId, bool), PaymentError> {
     let key = (provider.to_owned(), said.reference.clone());
     if STRAYS.get(tx, &key)?.is_some() {
-        return Ok(key);
+        return Ok((key, false));
     }
     let now = tx.now();
     let stray = Stray {
@@ -28,7 +29,6 @@ pub fn note_stray(tx: &mut WriteTx, provider: &str, said: &Intent) -> Result<Str
         key: Key::first(now),
         status: RefundStatus::Pending,
         refund: None,
-        last_error: None,
         next_look_at: Some(now.plus(FIRST_LOOK)),
         looks: 0,
         found_at: now,
@@ -41,7 +41,7 @@ pub fn note_stray(tx: &mut WriteTx, provider: &str, said: &Intent) -> Result<Str
         amount = %said.captured,
         "money was taken in this shop's name that its journal does not know of; it is refunded"
     );
-    Ok(key)
+    Ok((key, true))
 }
 
 /// Has the gateway give stray money back, or finds out what became of that.
@@ -51,63 +51,78 @@ pub async fn drive_stray(app: &App, id: &StrayId) -> Result<Stray, DriveError> {
         return Ok(stray);
     }
     let gateway = app.gateways.of(&id.0)?;
-    let is_ours = |said: &Returned| said.tag == Some(hex(&stray.nonce));
-    let known = gateway.refunds(&id.1).await?.into_iter().find(is_ours);
-    let made = match known {
-        Some(said) => Ok(said),
+    let known = gateway.refunds(&id.1).await?;
+    let back = known.iter().filter(|said| said.status != RefundStatus::Failed).map(|said| said.amount.minor);
+    let left = Money { minor: stray.amount.minor - back.sum::<i64>(), ..stray.amount };
+    let ours = known.into_iter().find(|said| said.tag == Some(hex(&stray.nonce)));
+    let said = match ours {
+        Some(said) => said,
+        // Somebody gave it back there.
+        None if left.minor <= 0 => {
+            return Ok(app.store.write(end(id, RefundStatus::Succeeded, None)).await?);
+        }
         None => {
             if !stray.key.is_fresh(app.clock.now()) {
-                stray = renew(app, id).await?;
+                stray = renew(app, id, stray.key).await?;
             }
-            gateway.refund(&Return::of_stray(&stray, id.1.clone())).await
+            let back = Return::of_stray(&stray, id.1.clone(), left);
+            match gateway.refund(&back).await {
+                Ok(said) => said,
+                Err(error) => {
+                    if matches!(error, GatewayError::KeySpent | GatewayError::Refused(_)) {
+                        // The next look finds what was made under this key; if nothing was, the next key is used.
+                        renew(app, id, stray.key).await?;
+                    }
+                    let reference = &id.1;
+                    tracing::error!(reference, %error, "stray money could not be given back; tried again later");
+                    return Err(error.into());
+                }
+            }
         }
     };
-    if made == Err(GatewayError::KeySpent) {
-        // The next look finds what was made under this key; if nothing was, the next key is used then.
-        renew(app, id).await?;
-    }
-    let (status, refund, error) = match made {
-        Ok(said) => (said.status, Some(said.reference), said.error),
-        Err(GatewayError::Refused(told)) => (RefundStatus::Failed, None, Some(told)),
-        Err(error) => return Err(error.into()),
-    };
-    let key = id.clone();
-    let act = move |tx: &mut WriteTx| settle(tx, &key, status, refund.as_ref(), error.as_ref());
-    Ok(app.store.write(act).await?)
+    Ok(app.store.write(end(id, said.status, Some(said.reference))).await?)
 }
 
-async fn renew(app: &App, id: &StrayId) -> Result<Stray, PaymentError> {
-    let key = id.clone();
+async fn renew(app: &App, id: &StrayId, spent: Key) -> Result<Stray, PaymentError> {
+    let id = id.clone();
     app.store
         .write(move |tx| {
-            let mut stray = STRAYS.expect(tx, &key)?;
-            stray.key = stray.key.next(tx.now());
-            STRAYS.put(tx, &key, &stray)?;
+            let mut stray = STRAYS.expect(tx, &id)?;
+            if stray.key == spent {
+                stray.key = spent.next(tx.now());
+                STRAYS.put(tx, &id, &stray)?;
+            }
             Ok(stray)
         })
         .await
 }
 
-fn settle(
-    tx: &mut WriteTx,
+/// The act that takes over what became of stray money's refund. One that failed is asked for anew.
+fn end(
     id: &StrayId,
     status: RefundStatus,
-    refund: Option<&String>,
-    error: Option<&Told>,
-) -> Result<Stray, PaymentError> {
-    let mut stray = STRAYS.expect(tx, id)?;
-    if stray.status != RefundStatus::Pending {
-        return Ok(stray);
+    refund: Option<String>,
+) -> impl Fn(&mut WriteTx) -> Result<Stray, PaymentError> + use<> {
+    let id = id.clone();
+    move |tx| {
+        let mut stray = STRAYS.expect(tx, &id)?;
+        if stray.status != RefundStatus::Pending {
+            return Ok(stray);
+        }
+        if status == RefundStatus::Failed {
+            stray.nonce = tx.random();
+            stray.key = Key::first(tx.now());
+        } else {
+            stray.status = status;
+            stray.refund.clone_from(&refund);
+        }
+        if stray.status != RefundStatus::Pending {
+            stray.next_look_at = None;
+        }
+        stray.updated_at = tx.now();
+        STRAYS.put(tx, &id, &stray)?;
+        Ok(stray)
     }
-    stray.status = status;
-    stray.refund = refund.cloned().or(stray.refund);
-    stray.last_error = error.cloned();
-    stray.updated_at = tx.now();
-    if status != RefundStatus::Pending {
-        stray.next_look_at = None;
-    }
-    STRAYS.put(tx, id, &stray)?;
-    Ok(stray)
 }
 
 /// Puts off the next look at stray money whose refund is not done.

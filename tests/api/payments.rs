@@ -348,6 +348,7 @@ impl Gateway for Forgetful {
                 status: RefundStatus::Succeeded,
                 error: None,
                 tag: Some(back.tag.clone()),
+                is_inferred: false,
             };
             if !refunds.contains(&made) {
                 refunds.push(made.clone());

@@ -89,9 +89,9 @@ impl Return {
         Return { of: payment_reference, amount: refund.amount, tag: hex(&refund.nonce), key }
     }
 
-    pub fn of_stray(stray: &Stray, payment_reference: String) -> Return {
+    pub fn of_stray(stray: &Stray, payment_reference: String, amount: Money) -> Return {
         let key = format!("{}-refund", stray.key.of(&stray.nonce));
-        Return { of: payment_reference, amount: stray.amount, tag: hex(&stray.nonce), key }
+        Return { of: payment_reference, amount, tag: hex(&stray.nonce), key }
     }
 }
 
@@ -145,6 +145,8 @@ pub struct Returned {
     pub error: Option<Told>,
     /// The nonce of our refund that it is, if we made it.
     pub tag: Option<String>,
+    /// The gateway does not list it: the money is gone, so it must have been.
+    pub is_inferred: bool,
 }
 
 /// Something that a gateway tells by itself.
@@ -263,8 +265,8 @@ pub trait Gateway: Send + Sync {
     async fn dispute(&self, id: &str) -> Result<Disputed, GatewayError> {
         Err(GatewayError::Gone(id.to_owned()))
     }
-    /// What it told since then and could not deliver.
-    async fn missed(&self, _since: Time) -> Result<Vec<Notice>, GatewayError> {
+    /// What it told since `first` and could not deliver; or, where it does not know, all that it told since `last`.
+    async fn missed(&self, _first: Time, _last: Time) -> Result<Vec<Notice>, GatewayError> {
         Ok(Vec::new())
     }
     /// What was made there since then, page by page.
@@ -273,22 +275,28 @@ pub trait Gateway: Send + Sync {
     }
 }
 
-/// The gateways that the configuration switched on, the default first.
-#[derive(Clone, Default)]
-pub struct Gateways(Vec<Arc<dyn Gateway>>);
+/// The gateways that there are.
+#[derive(Clone)]
+pub struct Gateways {
+    /// Those that the configuration switched on, the default first.
+    on: Vec<Arc<dyn Gateway>>,
+    /// The built-in one: payments that were begun with it can be ended when it is off.
+    test: Arc<dyn Gateway>,
+}
 
 impl Gateways {
-    pub fn new(gateways: Vec<Arc<dyn Gateway>>) -> Gateways {
-        Gateways(gateways)
+    pub fn new(on: Vec<Arc<dyn Gateway>>, test: Arc<dyn Gateway>) -> Gateways {
+        Gateways { on, test }
     }
 
+    /// Those that are switched on.
     pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Gateway>> {
-        self.0.iter()
+        self.on.iter()
     }
 
-    /// The gateway of this name; `None`: the default.
+    /// The gateway of this name, if it is switched on; `None`: the default.
     pub fn find(&self, provider: Option<&str>) -> Option<&Arc<dyn Gateway>> {
-        self.0.iter().find(|gateway| provider.is_none_or(|name| gateway.provider() == name))
+        self.on.iter().find(|gateway| provider.is_none_or(|name| gateway.provider() == name))
     }
 
     /// The gateway that a payment was begun with.
@@ -296,7 +304,7 @@ impl Gateways {
     /// # Errors
     /// [`GatewayError::Off`]
     pub fn of(&self, provider: &str) -> Result<Arc<dyn Gateway>, GatewayError> {
-        let found = self.find(Some(provider)).cloned();
-        found.ok_or_else(|| GatewayError::Off(provider.to_owned()))
+        let found = self.find(Some(provider)).or((provider == self.test.provider()).then_some(&self.test));
+        found.cloned().ok_or_else(|| GatewayError::Off(provider.to_owned()))
     }
 }

@@ -132,6 +132,7 @@ fn returned(reference: &str, amount: Money) -> Returned {
         status: RefundStatus::Succeeded,
         error: None,
         tag: reference.strip_prefix("test_re_").map(str::to_owned),
+        is_inferred: false,
     }
 }
 

@@ -111,7 +111,8 @@ async fn an_answer_that_is_lost_for_longer_than_keys_live_makes_no_second_intent
 
     shop.stripe.network([Net::LostAfter, Net::LostAfter, Net::LostAfter]);
     let path = format!("/api/admin/orders/{order}/refund/");
-    admin_again.post(&path, json!({"amount": "1"})).await.refused(502, "gateway_error");
+    let made = admin_again.post(&path, json!({"amount": "1"})).await.status(201).json;
+    assert_eq!(made["refunds"][0]["status"], "pending", "it is journalled, and nobody need ask again");
     shop.later(Duration::from_hours(30));
     shop.run_jobs().await;
     assert_eq!(shop.stripe.fake().refunds().len(), 1);
@@ -190,4 +191,68 @@ async fn money_that_comes_after_the_cancellation_goes_back() {
     assert_eq!(stand(&ann, order).await, pair("cancelled", "unpaid"));
     assert_eq!(shop.stripe.fake().refunds().len(), 1);
     assert_eq!(shop.stock_of(tea.id).await, 9);
+}
+
+#[tokio::test]
+async fn a_refund_that_was_refused_is_refused_again_under_its_key_and_surplus_is_given_back_by_its_payment() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    admin.post(&format!("/api/admin/payments/{}/cancel/", payment["id"]), json!({})).await.status(200);
+    let again = ann.post("/api/payment/", json!({"order_id": order})).await.status(201).json;
+    shop.confirm(&again, Outcome::Succeed);
+    shop.deliver().await;
+    // The first takes money after all, and what is given back at once is refused.
+    let first = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+    shop.stripe.fake().tamper(&first, |object| object["status"] = json!("requires_payment_method"));
+    shop.confirm(&payment, Outcome::Succeed);
+    let dispute = shop.stripe.fake().open_dispute(shop.stripe.now(), &first, "duplicate", 0);
+    shop.deliver().await;
+    shop.stripe.fake().close_dispute(shop.stripe.now(), &dispute, true);
+    let one = |key: &'static str| {
+        let asking = admin.asks(Method::POST, &format!("/api/admin/orders/{order}/refund/"));
+        asking.header("Idempotency-Key", key).json(&json!({"payment_id": payment["id"]})).send()
+    };
+    shop.stripe.fake().faults.push_back(Fault::Status(400));
+    let refused = one("r1").await;
+    if refused.status == 502 {
+        assert_eq!(
+            one("r1").await.refused(502, "gateway_error").json["refund_id"],
+            refused.json["refund_id"]
+        );
+    }
+    shop.deliver().await;
+    shop.later(Duration::from_mins(5));
+    shop.run_jobs().await;
+    let refunds = shop.stripe.fake().refunds();
+    assert!(refunds.iter().all(|refund| refund["payment_intent"] == first.as_str()), "{refunds:?}");
+    let given: i64 = refunds.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
+    if given == 0 {
+        one("r2").await.status(201);
+    }
+    assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+    assert_eq!(shop.stripe.fake().refunds().len(), 1);
+}
+
+#[tokio::test]
+async fn a_payment_whose_gateway_is_gone_can_be_ended_by_force() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    shop.stripe.fake().revoked = true;
+    let path = format!("/api/admin/payments/{}/cancel/", payment["id"]);
+    admin.post(&path, json!({})).await.refused(409, "payment_closing");
+    let ended = admin.post(&path, json!({"force": true})).await.status(200).json;
+    assert_eq!(ended["status"], "canceled");
+    let other =
+        ann.post("/api/payment/", json!({"order_id": order, "provider": "test"})).await.status(201).json;
+    ann.decides(number(&other["id"]), json!({"outcome": "succeed"})).await.status(200);
+    // The gateway is back, and its customer pays there, too.
+    shop.stripe.fake().revoked = false;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+    assert_eq!(shop.stripe.fake().refunds().len(), 1);
 }

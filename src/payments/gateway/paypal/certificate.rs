@@ -18,6 +18,8 @@ use crate::clock::Time;
 
 /// The only way of signing that PayPal uses.
 const ALGORITHM: &str = "SHA256withRSA";
+/// Below this path PayPal keeps its certificates.
+const CERTIFICATES: &str = "/v1/notifications/certs/";
 /// How long a certificate that was looked at is used without another look.
 const KEPT: Duration = Duration::from_hours(12);
 /// Most certificates that are kept.
@@ -106,10 +108,14 @@ impl Certificates {
     fn is_paypals(&self, url: &str) -> bool {
         let Ok(uri) = url.parse::<Uri>() else { return false };
         let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        let host = uri.host().unwrap_or_default();
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        // At PayPal's own hosts certificates have one place, so that nobody makes us fetch anything else.
+        let is_elsewhere = host.ends_with(".paypal.com")
+            && (uri.port().is_some() || uri.query().is_some() || !uri.path().starts_with(CERTIFICATES));
         uri.scheme_str() == Some("https")
             && !has_user
-            && self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+            && !is_elsewhere
+            && self.hosts.iter().any(|known| known.eq_ignore_ascii_case(&host))
     }
 
     async fn certificate(
@@ -133,8 +139,10 @@ impl Certificates {
             .map_err(|error| unverified(&error))?;
         let leaf = self.vouched(&chain, now)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST {
-            kept.clear();
+        if kept.len() >= MOST
+            && let Some(oldest) = kept.iter().min_by_key(|(_, (_, at))| *at).map(|(url, _)| url.clone())
+        {
+            kept.remove(&oldest);
         }
         kept.insert(url.to_owned(), (leaf.clone(), now));
         Ok(leaf)

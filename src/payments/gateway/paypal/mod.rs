@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
 
@@ -33,7 +34,7 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(120);
 /// Most characters of a description or a name.
 const TEXT: usize = 127;
 /// Most pages of events that are read at once.
-const PAGES: usize = 20;
+const PAGES: usize = 200;
 
 /// What the settings say about PayPal.
 #[derive(Clone)]
@@ -62,9 +63,22 @@ pub struct PayPal {
 /// What a request brings beside its path.
 #[derive(Default)]
 struct Sent<'a> {
-    body: Option<Value>,
+    /// JSON.
+    body: String,
     /// `PayPal-Request-Id`
     key: Option<&'a str>,
+}
+
+/// The body that asks PayPal whether an event is its own.
+#[derive(Serialize)]
+struct Vouch<'a> {
+    auth_algo: &'a str,
+    cert_url: &'a str,
+    transmission_id: &'a str,
+    transmission_sig: &'a str,
+    transmission_time: &'a str,
+    webhook_id: &'a str,
+    webhook_event: &'a RawValue,
 }
 
 impl PayPal {
@@ -78,7 +92,7 @@ impl PayPal {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: Value, key: &str) -> Result<T, GatewayError> {
-        self.ask(Method::POST, path, Sent { body: Some(body), key: Some(key) }).await
+        self.ask(Method::POST, path, Sent { body: body.to_string(), key: Some(key) }).await
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -87,12 +101,12 @@ impl PayPal {
         path: &str,
         sent: Sent<'_>,
     ) -> Result<T, GatewayError> {
-        let body = sent.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let mut answer = self.send(&method, path, sent.key, &body, self.token().await?).await?;
+        let body = sent.body.as_bytes();
+        let mut answer = self.send(&method, path, sent.key, body, self.token().await?).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             // The token may have been withdrawn before its time: once more, with a new one.
             self.drop_token();
-            answer = self.send(&method, path, sent.key, &body, self.token().await?).await?;
+            answer = self.send(&method, path, sent.key, body, self.token().await?).await?;
         }
         if answer.status().is_success() {
             return read(answer.body());
@@ -163,19 +177,19 @@ impl PayPal {
     async fn vouched(&self, sent: &Transmission, body: &Bytes) -> Result<(), Unheard> {
         let forged = |said: &str| Unheard::Forged(said.to_owned());
         let text = std::str::from_utf8(body).map_err(|_| forged("the body is no UTF-8"))?;
-        // As it came: the signature is over these bytes.
-        let event: &RawValue = serde_json::from_str(text).map_err(|_| forged("the body is no JSON"))?;
-        let asked = json!({
-            "auth_algo": sent.algorithm,
-            "cert_url": sent.certificate,
-            "transmission_id": sent.id,
-            "transmission_sig": sent.signature,
-            "transmission_time": sent.time,
-            "webhook_id": self.settings.webhook_id,
-            "webhook_event": event,
-        });
+        // As it came, every blank of it: the signature is over these bytes.
+        let asked = Vouch {
+            auth_algo: &sent.algorithm,
+            cert_url: &sent.certificate,
+            transmission_id: &sent.id,
+            transmission_sig: &sent.signature,
+            transmission_time: &sent.time,
+            webhook_id: &self.settings.webhook_id,
+            webhook_event: serde_json::from_str(text).map_err(|_| forged("the body is no JSON"))?,
+        };
+        let body = serde_json::to_string(&asked).map_err(|error| Unheard::Unverified(error.to_string()))?;
         let path = "/v1/notifications/verify-webhook-signature";
-        match self.ask::<Value>(Method::POST, path, Sent { body: Some(asked), key: None }).await {
+        match self.ask::<Value>(Method::POST, path, Sent { body, key: None }).await {
             Ok(said) if said["verification_status"] == "SUCCESS" => Ok(()),
             Ok(_) => Err(forged("PayPal says that it is not its own")),
             Err(GatewayError::Refused(told)) => Err(Unheard::Forged(told.message)),
@@ -344,8 +358,8 @@ impl Gateway for PayPal {
         Ok(capture.order())
     }
 
-    async fn missed(&self, since: Time) -> Result<Vec<Notice>, GatewayError> {
-        let (from, to) = (since.to_string(), self.clock.now().to_string());
+    async fn missed(&self, _: Time, last: Time) -> Result<Vec<Notice>, GatewayError> {
+        let (from, to) = (last.to_string(), self.clock.now().to_string());
         let mut path = format!(
             "/v1/notifications/webhooks-events?page_size=100&start_time={}&end_time={}",
             objects::encoded(&from),

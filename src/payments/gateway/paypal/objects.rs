@@ -208,6 +208,7 @@ impl OrderObject {
                     status: RefundStatus::Succeeded,
                     error: None,
                     tag: None,
+                    is_inferred: true,
                 });
             }
         }
@@ -234,7 +235,14 @@ impl RefundObject {
             }
             _ => (RefundStatus::Pending, None),
         };
-        Ok(Returned { reference: self.id, amount: self.amount.money()?, status, error, tag: self.custom_id })
+        Ok(Returned {
+            reference: self.id,
+            amount: self.amount.money()?,
+            status,
+            error,
+            tag: self.custom_id,
+            is_inferred: false,
+        })
     }
 }
 

@@ -198,6 +198,7 @@ impl RefundObject {
             status,
             error,
             tag: self.metadata["till_refund"].as_str().map(str::to_owned),
+            is_inferred: false,
         })
     }
 }
