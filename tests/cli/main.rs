@@ -2,6 +2,9 @@
 
 mod commands;
 mod crash;
+#[path = "../support/mod.rs"]
+mod fakes;
+mod gateways;
 mod readme;
 mod serve;
 mod support;

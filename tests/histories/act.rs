@@ -47,6 +47,65 @@ impl World {
         }
     }
 
+    /// What shops see most: an order paid by card, one paid by PayPal, told by webhook; some money back, and an order
+    /// cancelled.
+    pub fn two_purchases(&mut self) {
+        let address =
+            json!({"name": "Ann", "line1": "1 Road", "city": "Leeds", "postal_code": "1", "country": "GB"});
+        for provider in ["stripe", "paypal"] {
+            let items = json!([{"product_id": 1, "quantity": 1}]);
+            let body = json!({"items": items, "shipping_address": address, "provider": provider});
+            let key = || vec![("idempotency-key", format!("buy-{provider}"))];
+            self.request(Who::Customer, "/api/payment/".into(), body.clone(), key());
+            self.settle_down();
+            // Whoever got no answer asks again.
+            self.request(Who::Customer, "/api/payment/".into(), body, key());
+            self.settle_down();
+        }
+        let now = self.net.now();
+        for payment in self.payments.clone() {
+            let secret = payment.secret.expect("it was handed on");
+            let mut all = self.net.gateways();
+            if payment.provider == "stripe" {
+                all.stripe.confirm(now, &secret, Outcome::Succeed).expect("it can be confirmed");
+            } else {
+                let reference = secret.rsplit(['/', '=']).next().unwrap_or_default().to_owned();
+                all.paypal.approve(now, &reference, Instrument::Good).expect("it can be approved");
+            }
+        }
+        self.tell_all();
+        let refund = || vec![("idempotency-key", "refund".to_owned())];
+        for _ in 0..2 {
+            let path = "/api/admin/orders/1/refund/".to_owned();
+            self.request(Who::Operator, path, json!({"amount": "1.50"}), refund());
+            self.settle_down();
+            self.request(Who::Customer, "/api/orders/2/cancel/".into(), json!({}), Vec::new());
+            self.settle_down();
+        }
+        self.tell_all();
+    }
+
+    /// Every event is delivered, and worked off.
+    fn tell_all(&mut self) {
+        let now = self.net.now();
+        let (stripe, paypal) = {
+            let mut all = self.net.gateways();
+            (all.stripe.take_events(), all.paypal.take_events())
+        };
+        for event in stripe {
+            let signature = FakeStripe::signature("whsec_fake", now, &event);
+            let headers = vec![("stripe-signature", signature)];
+            self.request(Who::Gateway, "/api/payment/webhook/".into(), Value::String(event), headers);
+        }
+        for event in paypal {
+            let headers = self.net.gateways().paypal.signed(now, &event);
+            self.request(Who::Gateway, "/api/payment/webhook/paypal/".into(), Value::String(event), headers);
+        }
+        self.settle_down();
+        self.run_jobs();
+        self.settle_down();
+    }
+
     fn key(&mut self) -> Vec<(&'static str, String)> {
         if self.rng.random() {
             vec![("idempotency-key", format!("k{}", self.rng.random_range(0..5)))]
@@ -222,7 +281,7 @@ impl World {
         let said = match dice {
             0 if open => {
                 all.stripe.tamper(&id, |object| {
-                    object["amount"] = json!(object["amount"].as_i64().unwrap_or(0) + 1)
+                    object["amount"] = json!(object["amount"].as_i64().unwrap_or(0) + 1);
                 });
                 "costs a cent more"
             }
@@ -289,7 +348,11 @@ impl Gateways {
     pub fn end_what_hangs(&mut self, now: i64) {
         for intent in self.stripe.intents() {
             if intent["status"] == "processing" {
-                let outcome = if id_of(&intent).len() % 2 == 0 { Outcome::Succeed } else { decline() };
+                let outcome = if intent["amount"].as_i64().is_some_and(|amount| amount % 3 == 0) {
+                    Outcome::Succeed
+                } else {
+                    decline()
+                };
                 self.stripe.finish(now, &id_of(&intent), outcome).expect("it was processing");
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use till::id::{OrderId, PaymentId};
-use till::orders::RefundStatus;
+use till::orders::{Order, RefundStatus, Status};
 use till::payments::{self, Payment, Refund};
 use till::store::StoreError;
 
@@ -58,14 +58,14 @@ fn text(value: &Value) -> String {
 }
 
 /// Everything of an order.
-struct Order {
+struct Whole {
     id: OrderId,
-    order: till::orders::Order,
+    order: Order,
     payments: Vec<(PaymentId, Payment)>,
     refunds: Vec<Refund>,
 }
 
-fn orders(world: &World) -> Vec<Order> {
+fn orders(world: &World) -> Vec<Whole> {
     let app = world.app();
     let mut all = Vec::new();
     for id in (1..).map(OrderId) {
@@ -73,7 +73,7 @@ fn orders(world: &World) -> Vec<Order> {
             let Ok(order) = till::orders::get(tx, id) else { return Ok(None) };
             let payments = payments::of_order(tx, id)?;
             let refunds = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
-            Ok::<_, StoreError>(Some(Order { id, order, payments, refunds }))
+            Ok::<_, StoreError>(Some(Whole { id, order, payments, refunds }))
         });
         match found.expect("readable") {
             Some(order) => all.push(order),
@@ -84,9 +84,9 @@ fn orders(world: &World) -> Vec<Order> {
 }
 
 /// The shop's books: what it says was taken and given back with each of the gateways' objects.
-fn ours(all: &[Order]) -> BTreeMap<String, Book> {
+fn ours(all: &[Whole]) -> BTreeMap<String, Book> {
     let mut books = BTreeMap::new();
-    for Order { payments, refunds, .. } in all {
+    for Whole { payments, refunds, .. } in all {
         for (id, payment) in payments {
             let Some(reference) = &payment.reference else { continue };
             let back = refunds.iter().filter(|r| r.payment == *id && r.status == RefundStatus::Succeeded);
@@ -104,14 +104,14 @@ fn ours(all: &[Order]) -> BTreeMap<String, Book> {
 
 /// Whether nothing is on its way any more.
 pub fn is_at_rest(world: &World) -> bool {
-    orders(world).iter().all(Order::is_at_rest)
+    orders(world).iter().all(Whole::is_at_rest)
 }
 
-impl Order {
+impl Whole {
     fn is_at_rest(&self) -> bool {
         self.payments.iter().all(|(_, payment)| payment.status.is_final())
             && self.refunds.iter().all(|refund| refund.status != RefundStatus::Pending)
-            && self.order.status != till::orders::Status::Pending
+            && self.order.status != Status::Pending
     }
 }
 
@@ -134,7 +134,7 @@ pub fn audit(world: &World) {
             order.refunds
         );
     }
-    for Order { id, order, payments, refunds } in &all {
+    for Whole { id, order, payments, refunds } in &all {
         let kept: Vec<_> = payments
             .iter()
             .map(|(payment_id, payment)| {
@@ -146,9 +146,7 @@ pub fn audit(world: &World) {
             .collect();
         let is_kept = |(payment, kept, failed): &(&Payment, i64, usize)| {
             // What a bank sent back, or a gateway refused, is a person's: it is seen, and stays.
-            *kept > 0
-                && *failed == 0
-                && (payment.is_surplus || order.status == till::orders::Status::Cancelled)
+            *kept > 0 && *failed == 0 && (payment.is_surplus || order.status == Status::Cancelled)
         };
         assert!(!kept.iter().any(is_kept), "order {id} keeps money that is not its own: {payments:?}");
         let own =

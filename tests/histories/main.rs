@@ -79,6 +79,31 @@ fn the_books_are_the_gateways_books_whatever_happens() {
     assert_eq!(done, histories);
 }
 
+/// A purchase with Stripe and one with PayPal, a refund and a cancellation, with gateways that behave; the shop is
+/// dropped after each of its steps in turn.
+#[test]
+fn a_crash_after_every_step_of_a_purchase_loses_nothing() {
+    let template = Template::new();
+    let (mut at, mut steps) = (0, 1);
+    while at < steps {
+        at += 1;
+        let lived = catch_unwind(AssertUnwindSafe(|| {
+            let mut world = World::new(&template, 1, from_env("SIM_STEP") == Some(at));
+            world.net.gateways().hostile = false;
+            world.crash_at = Some(at);
+            world.two_purchases();
+            let steps = world.steps();
+            world.come_to_rest();
+            audit::audit(&world);
+            steps
+        }));
+        assert!(lived.is_ok(), "a crash after step {at} did harm; SIM_STEP={at} shows it");
+        steps = lived.unwrap_or_default();
+    }
+    println!("crashed after each of {steps} steps");
+    assert!(steps > 50, "there were steps to crash after");
+}
+
 #[test]
 fn the_same_seed_is_the_same_history() {
     let template = Template::new();

@@ -180,6 +180,9 @@ pub struct World {
     shop: String,
     root: CertificateDer<'static>,
     aloud: bool,
+    steps: u64,
+    /// The shop is dropped after this many steps.
+    pub crash_at: Option<u64>,
     /// Bodies are read under a time limit, which wants a runtime's clock.
     runtime: tokio::runtime::Runtime,
 }
@@ -207,6 +210,8 @@ impl World {
             shop: template.shop.clone(),
             root: template.root.clone(),
             aloud,
+            steps: 0,
+            crash_at: None,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"),
         };
         world.start();
@@ -218,6 +223,11 @@ impl World {
             println!("{} {what}", self.clock.now());
         }
         self.trace.push(what);
+    }
+
+    /// How many steps it has had.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     pub fn app(&self) -> &Arc<App> {
@@ -303,6 +313,10 @@ impl World {
 
     /// Moves one of the things on that are under way, or the writer. `false` when there was nothing to move.
     pub fn step(&mut self) -> bool {
+        self.steps += 1;
+        if self.crash_at == Some(self.steps) {
+            self.crash();
+        }
         if self.tasks.is_empty() || self.rng.random_ratio(1, 3) {
             let stepped = self.app().store.step();
             if stepped > 0 || self.tasks.is_empty() {
@@ -316,7 +330,7 @@ impl World {
         if let Poll::Ready(came) = polled {
             let _ = self.tasks.remove(at);
             if let Some(came) = came {
-                self.learn(came);
+                self.learn(&came);
             }
         }
         true
@@ -333,7 +347,7 @@ impl World {
     }
 
     /// What a client remembers of an answer.
-    fn learn(&mut self, came: Came) {
+    fn learn(&mut self, came: &Came) {
         let code = came.json["code"].as_str().unwrap_or_default().to_owned();
         self.note(format!("<- {} {} {code}", came.what, came.status));
         assert!(came.status != 500, "{}: {}", came.what, came.json);

@@ -256,3 +256,59 @@ async fn a_payment_whose_gateway_is_gone_can_be_ended_by_force() {
     assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
     assert_eq!(shop.stripe.fake().refunds().len(), 1);
 }
+
+/// Two tabs, two providers, cash over the counter, and a hold that runs out, all for one order at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_pays_one_order_at_once_pays_it_once() {
+    for round in 0..12_u64 {
+        let shop = StripeShop::open().await;
+        let tea = shop.product("Tea", "4", 9).await;
+        let (ann, staff) = (shop.buyer().await, shop.staff().await);
+        let (order, payment) = begun(&ann, tea.id, 1).await;
+        let cash = async || {
+            let path = format!("/api/admin/orders/{order}/mark-paid/");
+            staff.post(&path, json!({"method": "cash"})).await.status.as_u16()
+        };
+        let tab = async |provider: &'static str| {
+            let begun = ann.post("/api/payment/", json!({"order_id": order, "provider": provider})).await;
+            if provider == "test" && begun.status == 201 {
+                let path = format!("/api/payment/test/{}/", begun.json["id"]);
+                ann.post(&path, json!({"outcome": "succeed", "notify": "never"})).await;
+            }
+            begun.status.as_u16()
+        };
+        let browser = async || {
+            tokio::time::sleep(Duration::from_millis(round * 2)).await;
+            let secret = payment["client_secret"].as_str().expect("a secret");
+            let _ = shop.stripe.fake().confirm(shop.stripe.now(), secret, Outcome::Succeed);
+        };
+        let hold = async || {
+            if round % 3 == 0 {
+                shop.later(Duration::from_hours(2));
+            }
+            shop.run_jobs().await;
+        };
+        let ends = tokio::join!(tab("stripe"), tab("test"), cash(), browser(), hold(), tab("test"));
+        for _ in 0..3 {
+            shop.deliver().await;
+            shop.later(Duration::from_hours(3));
+            shop.run_jobs().await;
+        }
+        let shown = staff.get(&format!("/api/admin/orders/{order}/")).await.json;
+        let payments = staff.get("/api/admin/payments/").await.json;
+        let rows = payments["results"].as_array().expect("rows");
+        let kept = rows.iter().filter(|row| row["captured"] == "4.00" && row["is_surplus"] == false).count();
+        let surplus = rows.iter().filter(|row| row["is_surplus"] == true).count();
+        let refunds = shown["refunds"].as_array().expect("refunds");
+        assert!(kept <= 1, "round {round} {ends:?}: {payments}");
+        assert_eq!(refunds.len(), surplus, "round {round} {ends:?}: {shown}");
+        assert!(refunds.iter().all(|refund| refund["status"] == "succeeded"), "{shown}");
+        let is_paid = shown["payment_status"] == "paid";
+        assert_eq!(
+            (is_paid, shown["status"] == "cancelled"),
+            (kept == 1, kept == 0),
+            "round {round}: {shown}"
+        );
+        assert_eq!(shop.stock_of(tea.id).await, if is_paid { 8 } else { 9 }, "round {round}");
+    }
+}
