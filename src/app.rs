@@ -174,7 +174,10 @@ impl App {
                 return Err(AppError::TestBesideLive { provider });
             }
         }
-        if config.payment_test_enabled || demo {
+        if demo {
+            // The demo's guide pays with it.
+            all.insert(0, Arc::clone(&test));
+        } else if config.payment_test_enabled {
             all.push(Arc::clone(&test));
         }
         let currency = config.shop_currency;

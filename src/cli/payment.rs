@@ -123,8 +123,15 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 ];
                 out.table(&results, &columns)
             });
-            let has_failed = |result: &Value| !result["error"].is_null();
-            if report["results"].as_array().is_some_and(|results| results.iter().any(has_failed)) {
+            let errors =
+                || report["results"].as_array().into_iter().flatten().filter_map(|row| row["error"].as_str());
+            if errors().any(|error| error.starts_with("needs a person")) {
+                return Err(CliError(
+                    "refunds that need a person failed at their gateway: pay the customer some other way, or refund again"
+                        .into(),
+                ));
+            }
+            if errors().next().is_some() {
                 return Err(CliError(
                     "some could not be asked after; they are tried again by themselves".into(),
                 ));

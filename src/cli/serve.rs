@@ -63,6 +63,11 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         let (provider, mode) = (gateway.provider(), gateway.mode());
         tracing::info!(provider, ?mode, "takes payments");
     }
+    for (key, endpoint) in app.config.deaf_webhooks() {
+        tracing::warn!(
+            "{key} is not set: what happens at the gateway is found out by asking. Have it tell {endpoint}"
+        );
+    }
     if app.gateways.find(Some(PROVIDER)).is_some() {
         tracing::warn!("the built-in TEST GATEWAY is ON: orders are paid with no money at all");
     }

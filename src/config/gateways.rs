@@ -65,6 +65,20 @@ impl Config {
         })
     }
 
+    /// The settings that webhooks are verified with and that are missing, with the path that they are for.
+    pub fn deaf_webhooks(&self) -> Vec<(&'static str, &'static str)> {
+        let has_stripe = !self.payment_stripe_secret_key.reveal().is_empty();
+        let has_paypal = !self.payment_paypal_client_id.is_empty();
+        let mut deaf = Vec::new();
+        if has_stripe && self.payment_stripe_webhook_secret.reveal().is_empty() {
+            deaf.push(("payment.stripe.webhook_secret", "/api/payment/webhook/"));
+        }
+        if has_paypal && self.payment_paypal_webhook_id.is_empty() {
+            deaf.push(("payment.paypal.webhook_id", "/api/payment/webhook/paypal/"));
+        }
+        deaf
+    }
+
     pub fn payment_timeout(&self) -> Duration {
         Duration::from_secs(self.payment_timeout_seconds.0)
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::model::{Dispute, Payment, PaymentError};
-use super::reconcile::{Reconciled, reconcile, sweep};
+use super::reconcile::{Reconciled, for_a_person, reconcile, sweep};
 use super::store::PAYMENTS;
 use super::{disputes, events, ops};
 use crate::accounts::Scope;
@@ -83,5 +83,6 @@ async fn reconcile_all(mut req: Req) -> Answer {
     events::work_events(&req.app).await?;
     let mut found: Vec<Reconciled> = sweep(&req.app).await?;
     found.extend(reconcile(&req.app, None).await?);
+    found.extend(req.app.store.read(|tx| for_a_person(tx))?);
     Ok(ok(&json!({"looked_at": found.len(), "results": found})))
 }

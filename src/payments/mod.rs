@@ -6,6 +6,7 @@
 //! - An order has one live payment at most. Captured money belongs to an order or is on its way back (I4).
 //! - A live payment that is to end is first journalled as *closing*; only when the gateway says that it is
 //!   cancelled does what it was closed for take place.
+//! - What a gateway tells by itself is a hint: its object, fetched, is the truth.
 
 pub mod admin;
 mod beside;

@@ -1,6 +1,7 @@
 //! The reconciler: whatever is not final is asked after, what was told in vain is read, and what the gateways have
 //! that the journal lacks is found. It runs at start, on a clock, and by hand.
 
+use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,20 +12,23 @@ use super::drive::{DriveError, drive, drive_refund};
 use super::events::{claim, look_at_dispute, receive, work_events};
 use super::gateway::{Gateway, GatewayError};
 use super::model::PaymentError;
+use super::ops::left_of;
 use super::returned::look_at_refund_later;
 use super::settle::look_later;
-use super::store::{OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
+use super::store::{ENDED, OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
 use super::strays::{StrayId, drive_stray, look_at_stray_later};
 use crate::app::App;
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::RefundStatus;
-use crate::store::{META, Reads, StoreError};
+use crate::store::{Direction, Key, META, Reads, Span, StoreError};
 
 /// Most payments, and refunds, that one pass asks after.
 const MOST: usize = 200;
 /// How far back is looked at first.
 const FIRST_SWEEP: Duration = Duration::from_hours(24 * 30);
+/// How long a failed refund is shown to whoever reconciles by hand.
+const SHOWN: Duration = Duration::from_hours(24 * 90);
 /// What was made so long before the last sweep is looked at again: payments can take days.
 const OVERLAP: Duration = Duration::from_hours(24 * 3);
 
@@ -154,6 +158,34 @@ fn note_failure(what: &str, result: Result<(), PaymentError>) {
     if let Err(error) = result {
         tracing::error!(what, %error, "the next look could not be put off");
     }
+}
+
+/// Refunds that failed, and whose money the shop still has: a person must pay the customer some other way.
+pub fn for_a_person(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
+    let (mut ids, mut found) = (Vec::new(), Vec::new());
+    let from = Bound::Included(tx.now().minus(SHOWN).bytes());
+    ENDED.scan(tx, Span { from, to: Bound::Unbounded, direction: Direction::Up }, |_, id| {
+        ids.push(id);
+        ControlFlow::Continue(())
+    })?;
+    for id in ids {
+        let refund = REFUNDS.expect(tx, &id)?;
+        let payment = PAYMENTS.expect(tx, &refund.payment)?;
+        let is_kept = left_of(tx, refund.payment, &payment)?.minor >= refund.amount.minor;
+        if refund.status == RefundStatus::Failed && is_kept {
+            let said = refund.last_error.map_or_else(String::new, |told| told.message);
+            found.push(Reconciled {
+                kind: "refund",
+                id: Some(id.0),
+                reference: refund.reference,
+                order_id: Some(refund.order),
+                before: refund.status.as_str().into(),
+                after: refund.status.as_str().into(),
+                error: Some(format!("needs a person: {said}")),
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Reads what the gateways told and could not deliver, asks after disputes, and finds what was made in this shop's

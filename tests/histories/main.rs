@@ -41,6 +41,35 @@ fn history(template: &Template, seed: u64, aloud: bool) -> Vec<String> {
     world.trace
 }
 
+/// What many histories had in them.
+#[derive(Default)]
+struct Had([AtomicU64; 6]);
+
+impl Had {
+    const WORDS: [(&'static str, &'static str); 6] = [
+        ("requests", "-> "),
+        ("crashes", "crash, "),
+        ("events", "(event)"),
+        ("timeouts", " 504 "),
+        ("acts at a gateway's dashboard", "dashboard: "),
+        ("acts that no gateway does", " is cancelled no more"),
+    ];
+
+    fn count(&self, trace: &[String]) {
+        for ((_, word), count) in Had::WORDS.iter().zip(&self.0) {
+            let found = trace.iter().filter(|line| line.contains(word)).count();
+            count.fetch_add(found as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn said(&self) -> String {
+        let counts = Had::WORDS.iter().zip(&self.0);
+        let said: Vec<_> =
+            counts.map(|((name, _), n)| format!("{} {name}", n.load(Ordering::Relaxed))).collect();
+        said.join(", ")
+    }
+}
+
 #[test]
 fn the_books_are_the_gateways_books_whatever_happens() {
     let template = Template::new();
@@ -52,6 +81,7 @@ fn the_books_are_the_gateways_books_whatever_happens() {
         return;
     }
     let histories = from_env("SIM_HISTORIES").unwrap_or(HISTORIES);
+    let had = Had::default();
     let (next, done) = (AtomicU64::new(FIRST), AtomicU64::new(0));
     let started = Instant::now();
     // Each history is on one thread; several of them run beside each other.
@@ -65,7 +95,9 @@ fn the_books_are_the_gateways_books_whatever_happens() {
                         break;
                     }
                     let lived = catch_unwind(AssertUnwindSafe(|| history(&template, seed, false)));
-                    if lived.is_err() {
+                    if let Ok(trace) = &lived {
+                        had.count(trace);
+                    } else {
                         next.store(u64::MAX / 2, Ordering::Relaxed);
                         panic!("history {seed} failed; replay it: SIM_SEED={seed} cargo test --test histories -- --nocapture");
                     }
@@ -75,7 +107,7 @@ fn the_books_are_the_gateways_books_whatever_happens() {
         }
     });
     let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
-    println!("{done} histories in {seconds:.1} s, seeds from {FIRST}");
+    println!("{done} histories in {seconds:.1} s, seeds from {FIRST}: {}", had.said());
     assert_eq!(done, histories);
 }
 

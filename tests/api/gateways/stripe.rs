@@ -212,6 +212,9 @@ async fn a_refund_that_fails_later_is_seen() {
         (&shown["refunds"][0]["status"], &shown["payment_status"]),
         (&json!("failed"), &json!("paid"))
     );
+    let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+    let said = report["results"][0]["error"].as_str().expect("it is told");
+    assert!(said.starts_with("needs a person"), "{report}");
 }
 
 #[tokio::test]
