@@ -83,6 +83,6 @@ async fn reconcile_all(mut req: Req) -> Answer {
     events::work_events(&req.app).await?;
     let mut found: Vec<Reconciled> = sweep(&req.app).await?;
     found.extend(reconcile(&req.app, None).await?);
-    found.extend(req.app.store.read(|tx| for_a_person(tx))?);
+    found.extend(req.app.store.read(for_a_person)?);
     Ok(ok(&json!({"looked_at": found.len(), "results": found})))
 }

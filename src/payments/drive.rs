@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::gateway::{Charge, Gateway, GatewayError, Intent, Return};
 use super::lifecycle::Status;
-use super::model::{Payment, PaymentError};
+use super::model::{Payment, PaymentError, Refund};
 use super::settle::{drop_unmade, refuse, settle};
 use super::{ops, returned};
 use crate::app::App;
 use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
+use crate::money::Money;
 use crate::orders::{self, RefundStatus};
-use crate::store::StoreError;
+use crate::store::{StoreError, WriteTx};
 
 /// How long a capture with an unknown outcome may still take effect at the gateway.
 const IN_FLIGHT: Duration = Duration::from_mins(10);
@@ -76,9 +77,8 @@ pub async fn look_at_refunds(app: &App, id: PaymentId) -> Result<(), DriveError>
     let payment = app.store.read(|tx| ops::get(tx, id))?;
     let Some(reference) = &payment.reference else { return Ok(()) };
     let all = app.gateways.of(&payment.provider)?.refunds(reference).await?;
-    let settle_all = move |tx: &mut crate::store::WriteTx| {
-        all.iter().try_for_each(|said| returned::settle_returned(tx, id, said))
-    };
+    let settle_all =
+        move |tx: &mut WriteTx| all.iter().try_for_each(|said| returned::settle_returned(tx, id, said));
     Ok(app.store.write(settle_all).await?)
 }
 
@@ -247,7 +247,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn refunds(&self) -> Result<Vec<(RefundId, super::Refund)>, PaymentError> {
+    fn refunds(&self) -> Result<Vec<(RefundId, Refund)>, PaymentError> {
         let own = self.app.store.read(|tx| {
             let order = ops::get(tx, self.id)?.order;
             Ok::<_, PaymentError>(ops::refunds_of(tx, order)?)
@@ -256,11 +256,11 @@ impl Driver<'_> {
     }
 
     /// What we know to have been given back, or to be on its way.
-    fn known_back(&self) -> Result<crate::money::Money, PaymentError> {
+    fn known_back(&self) -> Result<Money, PaymentError> {
         let currency = self.app.store.read(|tx| ops::get(tx, self.id))?.captured.currency;
         let known = self.refunds()?.into_iter().map(|(_, refund)| refund);
         let live = known.filter(|r| r.status != RefundStatus::Failed && r.reference.is_some());
-        Ok(crate::money::Money::sum(currency, live.map(|refund| refund.amount))?)
+        Ok(Money::sum(currency, live.map(|refund| refund.amount))?)
     }
 }
 

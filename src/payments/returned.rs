@@ -107,6 +107,13 @@ pub fn settle_returned(tx: &mut WriteTx, of: PaymentId, said: &Returned) -> Resu
     if payment.status != Status::Succeeded {
         return Ok(());
     }
+    if said.amount.currency != payment.captured.currency {
+        tracing::error!(
+            reference = said.reference,
+            "a gateway lists a refund in another currency than its payment's; it is not believed"
+        );
+        return Ok(());
+    }
     let now = tx.now();
     let is_young = |refund: &Refund| {
         refund.payment == of && refund.ended_at.is_none_or(|ended| now < ended.plus(LISTED_AFTER))

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use rand::RngExt;
+use serde::de::DeserializeOwned;
 
 use super::GatewayError;
 use crate::http::outgoing;
@@ -126,6 +127,17 @@ pub async fn call(wire: &dyn Wire, request: Request<Vec<u8>>) -> Result<Response
         pause *= 2;
     }
     unreachable!("the last try returns")
+}
+
+/// Reads the JSON of an answer.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
+    let said = |error: serde_json::Error| GatewayError::Failed(format!("its answer can't be read: {error}"));
+    serde_json::from_slice(body).map_err(said)
+}
+
+/// A request that can't even be put together: a setting is no URL, or a key no header.
+pub fn unmakeable(error: &http::Error) -> GatewayError {
+    GatewayError::Failed(format!("the request can't be made: {error}"))
 }
 
 /// An answer that is not asked for again now.

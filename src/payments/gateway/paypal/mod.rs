@@ -20,7 +20,7 @@ use self::objects::{
     CaptureObject, ErrorBody, EventList, EventObject, OrderObject, RefundObject, TokenObject,
 };
 use super::amount::to_paypal;
-use super::wire::{Wire, call};
+use super::wire::{Wire, call, read, unmakeable};
 use super::{Charge, Gateway, GatewayError, Heard, Intent, Mode, Notice, Return, Returned, Tag, Unheard};
 use crate::clock::{Clock, Time};
 use crate::config::Secret;
@@ -196,15 +196,6 @@ impl PayPal {
             Err(error) => Err(Unheard::Unverified(error.to_string())),
         }
     }
-}
-
-fn unmakeable(error: &http::Error) -> GatewayError {
-    GatewayError::Failed(format!("the request can't be made: {error}"))
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
-    let said = |error: serde_json::Error| GatewayError::Failed(format!("its answer can't be read: {error}"));
-    serde_json::from_slice(body).map_err(said)
 }
 
 /// What a 4xx means.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use self::objects::{DisputeObject, ErrorBody, EventObject, IntentObject, List, RefundObject};
 use super::amount::to_stripe;
-use super::wire::{Wire, call};
+use super::wire::{Wire, call, read, unmakeable};
 use super::{Charge, Gateway, GatewayError, Heard, Intent, Made, Mode, Notice, Return, Returned, Unheard};
 use crate::clock::Time;
 use crate::config::Secret;
@@ -110,9 +110,7 @@ impl Stripe {
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded"),
             None => request,
         };
-        let request = request
-            .body(body.into_bytes())
-            .map_err(|error| GatewayError::Failed(format!("the request can't be made: {error}")))?;
+        let request = request.body(body.into_bytes()).map_err(|error| unmakeable(&error))?;
         let answer = call(&*self.wire, request).await?;
         if answer.status().is_success() {
             return read(answer.body());
@@ -167,11 +165,6 @@ impl Stripe {
 
 fn encode(pairs: &[(&str, String)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
-    let said = |error: serde_json::Error| GatewayError::Failed(format!("its answer can't be read: {error}"));
-    serde_json::from_slice(body).map_err(said)
 }
 
 /// What a 4xx means.
