@@ -98,6 +98,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 Column("amount", "amount", true),
                 Column("captured", "captured", true),
                 Column("", "currency", false),
+                Column("evidence due", "evidence_due_by", false),
             ];
             limit.show(shop, "/api/admin/payments/", &columns, out).await?;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::model::{Dispute, Payment, PaymentError};
+use super::model::{Dispute, Payment, PaymentError, Stand};
 use super::reconcile::{Reconciled, for_a_person, reconcile, sweep};
 use super::store::PAYMENTS;
 use super::{disputes, events, ops};
@@ -22,6 +22,9 @@ pub fn routes() -> Routes {
 
 /// A payment as staff see it: without the customer's secret, with the gateway's ids, and what is disputed of it.
 pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_json::Value, StoreError> {
+    let all = disputes::of_order(tx, payment.order)?;
+    let open = all.iter().filter(|(_, dispute)| dispute.payment == id && dispute.stand == Stand::Open);
+    let evidence_due_by = open.filter_map(|(_, dispute)| dispute.due_by).min();
     let about = |(reference, dispute): (String, Dispute)| {
         (dispute.payment == id).then(|| {
             json!({
@@ -34,7 +37,7 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
             })
         })
     };
-    let disputes: Vec<_> = disputes::of_order(tx, payment.order)?.into_iter().filter_map(about).collect();
+    let disputes: Vec<_> = all.into_iter().filter_map(about).collect();
     Ok(json!({
         "id": id,
         "order_id": payment.order,
@@ -52,6 +55,7 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
         "is_closing": payment.closing.is_some() && !payment.status.is_final(),
         "is_surplus": payment.is_surplus,
         "disputes": disputes,
+        "evidence_due_by": evidence_due_by,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
     }))

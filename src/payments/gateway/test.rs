@@ -121,6 +121,7 @@ fn intent(reference: &str, known: &TestIntent) -> Intent {
         captured: known.captured,
         client_secret: Some(format!("{reference}_secret")),
         declined: known.declined.clone(),
+        fee: Some(known.amount.currency.zero()),
         ..Intent::new(reference, known.status, known.amount)
     }
 }

@@ -266,6 +266,7 @@ async fn a_dispute_freezes_the_order_until_it_is_decided() {
             .await
             .refused(409, "order_disputed");
         let shown = admin.get(&format!("/api/admin/payments/{}/", payment["id"])).await.json;
+        assert_eq!(shown["evidence_due_by"], "2026-11-30T10:00:00.000Z");
         let first = &shown["disputes"][0];
         assert_eq!(
             (&first["stand"], &first["reason"], &first["amount"], &first["due_by"]),
