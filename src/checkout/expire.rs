@@ -1,6 +1,9 @@
 //! Holds that run out: the payment is ended first, and only then does the stock go back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use crate::app::App;
 use crate::id::{OrderId, PaymentId};
@@ -42,26 +45,25 @@ fn expire(tx: &mut WriteTx, id: OrderId, hold: Duration) -> Result<Option<Paymen
 pub async fn expire_holds(app: &App) -> Result<(), PaymentError> {
     let now = app.clock.now();
     let hold = app.rules().hold;
-    let mut to_end = Vec::new();
+    let mut to_end: BTreeMap<String, Vec<(OrderId, PaymentId)>> = BTreeMap::new();
     for id in app.store.read(|tx| BY_HOLD.below(tx, &now, MOST))? {
         match app.store.write(move |tx| expire(tx, id, hold)).await {
             Ok(Some(payment)) => {
-                to_end.push((app.store.read(|tx| payments::get(tx, payment))?.provider, (id, payment)));
+                let provider = app.store.read(|tx| payments::get(tx, payment))?.provider;
+                to_end.entry(provider).or_default().push((id, payment));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(order = id.0, %error, "an order could not expire yet"),
         }
     }
     // Where a gateway does not answer, the reconciler goes on with what is closing.
-    let ended = payments::beside(to_end, async |(id, payment): (OrderId, PaymentId)| {
+    let end = async |(id, payment): (OrderId, PaymentId)| {
         let driven = payments::drive(app, payment).await;
-        let is_down = driven.as_ref().err().is_some_and(payments::is_down);
-        ((id, driven), is_down)
-    });
-    for (id, driven) in ended.await {
-        if let Err(error) = driven {
+        if let Err(error) = &driven {
             tracing::warn!(order = id.0, %error, "an order could not expire yet");
         }
-    }
+        ((), driven.as_ref().err().is_some_and(payments::is_down))
+    };
+    join_all(to_end.into_values().map(|own| payments::beside(own, end))).await;
     Ok(())
 }

@@ -45,13 +45,15 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
         return Err(PaymentError::RefundTooLarge { left });
     }
 
-    let restocked = if asked.restock { lines.clone() } else { Vec::new() };
-    let new = NewRefund { amount, reason: &asked.reason, lines, is_surplus: payment.is_surplus, by };
-    let refund = payments::begin_refund(tx, payment_id, new)?;
-    if !restocked.is_empty() && order.status != orders::Status::Cancelled {
-        orders::restock(tx, id, &restocked, refund, by)?;
-    }
-    Ok(refund)
+    let new = NewRefund {
+        amount,
+        reason: &asked.reason,
+        restock: asked.restock && !lines.is_empty(),
+        lines,
+        is_surplus: payment.is_surplus,
+        by,
+    };
+    payments::begin_refund(tx, payment_id, new)
 }
 
 /// The payment that has money left, and how much: the order's own before one that came on top of it.

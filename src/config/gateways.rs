@@ -18,6 +18,10 @@ pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
         let said = "is a webhook secret (whsec_…); that belongs into payment.stripe.webhook_secret";
         return Err(("payment.stripe.secret_key", said.into()));
     }
+    if !(key.is_empty() || key.starts_with("sk_") || key.starts_with("rk_")) {
+        let said = "must be a secret key of Stripe's: sk_test_…, sk_live_…, or a restricted one, rk_…";
+        return Err(("payment.stripe.secret_key", said.into()));
+    }
     let is_header = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_header(key) {
         return Err(("payment.stripe.secret_key", "must be visible ASCII characters, without blanks".into()));

@@ -1,11 +1,13 @@
 //! What happens on a clock rather than on a request. Every job is safe to run twice, to be cut short anywhere, and
 //! can be run by hand.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::accounts;
@@ -26,24 +28,37 @@ const SWEPT: usize = 200;
 /// Does once whatever is due.
 pub async fn run_due(app: &App) {
     expire(app).await;
-    hear(app).await;
-    reconcile(app).await;
+    tell(app).await;
+    for provider in providers(app) {
+        hear(app, provider).await;
+    }
+    for provider in providers(app) {
+        reconcile(app, provider).await;
+    }
     keep_house(app).await;
+}
+
+/// Whose payments there may be: those that are switched on, and the built-in one.
+fn providers(app: &App) -> BTreeSet<&'static str> {
+    app.gateways.all().map(|gateway| gateway.provider()).chain([PROVIDER]).collect()
 }
 
 async fn expire(app: &App) {
     report("expire holds", checkout::expire_holds(app).await);
 }
 
-async fn hear(app: &App) {
+async fn tell(app: &App) {
     if app.gateways.find(Some(PROVIDER)).is_some() {
         report("test gateway", TestGateway::tell_late(app).await);
     }
-    report("gateway events", payments::work_events(app).await);
 }
 
-async fn reconcile(app: &App) {
-    report("reconcile", payments::reconcile(app, Some(app.clock.now())).await);
+async fn hear(app: &App, provider: &str) {
+    report("gateway events", payments::work_events(app, provider).await);
+}
+
+async fn reconcile(app: &App, provider: &str) {
+    report("reconcile", payments::reconcile(app, provider).await);
 }
 
 /// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out.
@@ -72,26 +87,29 @@ fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
     }
 }
 
-/// Runs the jobs until `stop` says so, each beside the others: a gateway that does not answer holds up none but its
-/// own. What is cut short by the stop is journalled, and gone on with at the next start.
+/// Runs the jobs until `stop` says so, each beside the others, and each provider's beside the other providers': a
+/// gateway that does not answer holds up none but its own. What is cut short by the stop is journalled, and gone on
+/// with at the next start.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let app = &*app;
+    let of_providers = providers(app).into_iter().map(|provider| async move {
+        tokio::join!(
+            again("gateway events", || hear(app, provider), || event_or_pause(app)),
+            again("reconcile", || reconcile(app, provider), pause),
+        )
+    });
+    let of_gateways = app.gateways.all().map(|gateway| {
+        let look = move || async move { report("sweep", payments::look_around(app, &**gateway).await) };
+        again("sweep", look, || tokio::time::sleep(SWEEP_EVERY))
+    });
     let all = async {
         tokio::join!(
             again("expire holds", || expire(app), pause),
-            again(
-                "gateway events",
-                || hear(app),
-                || async {
-                    tokio::select! {
-                        () = app.events_came.notified() => {}
-                        () = pause() => {}
-                    }
-                }
-            ),
-            again("reconcile", || reconcile(app), pause),
-            again("sweep", || ask_the_gateways(app), || tokio::time::sleep(SWEEP_EVERY)),
+            again("test gateway", || tell(app), pause),
             again("housekeeping", || keep_house(app), pause),
+            at_start(app),
+            join_all(of_providers),
+            join_all(of_gateways),
         )
     };
     tokio::select! {
@@ -100,10 +118,16 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Payments that a crash cut short are gone on with, whenever they are due; and what the gateways have is read.
-async fn ask_the_gateways(app: &App) {
-    report("reconcile", payments::reconcile(app, None).await);
-    report("sweep", payments::sweep(app).await);
+/// Payments that a crash cut short are gone on with, whenever they are due.
+async fn at_start(app: &App) {
+    report("reconcile", payments::reconcile_all(app, false).await);
+}
+
+async fn event_or_pause(app: &App) {
+    tokio::select! {
+        () = app.events_came.notified() => {}
+        () = pause() => {}
+    }
 }
 
 async fn pause() {

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::model::{Dispute, Payment, PaymentError, Stand};
-use super::reconcile::{Reconciled, for_a_person, reconcile, sweep};
+use super::reconcile::reconcile_all;
 use super::store::PAYMENTS;
-use super::{disputes, events, ops};
+use super::{disputes, ops};
 use crate::accounts::Scope;
 use crate::http::input::Nothing;
 use crate::http::{Answer, Req, Routes, get, ok, post};
@@ -17,7 +17,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .at("/api/admin/payments/", get(list))
         .at("/api/admin/payments/{id}/", get(show))
-        .at("/api/admin/payments/reconcile/", post(reconcile_all))
+        .at("/api/admin/payments/reconcile/", post(reconcile))
 }
 
 /// A payment as staff see it: without the customer's secret, with the gateway's ids, and what is disputed of it.
@@ -81,12 +81,8 @@ async fn show(req: Req, id: PaymentId) -> Answer {
     Ok(ok(&found))
 }
 
-async fn reconcile_all(mut req: Req) -> Answer {
+async fn reconcile(mut req: Req) -> Answer {
     req.admin(Scope::PaymentsWrite)?;
     req.json_or_nothing::<Nothing>().await?;
-    events::work_events(&req.app).await?;
-    let mut found: Vec<Reconciled> = sweep(&req.app).await?;
-    found.extend(reconcile(&req.app, None).await?);
-    found.extend(req.app.store.read(for_a_person)?);
-    Ok(ok(&json!({"looked_at": found.len(), "results": found})))
+    Ok(ok(&reconcile_all(&req.app, true).await?))
 }

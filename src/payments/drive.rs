@@ -144,7 +144,7 @@ impl Driver<'_> {
             return self.take_over(said, false).await;
         }
         let mut said = match self.gateway.fetch(&reference).await {
-            // An approval that nobody gave runs out, and its object with it.
+            // An approval that nobody gave runs out, and its object with it. Money is taken by our asking alone.
             Err(GatewayError::Gone(_)) if !self.gateway.cancels() && !self.is_capturing(&payment) => {
                 Intent::new(&reference, Status::Canceled, payment.amount)
             }
@@ -180,18 +180,16 @@ impl Driver<'_> {
             if is_old {
                 return self.gateway.cancel(reference, &format!("{key}-again")).await;
             }
-            return match said {
-                // The keys are another account's now: there is nothing here that could be paid.
-                Err(GatewayError::Gone(said)) => {
-                    tracing::error!(
-                        payment = self.id.0,
-                        said,
-                        "a payment that is to end is not at its gateway"
-                    );
-                    Ok(Intent::new(reference, Status::Canceled, payment.amount))
-                }
-                other => other,
-            };
+            if let Err(GatewayError::Gone(said)) = &said {
+                // It may be paid all the same, where the keys are another account's now.
+                tracing::error!(
+                    payment = self.id.0,
+                    said,
+                    "the gateway does not know a payment that is to end: are the keys another account's? If that is meant, \
+                     end it with `till payment cancel --force`"
+                );
+            }
+            return said;
         }
         let mut said = match self.gateway.fetch(reference).await {
             // It has run out.

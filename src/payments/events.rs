@@ -14,6 +14,7 @@ use super::ops::next_wait;
 use super::store::{BY_CHARGE, BY_NONCE, BY_REFERENCE, EVENTS, PAYMENTS, RECEIVED, UNDONE};
 use super::strays::{StrayId, drive_stray, note_stray};
 use crate::app::App;
+use crate::clock::Time;
 use crate::id::PaymentId;
 use crate::store::{Reads, StoreError, WriteTx};
 
@@ -42,6 +43,7 @@ pub async fn receive(app: &App, provider: &str, notice: Notice) -> Result<bool, 
             }
             let now = tx.now();
             let event = GatewayEvent {
+                provider: key.0.clone(),
                 kind: kind.clone(),
                 subject: subject.clone(),
                 received_at: now,
@@ -52,17 +54,17 @@ pub async fn receive(app: &App, provider: &str, notice: Notice) -> Result<bool, 
         })
         .await?;
     if is_new {
-        app.events_came.notify_one();
+        app.events_came.notify_waiters();
     }
     Ok(is_new)
 }
 
-/// Works off the events that are due. One whose gateway can't be asked now is tried again later, and holds up no
-/// other's.
-pub async fn work_events(app: &App) -> Result<(), StoreError> {
-    let due = app.clock.now().plus(Duration::from_millis(1));
-    let keys = app.store.read(|tx| UNDONE.below(tx, &due, MOST))?;
-    let keys = keys.into_iter().map(|key| (key.0.clone(), key)).collect();
+/// Works off a provider's events that are due. One that can't be worked off now is tried again later; when the
+/// gateway is down, so are the others.
+pub async fn work_events(app: &App, provider: &str) -> Result<(), StoreError> {
+    let at = |time| (provider.to_owned(), time);
+    let due = at(app.clock.now().plus(Duration::from_millis(1)));
+    let keys = app.store.read(|tx| UNDONE.between(tx, &at(Time(0)), &due, MOST))?;
     beside(keys, |key| work(app, key)).await.into_iter().collect()
 }
 
@@ -171,7 +173,7 @@ async fn follow_dispute(app: &App, gateway: &dyn Gateway, mut said: Disputed) ->
 }
 
 /// Takes over a payment object that no record names, if it was made for one of our attempts. What was taken in this
-/// shop's name without any is stray: it goes back. What is another shop's is left alone.
+/// shop's name without any is stray. What is another shop's is left alone.
 pub(super) async fn claim(
     app: &App,
     gateway: &dyn Gateway,
@@ -190,9 +192,12 @@ pub(super) async fn claim(
             Ok(None)
         }
         _ if said.captured.is_zero() => Ok(None),
-        _ => {
-            let (stray, is_new) = app.store.write(move |tx| note_stray(tx, provider, &said)).await?;
-            if is_new {
+        attempt => {
+            // An attempt that the journal has never heard of was made by a newer state of this data, or by a copy
+            // of it: whether that money is to go back is a person's to say.
+            let is_ours = attempt.is_some();
+            let (stray, is_new) = app.store.write(move |tx| note_stray(tx, provider, &said, is_ours)).await?;
+            if is_new && is_ours {
                 // What fails here is journalled, and the reconciler's.
                 let _ = drive_stray(app, &stray).await;
             }

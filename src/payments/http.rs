@@ -161,7 +161,8 @@ impl From<GatewayError> for ApiError {
                 let detail = format!("The shop can't take payments with this provider now. {again}");
                 ApiError::new(502, "gateway_error", detail)
             }
-            GatewayError::Failed(_)
+            GatewayError::Down(_)
+            | GatewayError::Failed(_)
             | GatewayError::Refused(_)
             | GatewayError::Gone(_)
             | GatewayError::KeySpent => {

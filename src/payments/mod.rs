@@ -39,6 +39,6 @@ pub use ops::{
     NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand,
     record_nothing_to_pay, refund_rest, refunds_of,
 };
-pub use reconcile::{reconcile, sweep};
+pub use reconcile::{look_around, reconcile, reconcile_all};
 pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};

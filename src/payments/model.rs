@@ -141,6 +141,8 @@ pub struct Refund {
     pub reference: Option<String>,
     /// Line ids and units that it is for; empty: for an amount.
     pub lines: Vec<(u64, u32)>,
+    /// Whether the units go back to the shelf, when the money has gone back.
+    pub restock: bool,
     /// It gives back money that came on top, or for an order that was cancelled: never invoiced.
     pub is_surplus: bool,
     pub last_error: Option<Told>,
@@ -157,6 +159,7 @@ pub struct Refund {
 /// back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stray {
+    pub provider: String,
     pub amount: Money,
     /// The order that the gateway's object names; ids may have been given anew since.
     pub order: Option<OrderId>,
@@ -212,6 +215,13 @@ pub struct Dispute {
     pub created_at: Time,
 }
 
+impl Dispute {
+    /// Stripe's inquiries (`warning_…`) are no disputes yet: a refund is what ends them.
+    pub fn bars_refunds(&self) -> bool {
+        self.stand == Stand::Open && !self.status.starts_with("warning_")
+    }
+}
+
 /// What an event is about, by the gateway's ids.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Subject {
@@ -242,6 +252,7 @@ pub struct Disputed {
 /// What a gateway told us about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GatewayEvent {
+    pub provider: String,
     /// The gateway's word for what happened.
     pub kind: String,
     pub subject: Subject,

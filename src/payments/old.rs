@@ -97,6 +97,8 @@ impl From<RefundV1> for Refund {
             key: Key::first(old.created_at),
             reference: old.reference,
             lines: old.lines,
+            // They went back when the refund was asked for.
+            restock: false,
             is_surplus: old.is_surplus,
             last_error: old.last_error,
             by: old.by,
@@ -121,6 +123,8 @@ pub struct GatewayEventV1 {
 impl From<GatewayEventV1> for GatewayEvent {
     fn from(old: GatewayEventV1) -> GatewayEvent {
         GatewayEvent {
+            // There was no other.
+            provider: super::gateway::test::PROVIDER.to_owned(),
             kind: String::new(),
             subject: Subject::Payment(old.reference),
             received_at: old.received_at,

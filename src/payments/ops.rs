@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::disputes;
 use super::lifecycle::{Status, derive};
-use super::model::{BY_HAND, Closing, Key, NOTHING_TO_PAY, Payment, PaymentError, Refund, Stand, Why};
+use super::model::{BY_HAND, Closing, Key, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
 use super::store::{OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
 use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
@@ -192,6 +192,7 @@ pub struct NewRefund<'a> {
     pub amount: Money,
     pub reason: &'a str,
     pub lines: Vec<(u64, u32)>,
+    pub restock: bool,
     pub is_surplus: bool,
     pub by: &'a str,
 }
@@ -210,7 +211,7 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
     let payment = get(tx, id)?;
     // A gateway refuses it anyway, and what the bank decides may make it needless.
     let open = disputes::of_order(tx, payment.order)?.into_iter().map(|(_, dispute)| dispute);
-    if let Some(dispute) = open.into_iter().find(|d| d.payment == id && d.stand == Stand::Open) {
+    if let Some(dispute) = open.into_iter().find(|d| d.payment == id && d.bars_refunds()) {
         return Err(PaymentError::Disputed { dispute: Box::new(dispute) });
     }
     let left = left_of(tx, id, &payment)?;
@@ -230,6 +231,7 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         key: Key::first(now),
         reference: None,
         lines: new.lines,
+        restock: new.restock,
         is_surplus: new.is_surplus,
         last_error: None,
         by: new.by.to_owned(),
@@ -278,8 +280,14 @@ pub fn refund_rest(
     for (id, payment) in of_order(tx, order)? {
         let left = left_of(tx, id, &payment)?;
         if left.minor > 0 {
-            let new =
-                NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by };
+            let new = NewRefund {
+                amount: left,
+                reason,
+                lines: Vec::new(),
+                restock: false,
+                is_surplus: payment.is_surplus,
+                by,
+            };
             refunds.push(begin_refund(tx, id, new)?);
         }
     }

@@ -1,27 +1,29 @@
 //! The reconciler: whatever is not final is asked after, what was told in vain is read, and what the gateways have
 //! that the journal lacks is found. It runs at start, on a clock, and by hand.
 
+use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::beside::{beside, is_down};
 use super::disputes::open_with;
-use super::drive::{DriveError, drive, drive_refund};
+use super::drive::{DriveError, drive, drive_refund, look};
 use super::events::{claim, look_at_dispute, receive, work_events};
 use super::gateway::{Gateway, GatewayError};
-use super::model::PaymentError;
-use super::ops::left_of;
-use super::returned::look_at_refund_later;
+use super::model::{PaymentError, Refund};
+use super::ops::{left_of, refunds_of};
+use super::returned::{look_at_refund_later, send_back};
 use super::settle::look_later;
-use super::store::{ENDED, OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
-use super::strays::{StrayId, drive_stray, look_at_stray_later};
+use super::store::{BY_REFERENCE, ENDED, OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
+use super::strays::{StrayId, drive_stray, look_at_stray_later, release, waiting};
 use crate::app::App;
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::RefundStatus;
-use crate::store::{Direction, Key, META, Reads, Span, StoreError};
+use crate::store::{Direction, Key, META, Reads, Span, StoreError, WriteTx};
 
 /// Most payments, and refunds, that one pass asks after.
 const MOST: usize = 200;
@@ -49,36 +51,83 @@ pub struct Reconciled {
     pub error: Option<String>,
 }
 
-/// Payments and refunds that are due, with their providers.
+/// Payments, refunds and strays of one provider that are due.
 struct Due {
-    payments: Vec<(String, PaymentId)>,
-    refunds: Vec<(String, RefundId)>,
-    strays: Vec<(String, StrayId)>,
+    payments: Vec<PaymentId>,
+    refunds: Vec<RefundId>,
+    strays: Vec<StrayId>,
 }
 
 impl Due {
-    fn read(tx: &impl Reads, by: Time) -> Result<Due, StoreError> {
-        let payments = OPEN.below(tx, &by, MOST)?;
-        let refunds = OPEN_REFUNDS.below(tx, &by, MOST)?;
-        let strays = OPEN_STRAYS.below(tx, &by, MOST)?;
+    fn read(tx: &impl Reads, provider: &str, by: Time, most: usize) -> Result<Due, StoreError> {
+        let at = |time| (provider.to_owned(), time);
+        let (from, end) = (at(Time(0)), at(by));
         Ok(Due {
-            payments: payments
-                .into_iter()
-                .map(|id| Ok((PAYMENTS.expect(tx, &id)?.provider, id)))
-                .collect::<Result<_, StoreError>>()?,
-            refunds: refunds
-                .into_iter()
-                .map(|id| Ok((REFUNDS.expect(tx, &id)?.provider, id)))
-                .collect::<Result<_, StoreError>>()?,
-            strays: strays.into_iter().map(|id| (id.0.clone(), id)).collect(),
+            payments: OPEN.between(tx, &from, &end, most)?,
+            refunds: OPEN_REFUNDS.between(tx, &from, &end, most)?,
+            strays: OPEN_STRAYS.between(tx, &from, &end, most)?,
         })
+    }
+
+    fn len(&self) -> usize {
+        self.payments.len() + self.refunds.len() + self.strays.len()
     }
 }
 
-/// Asks after everything that is due by then, or, with none, after all that is open: at most some hundreds. What is
-/// a provider's that does not answer is left for later.
-pub async fn reconcile(app: &App, due: Option<Time>) -> Result<Vec<Reconciled>, StoreError> {
-    let due = app.store.read(|tx| Due::read(tx, due.unwrap_or(Time(i64::MAX))))?;
+/// Asks a provider after what is due: at most some hundreds. When it does not answer, the rest is left for later.
+pub async fn reconcile(app: &App, provider: &str) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let due = app.store.read(|tx| Due::read(tx, provider, now, MOST))?;
+    ask(app, due).await.map(drop)
+}
+
+/// What reconciling by hand came to.
+#[derive(Serialize)]
+pub struct Report {
+    looked_at: usize,
+    /// Because their gateway does not answer.
+    not_asked: usize,
+    results: Vec<Reconciled>,
+}
+
+/// Asks after everything that is open, due or not, and looks around at every gateway. `by_hand`: money that the journal
+/// does not know of goes back, too.
+pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentError> {
+    let mut results = sweep(app).await?;
+    if by_hand {
+        for id in app.store.read(waiting)? {
+            app.store.write(move |tx| release(tx, &id)).await?;
+        }
+        // What is new among them is told with what became of it.
+        results.retain(|row| row.kind != "stray");
+    }
+    let (mut looked_at, mut not_asked) = (0, 0);
+    for provider in app.store.read(providers)? {
+        let due = app.store.read(|tx| Due::read(tx, &provider, Time(i64::MAX), usize::MAX))?;
+        let wanted = due.len();
+        let rows = ask(app, due).await?;
+        looked_at += rows.len();
+        not_asked += wanted - rows.len();
+        results.extend(rows);
+    }
+    results.extend(app.store.read(for_a_person)?);
+    Ok(Report { looked_at, not_asked, results })
+}
+
+/// The providers that have something open, switched on or not.
+fn providers(tx: &impl Reads) -> Result<BTreeSet<String>, StoreError> {
+    let mut found = BTreeSet::new();
+    let mut note = |(provider, _): (String, Time)| {
+        found.insert(provider);
+        ControlFlow::Continue(())
+    };
+    OPEN.scan(tx, Span::all(Direction::Up), |at, _| note(at))?;
+    OPEN_REFUNDS.scan(tx, Span::all(Direction::Up), |at, _| note(at))?;
+    OPEN_STRAYS.scan(tx, Span::all(Direction::Up), |at, _| note(at))?;
+    Ok(found)
+}
+
+async fn ask(app: &App, due: Due) -> Result<Vec<Reconciled>, StoreError> {
     let mut report = beside(due.payments, |id| look_at_payment(app, id)).await;
     report.extend(beside(due.refunds, |id| look_at_refund(app, id)).await);
     report.extend(beside(due.strays, |id| look_at_stray(app, id)).await);
@@ -160,19 +209,52 @@ fn note_failure(what: &str, result: Result<(), PaymentError>) {
     }
 }
 
-/// Refunds that failed, and whose money the shop still has: a person must pay the customer some other way.
-pub fn for_a_person(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
-    let (mut ids, mut found) = (Vec::new(), Vec::new());
+/// How long after a refund of money that is not the order's failed it is tried again, and how often.
+const AGAIN_AFTER: Duration = Duration::from_hours(24);
+const AGAIN: usize = 5;
+
+/// Money that is not the order's to keep, and whose refund failed, is tried to be given back again: for some days.
+fn try_again(tx: &mut WriteTx) -> Result<(), PaymentError> {
+    for id in failed(tx)? {
+        let refund = REFUNDS.expect(tx, &id)?;
+        let of_payment = |other: &Refund| other.payment == refund.payment;
+        let all = refunds_of(tx, refund.order)?;
+        let own: Vec<_> = all.iter().filter(|(_, other)| of_payment(other)).collect();
+        let tries = own.iter().filter(|(_, other)| other.status == RefundStatus::Failed).count();
+        let is_newest = own.last().is_some_and(|(newest, _)| *newest == id);
+        let is_due = refund.ended_at.is_some_and(|ended| tx.now() > ended.plus(AGAIN_AFTER));
+        if is_newest && is_due && tries < AGAIN {
+            send_back(tx, refund.payment)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refunds that failed, of the last months.
+fn failed(tx: &impl Reads) -> Result<Vec<RefundId>, StoreError> {
+    let mut found = Vec::new();
     let from = Bound::Included(tx.now().minus(SHOWN).bytes());
     ENDED.scan(tx, Span { from, to: Bound::Unbounded, direction: Direction::Up }, |_, id| {
-        ids.push(id);
+        found.push(id);
         ControlFlow::Continue(())
     })?;
-    for id in ids {
+    let mut failed = Vec::new();
+    for id in found {
+        if REFUNDS.expect(tx, &id)?.status == RefundStatus::Failed {
+            failed.push(id);
+        }
+    }
+    Ok(failed)
+}
+
+/// Refunds that failed, and whose money the shop still has: a person must pay the customer some other way.
+fn for_a_person(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
+    let mut found = Vec::new();
+    for id in failed(tx)? {
         let refund = REFUNDS.expect(tx, &id)?;
         let payment = PAYMENTS.expect(tx, &refund.payment)?;
         let is_kept = left_of(tx, refund.payment, &payment)?.minor >= refund.amount.minor;
-        if refund.status == RefundStatus::Failed && is_kept {
+        if is_kept {
             let said = refund.last_error.map_or_else(String::new, |told| told.message);
             found.push(Reconciled {
                 kind: "refund",
@@ -188,25 +270,29 @@ pub fn for_a_person(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
     Ok(found)
 }
 
-/// Reads what the gateways told and could not deliver, asks after disputes, and finds what was made in this shop's
-/// name that the journal does not know of. Says what it found, and which gateway could not be asked.
-pub async fn sweep(app: &App) -> Result<Vec<Reconciled>, StoreError> {
-    let all: Vec<_> = app.gateways.all().map(|gateway| (gateway.provider().to_owned(), &**gateway)).collect();
-    let swept = beside(all, async |gateway: &dyn Gateway| (sweep_one(app, gateway).await, false)).await;
-    work_events(app).await?;
-    Ok(swept.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+/// Reads what the gateways told and could not deliver, asks after disputes, and finds refunds that were made there and
+/// payments that the journal does not know of. Says what it found, and which gateway could not be asked.
+async fn sweep(app: &App) -> Result<Vec<Reconciled>, StoreError> {
+    let all = join_all(app.gateways.all().map(|gateway| look_around(app, &**gateway))).await;
+    Ok(all.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-async fn sweep_one(app: &App, gateway: &dyn Gateway) -> Result<Vec<Reconciled>, StoreError> {
+/// Looks around at one gateway: see [`sweep`].
+pub async fn look_around(app: &App, gateway: &dyn Gateway) -> Result<Vec<Reconciled>, StoreError> {
     let mut found = Vec::new();
-    if let Err(error) = look_around(app, gateway, &mut found).await {
-        let error = match error {
-            DriveError::Gateway(error) => error.to_string(),
-            DriveError::Payment(PaymentError::Store(error)) => return Err(error),
-            DriveError::Payment(error) => error.to_string(),
-        };
+    let looked = look_through(app, gateway, &mut found).await;
+    work_events(app, gateway.provider()).await?;
+    if let Err(error) = looked {
         let provider = gateway.provider();
-        tracing::warn!(provider, error, "a gateway could not be asked what it has; tried again later");
+        match &error {
+            DriveError::Payment(PaymentError::Store(error)) => return Err(error.clone()),
+            DriveError::Gateway(GatewayError::Denied(_)) => {
+                tracing::error!(provider, %error, "put good keys into the settings under [payment], and start till again");
+            }
+            _ => {
+                tracing::warn!(provider, %error, "a gateway could not be asked what it has; tried again later");
+            }
+        }
         found.push(Reconciled {
             kind: "gateway",
             id: None,
@@ -214,13 +300,13 @@ async fn sweep_one(app: &App, gateway: &dyn Gateway) -> Result<Vec<Reconciled>, 
             order_id: None,
             before: String::new(),
             after: String::new(),
-            error: Some(error),
+            error: Some(error.to_string()),
         });
     }
     Ok(found)
 }
 
-async fn look_around(
+async fn look_through(
     app: &App,
     gateway: &dyn Gateway,
     found: &mut Vec<Reconciled>,
@@ -239,6 +325,14 @@ async fn look_around(
             Err(error) => return Err(error),
         }
     }
+    for reference in gateway.refunded(since).await? {
+        let at = (provider.to_owned(), reference);
+        if let Some(payment) = app.store.read(|tx| BY_REFERENCE.find(tx, &at))? {
+            // Its refunds are listed when they are not what we know.
+            look(app, payment).await?;
+        }
+    }
+    app.store.write(|tx| try_again(tx)).await?;
     let mut page = None;
     let mut failed = None;
     loop {

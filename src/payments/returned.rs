@@ -36,8 +36,14 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     if news.is_some() {
         orders::note_refund(tx, refund.order, note(id, &refund))?;
     }
-    if news == Some(RefundStatus::Succeeded) && !refund.is_surplus {
-        orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
+    if news == Some(RefundStatus::Succeeded) {
+        if !refund.is_surplus {
+            orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
+        }
+        // A cancelled order has given back all it held.
+        if refund.restock && orders::get(tx, refund.order)?.status != orders::Status::Cancelled {
+            orders::restock(tx, refund.order, &refund.lines, id, &refund.by)?;
+        }
     }
     if news == Some(RefundStatus::Failed) {
         tracing::error!(
@@ -82,8 +88,14 @@ pub fn send_back(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
     } else {
         "order cancelled"
     };
-    let new =
-        NewRefund { amount: left, reason, lines: Vec::new(), is_surplus: payment.is_surplus, by: "system" };
+    let new = NewRefund {
+        amount: left,
+        reason,
+        lines: Vec::new(),
+        restock: false,
+        is_surplus: payment.is_surplus,
+        by: "system",
+    };
     match ops::begin_refund(tx, id, new) {
         Ok(_) | Err(PaymentError::Disputed { .. }) => Ok(()),
         Err(error) => Err(error),
@@ -157,6 +169,7 @@ fn import_refund(
         key: Key::first(now),
         reference: Some(said.reference.clone()),
         lines: Vec::new(),
+        restock: false,
         is_surplus: payment.is_surplus,
         last_error: None,
         ended_at: None,

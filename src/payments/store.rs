@@ -30,16 +30,17 @@ pub static BY_CHARGE: Index<PaymentId, Payment, (String, String)> = Index::list(
 /// By when the money was taken.
 pub static CAPTURED: Index<PaymentId, Payment, Time> =
     Index::list("payments.captured", |payment| payment.captured_at.into_iter().collect());
-/// Payments that are not final, by when they are asked after.
-pub static OPEN: Index<PaymentId, Payment, Time> =
-    Index::list("payments.open", |payment| payment.next_look_at.into_iter().collect());
+/// Payments that are not final, by provider and when they are asked after.
+pub static OPEN: Index<PaymentId, Payment, (String, Time)> =
+    Index::list("payments.due", |p| p.next_look_at.map(|at| (p.provider.clone(), at)).into_iter().collect());
 pub static PAYMENTS: Table<PaymentId, Payment> =
     Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &BY_NONCE, &BY_CHARGE, &OPEN, &CAPTURED]);
 
 pub static REFUNDS_OF: Index<RefundId, Refund, OrderId> =
     Index::list("refunds.of_order", |refund| vec![refund.order]);
-pub static OPEN_REFUNDS: Index<RefundId, Refund, Time> =
-    Index::list("refunds.open", |refund| refund.next_look_at.into_iter().collect());
+/// Refunds that are not done, by provider and when they are asked after.
+pub static OPEN_REFUNDS: Index<RefundId, Refund, (String, Time)> =
+    Index::list("refunds.due", |r| r.next_look_at.map(|at| (r.provider.clone(), at)).into_iter().collect());
 /// By when they succeeded or failed.
 pub static ENDED: Index<RefundId, Refund, Time> =
     Index::list("refunds.ended", |refund| refund.ended_at.into_iter().collect());
@@ -50,14 +51,17 @@ pub static DISPUTES_OF: Index<(String, String), Dispute, OrderId> =
 /// By provider and the gateway's id.
 pub static DISPUTES: Table<(String, String), Dispute> = Table::new("disputes", &[&DISPUTES_OF]);
 
-pub static OPEN_STRAYS: Index<(String, String), Stray, Time> =
-    Index::list("strays.open", |stray| stray.next_look_at.into_iter().collect());
+/// Those that are not given back, by provider and when that is tried.
+pub static OPEN_STRAYS: Index<(String, String), Stray, (String, Time)> =
+    Index::list("strays.due", |s| s.next_look_at.map(|at| (s.provider.clone(), at)).into_iter().collect());
 /// By provider and the gateway's id of the payment.
 pub static STRAYS: Table<(String, String), Stray> = Table::new("strays", &[&OPEN_STRAYS]);
 
-/// Events that were not worked off, by when they are to be.
-pub static UNDONE: Index<(String, String), GatewayEvent, Time> =
-    Index::list("gateway_events.undone", |event| event.next_try_at.into_iter().collect());
+/// Events that were not worked off, by provider and when they are to be.
+pub static UNDONE: Index<(String, String), GatewayEvent, (String, Time)> =
+    Index::list("gateway_events.due", |event| {
+        event.next_try_at.map(|at| (event.provider.clone(), at)).into_iter().collect()
+    });
 /// By when they came.
 pub static RECEIVED: Index<(String, String), GatewayEvent, Time> =
     Index::list("gateway_events.received", |event| vec![event.received_at]);

@@ -1,5 +1,6 @@
-//! Money at a gateway that was taken in this shop's name, and that no attempt in the journal accounts for: it is
-//! written down, and goes back.
+//! Money at a gateway that was taken in this shop's name, and that no attempt in the journal accounts for. It is
+//! written down, and goes back: by itself where it was taken twice for one attempt; on an operator's word where the
+//! journal has never heard of the attempt, because then the data may be an older copy of itself.
 
 use super::drive::DriveError;
 use super::gateway::{GatewayError, Intent, Return};
@@ -10,37 +11,44 @@ use crate::app::App;
 use crate::hex::hex;
 use crate::money::Money;
 use crate::orders::RefundStatus;
-use crate::store::{Reads, WriteTx};
+use crate::store::{Reads, StoreError, WriteTx};
 
 /// Provider and the gateway's id of the payment.
 pub type StrayId = (String, String);
 
 /// Writes down stray money; whether it is news.
-pub fn note_stray(tx: &mut WriteTx, provider: &str, said: &Intent) -> Result<(StrayId, bool), PaymentError> {
+pub fn note_stray(
+    tx: &mut WriteTx,
+    provider: &str,
+    said: &Intent,
+    goes_back: bool,
+) -> Result<(StrayId, bool), PaymentError> {
     let key = (provider.to_owned(), said.reference.clone());
     if STRAYS.get(tx, &key)?.is_some() {
         return Ok((key, false));
     }
     let now = tx.now();
     let stray = Stray {
+        provider: provider.to_owned(),
         amount: said.captured,
         order: said.tag.as_ref().and_then(|tag| tag.order),
         nonce: tx.random(),
         key: Key::first(now),
         status: RefundStatus::Pending,
         refund: None,
-        next_look_at: Some(now.plus(FIRST_LOOK)),
+        next_look_at: goes_back.then(|| now.plus(FIRST_LOOK)),
         looks: 0,
         found_at: now,
         updated_at: now,
     };
     STRAYS.put(tx, &key, &stray)?;
-    tracing::error!(
-        provider,
-        reference = said.reference,
-        amount = %said.captured,
-        "money was taken in this shop's name that its journal does not know of; it is refunded"
-    );
+    let what = if goes_back {
+        "money was taken twice for one payment; it is refunded"
+    } else {
+        "money was taken in this shop's name that its journal does not know of. If this data is an older copy, put the \
+         newest in its place; if not, `till payment reconcile` gives the money back"
+    };
+    tracing::error!(provider, reference = said.reference, amount = %said.captured, "{what}");
     Ok((key, true))
 }
 
@@ -123,6 +131,27 @@ fn end(
         STRAYS.put(tx, &id, &stray)?;
         Ok(stray)
     }
+}
+
+/// Has stray money that waits for a person's word go back.
+pub fn release(tx: &mut WriteTx, id: &StrayId) -> Result<(), PaymentError> {
+    let mut stray = STRAYS.expect(tx, id)?;
+    if stray.status == RefundStatus::Pending && stray.next_look_at.is_none() {
+        stray.next_look_at = Some(tx.now());
+        STRAYS.put(tx, id, &stray)?;
+    }
+    Ok(())
+}
+
+/// Those that wait for a person's word.
+pub fn waiting(tx: &impl Reads) -> Result<Vec<StrayId>, StoreError> {
+    let mut found = Vec::new();
+    STRAYS.each(tx, |id, stray| {
+        if stray.status == RefundStatus::Pending && stray.next_look_at.is_none() {
+            found.push(id);
+        }
+    })?;
+    Ok(found)
 }
 
 /// Puts off the next look at stray money whose refund is not done.

@@ -250,9 +250,19 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
 
     /// At most `limit` keys whose index key is below `end`, lowest first.
     pub fn below(&self, tx: &impl Reads, end: &I, limit: usize) -> Result<Vec<K>, StoreError> {
-        let mut keys = Vec::new();
         let span =
             Span { from: Bound::Unbounded, to: Bound::Excluded(end.bytes()), direction: Direction::Up };
+        self.first(tx, span, limit)
+    }
+
+    /// At most `limit` keys whose index key is at least `from` and below `end`, lowest first.
+    pub fn between(&self, tx: &impl Reads, from: &I, end: &I, limit: usize) -> Result<Vec<K>, StoreError> {
+        let (from, to) = (Bound::Included(from.bytes()), Bound::Excluded(end.bytes()));
+        self.first(tx, Span { from, to, direction: Direction::Up }, limit)
+    }
+
+    fn first(&self, tx: &impl Reads, span: Span, limit: usize) -> Result<Vec<K>, StoreError> {
+        let mut keys = Vec::new();
         self.scan(tx, span, |_, key| {
             keys.push(key);
             if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -276,14 +276,15 @@ impl World {
         let intents = self.net.gateways().stripe.intents();
         let Some(intent) = intents.choose(&mut self.rng) else { return };
         let (id, dice) = (id_of(intent), self.rng.random_range(0..3));
+        let more = if self.rng.random() { 1 } else { -1 };
         let open = intent["status"] == "requires_payment_method";
         let mut all = self.net.gateways();
         let said = match dice {
             0 if open => {
                 all.stripe.tamper(&id, |object| {
-                    object["amount"] = json!(object["amount"].as_i64().unwrap_or(0) + 1);
+                    object["amount"] = json!(object["amount"].as_i64().unwrap_or(0) + more);
                 });
-                "costs a cent more"
+                "costs a cent more or less"
             }
             1 if open => {
                 all.stripe.tamper(&id, |object| object["currency"] = json!("eur"));

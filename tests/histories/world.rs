@@ -272,8 +272,7 @@ impl World {
         self.start();
         let app = Arc::clone(self.app());
         self.begin(Box::pin(async move {
-            till::payments::reconcile(&app, None).await.expect("readable");
-            till::payments::sweep(&app).await.expect("readable");
+            till::payments::reconcile_all(&app, false).await.expect("readable");
             None
         }));
     }
@@ -306,7 +305,7 @@ impl World {
     pub fn sweep(&mut self) {
         let app = Arc::clone(self.app());
         self.begin(Box::pin(async move {
-            till::payments::sweep(&app).await.expect("readable");
+            till::payments::reconcile_all(&app, false).await.expect("readable");
             None
         }));
     }

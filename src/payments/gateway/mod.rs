@@ -186,7 +186,10 @@ pub enum GatewayError {
     /// It is not switched on in the settings.
     #[error("the payment provider {0} is not switched on in the settings")]
     Off(String),
-    /// It could not be reached, or failed.
+    /// It could not be reached, or has no time.
+    #[error("the payment gateway can't be reached: {0}")]
+    Down(String),
+    /// It answered something that can't be right.
     #[error("the payment gateway failed: {0}")]
     Failed(String),
     /// It does not accept the shop's keys.
@@ -267,6 +270,10 @@ pub trait Gateway: Send + Sync {
     }
     /// What it told since `first` and could not deliver; or, where it does not know, all that it told since `last`.
     async fn missed(&self, _first: Time, _last: Time) -> Result<Vec<Notice>, GatewayError> {
+        Ok(Vec::new())
+    }
+    /// The payments that refunds were made of since then, wherever; where that can be listed.
+    async fn refunded(&self, _since: Time) -> Result<Vec<String>, GatewayError> {
         Ok(Vec::new())
     }
     /// What was made there since then, page by page.

@@ -192,7 +192,7 @@ impl TestGateway {
         let id = format!("{reference}-{event}");
         let subject = Subject::Payment(reference.to_owned());
         if receive(app, PROVIDER, Notice { id, kind: "test".into(), subject }).await? {
-            work_events(app).await?;
+            work_events(app, PROVIDER).await?;
         }
         Ok(())
     }

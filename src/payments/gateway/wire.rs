@@ -121,7 +121,7 @@ pub async fn call(wire: &dyn Wire, request: Request<Vec<u8>>) -> Result<Response
             }
         };
         if last {
-            return Err(GatewayError::Failed(said));
+            return Err(GatewayError::Down(said));
         }
         wire.pause(pause).await;
         pause *= 2;
@@ -144,7 +144,7 @@ pub fn unmakeable(error: &http::Error) -> GatewayError {
 fn settled(answer: Response<Bytes>) -> Result<Response<Bytes>, GatewayError> {
     match answer.status() {
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Err(GatewayError::Failed(format!("it answered {status}")))
+            Err(GatewayError::Down(format!("it answered {status}")))
         }
         // Another call with this key, or about this object, is running.
         StatusCode::CONFLICT => Err(GatewayError::Failed("it is busy with this payment".into())),

@@ -118,23 +118,23 @@ impl Stripe {
         Err(refusal(answer.status(), answer.body()))
     }
 
+    /// One page of a list, newest first.
+    async fn page(&self, path: &str, mut query: Form<'_>, after: Option<&str>) -> Result<List, GatewayError> {
+        query.push(("limit", PAGE.into()));
+        if let Some(last) = after {
+            query.push(("starting_after", last.to_owned()));
+        }
+        self.get(path, &query).await
+    }
+
     /// All of a list, newest first, up to a limit.
-    async fn all<T: DeserializeOwned + objects::HasId>(
-        &self,
-        path: &str,
-        query: Form<'_>,
-    ) -> Result<Vec<T>, GatewayError> {
-        let mut all: Vec<T> = Vec::new();
+    async fn all<T: DeserializeOwned>(&self, path: &str, query: Form<'_>) -> Result<Vec<T>, GatewayError> {
+        let (mut all, mut after) = (Vec::new(), None);
         for _ in 0..PAGES {
-            let mut query = query.clone();
-            query.push(("limit", PAGE.into()));
-            if let Some(last) = all.last() {
-                query.push(("starting_after", last.id().to_owned()));
-            }
-            let page: List<T> = self.get(path, &query).await?;
-            let is_last = !page.has_more || page.data.is_empty();
-            all.extend(page.data);
-            if is_last {
+            let list = self.page(path, query.clone(), after.as_deref()).await?;
+            after = list.next();
+            all.extend(list.read());
+            if after.is_none() {
                 break;
             }
         }
@@ -173,8 +173,8 @@ fn refusal(status: StatusCode, body: &[u8]) -> GatewayError {
         return GatewayError::Failed(format!("it answered {status}"));
     };
     match (status, error.kind.as_str()) {
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => GatewayError::Denied(error.message),
-        (StatusCode::NOT_FOUND, _) => GatewayError::Gone(error.message),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => GatewayError::Denied(error.told().message),
+        (StatusCode::NOT_FOUND, _) => GatewayError::Gone(error.told().message),
         (_, "idempotency_error") => GatewayError::KeySpent,
         _ => GatewayError::Refused(error.told()),
     }
@@ -311,15 +311,18 @@ impl Gateway for Stripe {
     }
 
     async fn made(&self, since: Time, page: Option<&str>) -> Result<Made, GatewayError> {
-        let mut query = vec![("created[gte]", since.seconds().to_string()), ("limit", PAGE.into())];
-        if let Some(last) = page {
-            query.push(("starting_after", last.to_owned()));
-        }
-        let list: List<IntentObject> = self.get("/v1/payment_intents", &query).await?;
-        let next = list.data.last().filter(|_| list.has_more).map(|object| object.id.clone());
+        let query = vec![("created[gte]", since.seconds().to_string())];
+        let list = self.page("/v1/payment_intents", query, page).await?;
+        let next = list.next();
         // Other shops' payments may be in currencies that we do not know: none of ours.
-        let intents = list.data.into_iter().filter_map(|object| self.intent(object).ok()).collect();
+        let intents = list.read().filter_map(|object| self.intent(object).ok()).collect();
         Ok(Made { intents, next })
+    }
+
+    async fn refunded(&self, since: Time) -> Result<Vec<String>, GatewayError> {
+        let query = vec![("created[gte]", since.seconds().to_string())];
+        let all: Vec<RefundObject> = self.all("/v1/refunds", query).await?;
+        Ok(all.into_iter().filter_map(|refund| refund.payment()).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts of Stripe's objects that till reads, in the shapes of 2023 and of now. Unknown fields are welcome.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::amount::from_stripe;
@@ -17,27 +18,30 @@ const DECLINED: &str = "The payment did not go through. Try again, or pay in ano
 
 /// <https://docs.stripe.com/api/pagination>
 #[derive(Deserialize)]
-pub struct List<T> {
-    pub data: Vec<T>,
+pub struct List {
+    data: Vec<Value>,
     #[serde(default)]
-    pub has_more: bool,
+    has_more: bool,
 }
 
-/// What lists are paged by.
-pub trait HasId {
-    fn id(&self) -> &str;
-}
+impl List {
+    /// What the next page comes after, if there is one.
+    pub fn next(&self) -> Option<String> {
+        self.data.last().filter(|_| self.has_more).and_then(id_of)
+    }
 
-macro_rules! has_id {
-    ($($type:ty),*) => {$(
-        impl HasId for $type {
-            fn id(&self) -> &str {
-                &self.id
+    /// Those that can be read. One odd object of anybody's on the account spoils no others.
+    pub fn read<T: DeserializeOwned>(self) -> impl Iterator<Item = T> {
+        self.data.into_iter().filter_map(|object| {
+            let id = id_of(&object);
+            let read = serde_json::from_value(object);
+            if let Err(error) = &read {
+                tracing::warn!(id, %error, "an object of Stripe's can't be read; it is passed over");
             }
-        }
-    )*};
+            read.ok()
+        })
+    }
 }
-has_id!(IntentObject, RefundObject, EventObject);
 
 #[derive(Deserialize)]
 pub struct ErrorBody {
@@ -50,23 +54,19 @@ pub struct ErrorObject {
     #[serde(rename = "type", default)]
     pub kind: String,
     pub code: Option<String>,
-    #[serde(default)]
-    pub message: String,
+    pub message: Option<String>,
 }
 
 impl ErrorObject {
     /// As the shop's own people are told.
     pub fn told(self) -> Told {
-        Told { code: self.code.unwrap_or(self.kind), message: self.message }
+        Told { code: self.code.unwrap_or(self.kind), message: self.message.unwrap_or_default() }
     }
 
     /// As the customer is told: only the messages of card errors are for them.
     fn to_customer(&self) -> Told {
-        let message = if self.kind == "card_error" && !self.message.is_empty() {
-            self.message.clone()
-        } else {
-            DECLINED.to_owned()
-        };
+        let for_them = self.message.clone().filter(|said| self.kind == "card_error" && !said.is_empty());
+        let message = for_them.unwrap_or_else(|| DECLINED.to_owned());
         Told { code: self.code.clone().unwrap_or_else(|| self.kind.clone()), message }
     }
 }
@@ -178,10 +178,16 @@ pub struct RefundObject {
     status: Option<String>,
     failure_reason: Option<String>,
     #[serde(default)]
+    payment_intent: Value,
+    #[serde(default)]
     metadata: Value,
 }
 
 impl RefundObject {
+    pub fn payment(&self) -> Option<String> {
+        id_of(&self.payment_intent)
+    }
+
     pub fn into_returned(self) -> Result<Returned, GatewayError> {
         let (status, error) = match self.status.as_deref() {
             Some("succeeded") => (RefundStatus::Succeeded, None),
