@@ -156,6 +156,12 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
     if let Some(before) = req.answered(key.as_ref())? {
         return Ok(before);
     }
+    // Somebody may have given money back at the gateway; when it does not answer, its refusal says so later.
+    for (payment, _) in req.app.store.read(|tx| payments::of_order(tx, id))? {
+        if let Err(error) = payments::look_at_refunds(&req.app, payment).await {
+            tracing::warn!(payment = payment.0, %error, "a gateway could not be asked for its refunds");
+        }
+    }
     let once = key.clone();
     let refund = req
         .write(move |tx| {
@@ -217,7 +223,7 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
     })
     .await?;
     let payment = match end(&app, id).await {
-        Err(PaymentError::Closing(_)) if force => {
+        Err(PaymentError::Ending(_)) if force => {
             tracing::warn!(payment = id.0, "a payment is ended by force, without its gateway's word");
             let terms = app.terms();
             app.store.write(move |tx| payments::give_up(tx, id, &terms)).await?

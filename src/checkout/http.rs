@@ -169,7 +169,8 @@ async fn pay_now(mut req: Req) -> Answer {
         let order = driven.order;
         driven = payments::drive(&req.app, payment).await.map_err(|error| {
             // With these the client goes on from here, key or no key.
-            ApiError::from(error).with("order_id", order).with("payment_id", payment)
+            let goes_on = format!("The order is placed: POST {{\"order_id\": {order}}} here to pay it.");
+            ApiError::from(error).and_says(&goes_on).with("order_id", order).with("payment_id", payment)
         })?;
     }
     if driven.status == payments::Status::Failed && driven.reference.is_none() {

@@ -1,13 +1,14 @@
 //! Paying: an order that is there, or one that is placed in the same commit.
 
-use super::place::{PlaceError, Placing, Rules, place};
+use super::place::{Basket, PlaceError, Placing, Rules, place};
 use crate::app::App;
 use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
 use crate::orders::{self, OrderError, Status};
+use crate::page::Page;
 use crate::payments::gateway::Gateway;
 use crate::payments::{self, Payment, PaymentError, Why};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
 
 /// What is to be paid.
 #[derive(Clone, Debug)]
@@ -51,7 +52,14 @@ pub fn pay(
 ) -> Result<Attempt, PayError> {
     match what {
         Pay::New(placing) => {
-            let (id, order) = place(tx, buyer, placing, rules, |total| gateway.takes(total))?;
+            let placed = place(tx, buyer, placing, rules, |total| gateway.takes(total));
+            if let Err(PlaceError::CartEmpty) = &placed
+                && matches!(placing.basket, Basket::Cart)
+                && let Some(payment) = untold(tx, buyer, gateway.provider())?
+            {
+                return Ok(Attempt::Begun(payment));
+            }
+            let (id, order) = placed?;
             let payment = if order.paid_at.is_some() {
                 payments::record_nothing_to_pay(tx, id, &order)?
             } else {
@@ -61,6 +69,18 @@ pub fn pay(
         }
         Pay::Order(id, total) => pay_order(tx, buyer, *id, *total, gateway),
     }
+}
+
+/// The payment of the buyer's newest order, if its making was not answered yet: whoever asks again to pay the cart
+/// that it came from goes on with it.
+fn untold(tx: &impl Reads, buyer: UserId, provider: &str) -> Result<Option<PaymentId>, PayError> {
+    let newest = Page { number: 1, size: 1 };
+    let found = orders::store::BY_USER.page(tx, Span::under(buyer.bytes(), Direction::Down), newest)?;
+    let Some(order) = found.items.first() else { return Ok(None) };
+    let live = payments::live_of(tx, *order)?;
+    let goes_on =
+        live.filter(|(_, p)| p.reference.is_none() && p.closing.is_none() && p.provider == provider);
+    Ok(goes_on.map(|(id, _)| id))
 }
 
 fn pay_order(
@@ -98,15 +118,15 @@ fn pay_order(
 /// Brings a closing payment to its end, if its gateway lets us.
 ///
 /// # Errors
-/// [`PaymentError::Closing`] if it is not ended yet.
+/// [`PaymentError::Ending`] if it is not ended yet.
 pub(super) async fn end(app: &App, id: PaymentId) -> Result<Payment, PaymentError> {
     match payments::drive(app, id).await {
         Ok(payment) if payment.status.is_final() => Ok(payment),
-        Ok(_) => Err(PaymentError::Closing(id)),
+        Ok(_) => Err(PaymentError::Ending(id)),
         Err(payments::DriveError::Payment(error)) => Err(error),
         Err(payments::DriveError::Gateway(error)) => {
             tracing::warn!(payment = id.0, %error, "a closing payment could not be ended yet; the reconciler goes on");
-            Err(PaymentError::Closing(id))
+            Err(PaymentError::Ending(id))
         }
     }
 }

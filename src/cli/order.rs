@@ -92,7 +92,7 @@ pub enum Options {
 #[derive(Args)]
 pub struct Back {
     /// So much, such as 5.00; without it all that is left
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     amount: Option<String>,
     /// Puts the units back on the shelf; goes with all that is left
     #[arg(long, conflicts_with = "amount")]
@@ -247,7 +247,12 @@ pub async fn refund(
         let newest =
             order["refunds"].as_array().and_then(|refunds| refunds.last()).cloned().unwrap_or_default();
         let [amount, status] = ["amount", "status"].map(|name| text_of(&newest, name));
-        format!("refund of {amount} {}: {status}\n{}", text_of(order, "currency"), in_a_line(order))
+        let goes_on = if status == "pending" {
+            "the money is on its way: the shop goes on with it by itself, don't ask for it again\n"
+        } else {
+            ""
+        };
+        format!("refund of {amount} {}: {status}\n{goes_on}{}", text_of(order, "currency"), in_a_line(order))
     });
     Ok(())
 }
@@ -301,6 +306,9 @@ fn people(order: &Value, out: &Output) -> String {
     }
     if !order["hold_expires_at"].is_null() {
         text.push_str(&format!("held until {}\n", get("hold_expires_at")));
+    }
+    if order["payment_status"] == "disputed" {
+        text.push_str("disputed   nothing is sent or refunded until it is decided; `till payment list` has the day by which evidence is due\n");
     }
     for refund in order["refunds"].as_array().into_iter().flatten() {
         let [amount, status, reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));

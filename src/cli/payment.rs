@@ -98,7 +98,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 Column("amount", "amount", true),
                 Column("captured", "captured", true),
                 Column("", "currency", false),
-                Column("evidence due", "evidence_due_by", false),
+                Column("notes", "notes", false),
             ];
             limit.show(shop, "/api/admin/payments/", &columns, out).await?;
         }
@@ -110,7 +110,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let report = shop.call(Method::POST, "/api/admin/payments/reconcile/", Payload::None).await?;
             out.document(&report, |report| {
                 let results = report["results"].as_array().cloned().unwrap_or_default();
-                if results.is_empty() {
+                if results.is_empty() && report["not_asked"] == 0 {
                     return "nothing is open: every payment and refund is final\n".into();
                 }
                 let columns = [
@@ -122,7 +122,12 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                     Column("after", "after", false),
                     Column("error", "error", false),
                 ];
-                out.table(&results, &columns)
+                let mut text = out.table(&results, &columns);
+                if report["not_asked"] != 0 {
+                    let n = text_of(report, "not_asked");
+                    text.push_str(&format!("{n} more were not asked after: their gateway does not answer\n"));
+                }
+                text
             });
             let errors =
                 || report["results"].as_array().into_iter().flatten().filter_map(|row| row["error"].as_str());
@@ -241,9 +246,11 @@ fn people(payment: &Value) -> String {
         ("provider", "provider"),
         ("status", "status"),
         ("amount", "amount"),
-        ("captured", "captured"),
-        ("fee", "fee"),
         ("currency", "currency"),
+        ("captured", "captured"),
+        ("in", "captured_currency"),
+        ("fee", "fee"),
+        ("notes", "notes"),
         ("reference", "reference"),
         ("charge", "charge"),
         ("by hand", "method"),
@@ -254,6 +261,14 @@ fn people(payment: &Value) -> String {
         let value = text_of(payment, name);
         if value != "-" {
             text.push_str(&format!("{label:<10} {value}\n"));
+        }
+    }
+    for refund in payment["refunds"].as_array().into_iter().flatten() {
+        let [amount, status, by] = ["amount", "status", "by"].map(|name| text_of(refund, name));
+        text.push_str(&format!("refund     {amount} {status}, by {by}"));
+        match refund["last_error"]["message"].as_str() {
+            Some(said) => text.push_str(&format!(": {said}\n")),
+            None => text.push('\n'),
         }
     }
     for dispute in payment["disputes"].as_array().into_iter().flatten() {

@@ -78,6 +78,12 @@ impl ApiError {
         self
     }
 
+    /// Says more in the detail.
+    pub fn and_says(mut self, more: &str) -> ApiError {
+        self.detail = format!("{} {more}", self.detail);
+        self
+    }
+
     pub fn header(mut self, name: HeaderName, value: &str) -> ApiError {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.rest.headers.push((name, value));

@@ -153,8 +153,7 @@ impl Req {
     /// Reads a JSON body that may be left out altogether.
     pub async fn json_or_nothing<T: Input + Default>(&mut self) -> Result<T, ApiError> {
         let none = self.header(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-            && self.header(header::TRANSFER_ENCODING).is_none()
-            && self.headers.get(header::CONTENT_TYPE).is_none();
+            && self.header(header::TRANSFER_ENCODING).is_none();
         if none {
             self.bytes(BODY_LIMIT).await?;
             return Ok(T::default());

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 
-use super::model::{Dispute, Payment, PaymentError, Stand};
+use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
 use super::reconcile::reconcile_all;
 use super::store::PAYMENTS;
 use super::{disputes, ops};
 use crate::accounts::Scope;
+use crate::clock::Time;
 use crate::http::input::Nothing;
 use crate::http::{Answer, Req, Routes, get, ok, post};
-use crate::id::PaymentId;
+use crate::id::{PaymentId, RefundId};
+use crate::orders::RefundStatus;
 use crate::page::Paged;
 use crate::store::{Direction, Reads, StoreError};
 
@@ -38,6 +40,23 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
         })
     };
     let disputes: Vec<_> = all.into_iter().filter_map(about).collect();
+    let own = ops::refunds_of(tx, payment.order)?.into_iter().filter(|(_, refund)| refund.payment == id);
+    let own: Vec<_> = own.collect();
+    let refunds: Vec<_> = own
+        .iter()
+        .map(|(id, refund)| {
+            json!({
+                "id": id,
+                "amount": refund.amount,
+                "status": refund.status,
+                "reason": refund.reason,
+                "by": refund.by,
+                "reference": refund.reference,
+                "last_error": refund.last_error.as_ref().map(told),
+            })
+        })
+        .collect();
+    let notes = notes(payment, &own, evidence_due_by);
     Ok(json!({
         "id": id,
         "order_id": payment.order,
@@ -46,19 +65,50 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
         "amount": payment.amount,
         "captured": payment.captured,
         "currency": payment.amount.currency,
+        "captured_currency": payment.captured.currency,
         "captured_at": payment.captured_at,
         "fee": payment.fee,
         "reference": payment.reference,
         "charge": payment.charge,
         "method": payment.by_hand,
-        "last_error": payment.last_error.as_ref().map(|told| json!({"code": told.code, "message": told.message})),
+        "last_error": payment.last_error.as_ref().map(told),
         "is_closing": payment.closing.is_some() && !payment.status.is_final(),
         "is_surplus": payment.is_surplus,
         "disputes": disputes,
+        "refunds": refunds,
+        "notes": notes,
         "evidence_due_by": evidence_due_by,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
     }))
+}
+
+fn told(told: &Told) -> serde_json::Value {
+    json!({"code": told.code, "message": told.message})
+}
+
+/// What is out of the ordinary about a payment, in a word each.
+fn notes(payment: &Payment, refunds: &[(RefundId, Refund)], evidence_due_by: Option<Time>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(due) = evidence_due_by {
+        notes.push(format!("disputed, evidence due by {}", due.date()));
+    }
+    if payment.closing.is_some() && !payment.status.is_final() {
+        notes.push("closing".into());
+    }
+    if payment.is_surplus {
+        notes.push("surplus".into());
+    }
+    if payment.captured.currency != payment.amount.currency {
+        notes.push(format!("captured in {}", payment.captured.currency));
+    }
+    // One that failed matters for as long as none came after it.
+    match refunds.last().map(|(_, refund)| refund.status) {
+        Some(RefundStatus::Failed) => notes.push("refund failed".into()),
+        Some(RefundStatus::Pending) => notes.push("refund pending".into()),
+        Some(RefundStatus::Succeeded) | None => {}
+    }
+    notes
 }
 
 async fn list(req: Req) -> Answer {

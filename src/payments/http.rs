@@ -119,7 +119,9 @@ impl From<PaymentError> for ApiError {
             PaymentError::NotFound => ApiError::not_found(),
             PaymentError::AlreadyPaid => ApiError::new(409, "already_paid", error),
             PaymentError::OrderCancelled => ApiError::new(409, "order_cancelled", error),
-            PaymentError::Closing(id) => ApiError::new(409, "payment_closing", error).with("payment_id", id),
+            PaymentError::Closing(id) | PaymentError::Ending(id) => {
+                ApiError::new(409, "payment_closing", error).with("payment_id", id)
+            }
             PaymentError::NothingToRefund => ApiError::new(409, "nothing_to_refund", error),
             PaymentError::RefundTooLarge { left } => {
                 ApiError::new(409, "refund_too_large", error).with("available", left)

@@ -31,7 +31,7 @@ pub mod webhook;
 pub use beside::{beside, is_down};
 pub use check::check;
 pub use disputes::may_send;
-pub use drive::{DriveError, drive, drive_refund, look};
+pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
 pub use events::{forget_events, receive, work_events};
 pub use lifecycle::Status;
 pub use model::{Closing, Disputed, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why};

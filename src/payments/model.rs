@@ -272,6 +272,11 @@ pub enum PaymentError {
     OrderCancelled,
     #[error("A payment of this order is being closed at its gateway; try again when that is done.")]
     Closing(PaymentId),
+    #[error(
+        "The payment at the gateway must end first, and has not yet. What was asked for is done by itself as soon as it \
+         has, and is not if it turns out to be paid."
+    )]
+    Ending(PaymentId),
     #[error("There is no captured money to refund.")]
     NothingToRefund,
     #[error("At most {left} can be refunded.")]

@@ -332,7 +332,7 @@ async fn look_through(
             look(app, payment).await?;
         }
     }
-    app.store.write(|tx| try_again(tx)).await?;
+    app.store.write(try_again).await?;
     let mut page = None;
     let mut failed = None;
     loop {

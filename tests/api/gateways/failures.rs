@@ -9,7 +9,7 @@ use super::{StripeShop, begun, pair, stand};
 use crate::fakes::fault::Fault;
 use crate::fakes::serve::Net;
 use crate::fakes::stripe::Outcome;
-use crate::support::number;
+use crate::support::{address, number};
 
 #[tokio::test]
 async fn a_gateway_that_is_down_or_slow_leaves_the_order_payable() {
@@ -109,7 +109,8 @@ async fn an_answer_that_is_lost_for_longer_than_keys_live_makes_no_second_intent
     shop.confirm(&payment, Outcome::Succeed);
     shop.deliver().await;
 
-    shop.stripe.network([Net::LostAfter, Net::LostAfter, Net::LostAfter]);
+    // It is asked for its refunds first.
+    shop.stripe.network([Net::Good, Net::LostAfter, Net::LostAfter, Net::LostAfter]);
     let path = format!("/api/admin/orders/{order}/refund/");
     let made = admin_again.post(&path, json!({"amount": "1"})).await.status(201).json;
     assert_eq!(made["refunds"][0]["status"], "pending", "it is journalled, and nobody need ask again");
@@ -311,4 +312,103 @@ async fn whoever_pays_one_order_at_once_pays_it_once() {
         );
         assert_eq!(shop.stock_of(tea.id).await, if is_paid { 8 } else { 9 }, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn the_same_call_again_goes_on_with_the_cart_that_was_ordered() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    ann.puts_in_cart(tea.id, 2).await.status(201);
+    shop.stripe.network([Net::LostBefore, Net::LostBefore, Net::LostBefore]);
+    let pay = || ann.post("/api/payment/", json!({"shipping_address": address()}));
+    let refused = pay().await.refused(502, "gateway_error");
+    assert!(refused.text.contains("order_id"), "{}", refused.text);
+    let payment = pay().await.status(201).json;
+    assert_eq!(payment["id"], refused.json["payment_id"]);
+    pay().await.refused(422, "cart_empty");
+    assert_eq!(
+        (ann.get("/api/orders/").await.json["count"].as_u64(), shop.stock_of(tea.id).await),
+        (Some(1), 7)
+    );
+}
+
+#[tokio::test]
+async fn units_go_back_to_the_shelf_when_the_money_has_gone_back_and_not_before() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 3).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let path = format!("/api/admin/orders/{order}/refund/");
+    let body = json!({"lines": [{"line_id": 1, "quantity": 1}], "restock": true});
+    // Asked for its refunds first, then asked to refund.
+    shop.stripe.fake().faults.extend([Fault::None, Fault::Status(400)]);
+    admin.post(&path, body.clone()).await.refused(502, "gateway_error");
+    assert_eq!(shop.stock_of(tea.id).await, 6, "the money is still the shop's");
+    shop.stripe.fake().pending_refunds = true;
+    admin.post(&path, body).await.status(201);
+    assert_eq!(shop.stock_of(tea.id).await, 6, "the money is on its way");
+    let refund = shop.stripe.fake().refunds()[0]["id"].as_str().expect("an id").to_owned();
+    shop.stripe.fake().finish_refund(shop.stripe.now(), &refund, "succeeded").expect("it was pending");
+    shop.deliver().await;
+    assert_eq!(shop.stock_of(tea.id).await, 7);
+}
+
+#[tokio::test]
+async fn what_the_gateway_does_not_know_is_not_given_up() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    // The keys are another account's now, by mistake: every object is unknown there.
+    shop.stripe.fake().faults.extend(vec![Fault::Status(404); 60]);
+    shop.later(Duration::from_hours(2));
+    for _ in 0..3 {
+        shop.run_jobs().await;
+        shop.later(Duration::from_mins(10));
+    }
+    assert_eq!(stand(&ann, order).await, pair("pending", "unpaid"));
+    assert_eq!(shop.stock_of(tea.id).await, 8, "it may be paid");
+    shop.stripe.fake().faults.clear();
+    admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200);
+    assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+}
+
+#[tokio::test]
+async fn a_refund_of_all_that_is_left_knows_what_was_given_back_in_the_dashboard() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "10", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+    shop.stripe.fake().refund_from_dashboard(shop.stripe.now(), &intent, Some(400)).expect("there is enough");
+    let shown = admin.post(&format!("/api/admin/orders/{order}/refund/"), json!({})).await.status(201).json;
+    let amounts: Vec<_> =
+        shown["refunds"].as_array().expect("refunds").iter().map(|r| &r["amount"]).collect();
+    assert_eq!(amounts, [&json!("4.00"), &json!("6.00")]);
+    assert_eq!(shown["payment_status"], "refunded");
+}
+
+#[tokio::test]
+async fn one_odd_object_spoils_no_others() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    let odd = shop.stripe.fake().foreign_intent(shop.stripe.now(), 100, "usd", &[], true);
+    shop.stripe.fake().tamper(&odd, |object| object["amount"] = Value::Null);
+    shop.confirm(&payment, super::decline());
+    let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+    shop.stripe.fake().tamper(&intent, |object| object["last_payment_error"]["message"] = Value::Null);
+    let told = ann.get(&format!("/api/payment/{}/", payment["id"])).await.status(200).json;
+    assert_eq!(told["last_error"]["code"], "card_declined");
+    let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+    let rows = report["results"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["error"].is_null()), "{report}");
+    assert_eq!((rows.len(), &rows[0]["order_id"]), (1, &json!(order)));
 }

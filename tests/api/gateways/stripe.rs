@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{StripeShop, begun, decline, pair, stand};
+use crate::fakes::fault::Fault;
 use crate::fakes::stripe::Outcome;
 use crate::support::{address, number};
 
@@ -226,18 +227,26 @@ async fn a_refund_that_stripe_refuses_is_told_and_seen() {
     shop.confirm(&payment, Outcome::Succeed);
     shop.deliver().await;
     let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
-    // Somebody gave it all back in the dashboard, and the shop was not told yet.
-    shop.stripe.fake().refund_from_dashboard(shop.stripe.now(), &intent, None).expect("there is enough");
-    let refused = admin
-        .post(&format!("/api/admin/orders/{order}/refund/"), json!({}))
-        .await
-        .refused(502, "gateway_error");
+    // It is asked for its refunds, and then refuses; and is asked once more what became of it.
+    shop.stripe.fake().faults.extend([Fault::None, Fault::Status(400)]);
+    let path = format!("/api/admin/orders/{order}/refund/");
+    let refused = admin.post(&path, json!({})).await.refused(502, "gateway_error");
     assert!(refused.json["refund_id"].is_u64(), "{}", refused.text);
+    let shown = ann.order(order).await;
+    assert_eq!(
+        (&shown["refunds"][0]["status"], &shown["payment_status"]),
+        (&json!("failed"), &json!("paid"))
+    );
+    let payment = admin.get(&format!("/api/admin/payments/{}/", payment["id"])).await.json;
+    assert_eq!(payment["notes"], json!(["refund failed"]));
+    // Somebody gives it back in the dashboard instead.
+    shop.stripe.fake().refund_from_dashboard(shop.stripe.now(), &intent, None).expect("there is enough");
     shop.deliver().await;
     let shown = ann.order(order).await;
     let stands: Vec<_> = shown["refunds"].as_array().expect("refunds").iter().map(|r| &r["status"]).collect();
     assert_eq!(stands, [&json!("failed"), &json!("succeeded")]);
     assert_eq!(shown["payment_status"], "refunded");
+    admin.post(&path, json!({})).await.refused(409, "nothing_to_refund");
 }
 
 #[tokio::test]
