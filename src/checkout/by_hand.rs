@@ -70,10 +70,12 @@ fn begin(tx: &mut WriteTx, what: &ByHand, seller: &Seller) -> Result<Option<Paym
 pub async fn record_by_hand(app: &App, what: ByHand) -> Result<(), PaymentError> {
     let seller = app.seller.clone();
     let must_end = app.store.write(move |tx| begin(tx, &what, &seller)).await?;
-    match must_end {
-        Some(payment) if end(app, payment).await?.status == payments::Status::Succeeded => {
-            Err(PaymentError::AlreadyPaid)
-        }
+    let Some(payment) = must_end else { return Ok(()) };
+    let ended = end(app, payment).await?;
+    match ended.status {
+        // What came is not what the order costs: it goes back, and the order is still to be paid.
+        payments::Status::Succeeded if ended.is_surplus => Err(PaymentError::Closing(payment)),
+        payments::Status::Succeeded => Err(PaymentError::AlreadyPaid),
         _ => Ok(()),
     }
 }

@@ -55,6 +55,7 @@ fn begin(tx: &mut WriteTx, what: &Cancelling) -> Result<Begun, PaymentError> {
     {
         return Err(PaymentError::Closing(*payment));
     }
+    payments::may_refund(tx, id)?;
     if let Some(key) = &what.key {
         key.began(tx, id.0)?;
     }

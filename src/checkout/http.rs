@@ -11,9 +11,9 @@ use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, post, repl
 use crate::id::{OrderId, PaymentId, ProductId, VariantId};
 use crate::money::Money;
 use crate::orders;
-use crate::payments;
 use crate::payments::gateway::{Gateway, GatewayError};
 use crate::payments::http::PaymentView;
+use crate::payments::{self, PaymentError};
 use crate::store::{Reads, Seen};
 
 /// Most items that are bought without a cart.
@@ -74,7 +74,13 @@ async fn confirm(req: Req, payment: PaymentId) -> Answer {
     if known.user != buyer {
         return Err(ApiError::not_found());
     }
-    payments::look(&req.app, payment).await?;
+    match payments::look(&req.app, payment).await {
+        // What is final is known without the gateway's word.
+        Err(payments::DriveError::Gateway(error)) if known.status.is_final() => {
+            tracing::warn!(payment = payment.0, %error, "a gateway could not be asked after a final payment");
+        }
+        looked => drop(looked?),
+    }
     let order = req.app.store.read(|tx| orders::get(tx, known.order))?;
     Ok(ok(&req.order_view(known.order, order)))
 }
@@ -156,13 +162,17 @@ async fn pay_now(mut req: Req) -> Answer {
 
     let mut attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     if let Begun::Attempt(Attempt::Blocked(other)) = attempt {
-        end(&req.app, other).await?;
+        end(&req.app, other).await.map_err(|error| match error {
+            // Nothing is done by itself here: it is the customer who tries again.
+            PaymentError::Ending(id) => PaymentError::Closing(id),
+            other => other,
+        })?;
         attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     }
     let payment = match attempt {
         Begun::Before(stored) => return Ok(replayed(stored)),
         Begun::Attempt(Attempt::Begun(payment)) => payment,
-        Begun::Attempt(Attempt::Blocked(other)) => return Err(payments::PaymentError::Closing(other).into()),
+        Begun::Attempt(Attempt::Blocked(other)) => return Err(PaymentError::Closing(other).into()),
     };
     let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
     if driven.reference.is_none() {

@@ -1,11 +1,12 @@
 //! Paying: an order that is there, or one that is placed in the same commit.
 
+use std::ops::ControlFlow;
+
 use super::place::{Basket, PlaceError, Placing, Rules, place};
 use crate::app::App;
 use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
 use crate::orders::{self, OrderError, Status};
-use crate::page::Page;
 use crate::payments::gateway::Gateway;
 use crate::payments::{self, Payment, PaymentError, Why};
 use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
@@ -55,7 +56,7 @@ pub fn pay(
             let placed = place(tx, buyer, placing, rules, |total| gateway.takes(total));
             if let Err(PlaceError::CartEmpty) = &placed
                 && matches!(placing.basket, Basket::Cart)
-                && let Some(payment) = untold(tx, buyer, gateway.provider())?
+                && let Some(payment) = untold(tx, buyer, placing, gateway.provider())?
             {
                 return Ok(Attempt::Begun(payment));
             }
@@ -73,11 +74,22 @@ pub fn pay(
 
 /// The payment of the buyer's newest order, if its making was not answered yet: whoever asks again to pay the cart
 /// that it came from goes on with it.
-fn untold(tx: &impl Reads, buyer: UserId, provider: &str) -> Result<Option<PaymentId>, PayError> {
-    let newest = Page { number: 1, size: 1 };
-    let found = orders::store::BY_USER.page(tx, Span::under(buyer.bytes(), Direction::Down), newest)?;
-    let Some(order) = found.items.first() else { return Ok(None) };
-    let live = payments::live_of(tx, *order)?;
+fn untold(
+    tx: &impl Reads,
+    buyer: UserId,
+    placing: &Placing,
+    provider: &str,
+) -> Result<Option<PaymentId>, PayError> {
+    let mut newest = None;
+    orders::store::BY_USER.scan(tx, Span::under(buyer.bytes(), Direction::Down), |_, order| {
+        newest = Some(order);
+        ControlFlow::Break(())
+    })?;
+    let Some(id) = newest else { return Ok(None) };
+    let order = orders::get(tx, id)?;
+    let is_it = order.shipping_address == placing.shipping_address
+        && placing.total.is_none_or(|total| total == order.total);
+    let live = payments::live_of(tx, id)?.filter(|_| is_it);
     let goes_on =
         live.filter(|(_, p)| p.reference.is_none() && p.closing.is_none() && p.provider == provider);
     Ok(goes_on.map(|(id, _)| id))

@@ -35,6 +35,7 @@ pub async fn run_due(app: &App) {
     for provider in providers(app) {
         reconcile(app, provider).await;
     }
+    try_again(app).await;
     keep_house(app).await;
 }
 
@@ -58,7 +59,11 @@ async fn hear(app: &App, provider: &str) {
 }
 
 async fn reconcile(app: &App, provider: &str) {
-    report("reconcile", payments::reconcile(app, provider).await);
+    report("reconcile", payments::reconcile(app, provider, Some(app.clock.now())).await);
+}
+
+async fn try_again(app: &App) {
+    report("failed refunds", payments::try_again(app).await);
 }
 
 /// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out.
@@ -81,6 +86,10 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     }
 }
 
+async fn report_of<T, E: std::fmt::Display>(job: &str, work: impl Future<Output = Result<T, E>>) {
+    report(job, work.await);
+}
+
 fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
     if let Err(error) = result {
         tracing::error!(job, %error, "a job failed; it will be tried again");
@@ -92,7 +101,10 @@ fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
 /// with at the next start.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let app = &*app;
+    report("open payments", payments::warn_of_switched_off(app));
     let of_providers = providers(app).into_iter().map(|provider| async move {
+        // Payments that a crash cut short are gone on with first, whenever they are due.
+        once("reconcile", report_of("reconcile", payments::reconcile(app, provider, None))).await;
         tokio::join!(
             again("gateway events", || hear(app, provider), || event_or_pause(app)),
             again("reconcile", || reconcile(app, provider), pause),
@@ -107,7 +119,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again("expire holds", || expire(app), pause),
             again("test gateway", || tell(app), pause),
             again("housekeeping", || keep_house(app), pause),
-            at_start(app),
+            again("failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),
             join_all(of_gateways),
         )
@@ -116,11 +128,6 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         _ = all => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-}
-
-/// Payments that a crash cut short are gone on with, whenever they are due.
-async fn at_start(app: &App) {
-    report("reconcile", payments::reconcile_all(app, false).await);
 }
 
 async fn event_or_pause(app: &App) {
@@ -141,9 +148,13 @@ where
     P: Future<Output = ()>,
 {
     loop {
-        if AssertUnwindSafe(work()).catch_unwind().await.is_err() {
-            tracing::error!(job, "a job panicked; it goes on");
-        }
+        once(job, work()).await;
         pause().await;
+    }
+}
+
+async fn once(job: &str, work: impl Future<Output = ()>) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        tracing::error!(job, "a job panicked; it goes on");
     }
 }

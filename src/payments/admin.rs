@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
+use super::failed::is_unsettled;
 use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
+use super::ops::refunds_of_payment;
 use super::reconcile::reconcile_all;
 use super::store::PAYMENTS;
 use super::{disputes, ops};
@@ -40,8 +42,7 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
         })
     };
     let disputes: Vec<_> = all.into_iter().filter_map(about).collect();
-    let own = ops::refunds_of(tx, payment.order)?.into_iter().filter(|(_, refund)| refund.payment == id);
-    let own: Vec<_> = own.collect();
+    let own = refunds_of_payment(tx, id)?;
     let refunds: Vec<_> = own
         .iter()
         .map(|(id, refund)| {
@@ -102,11 +103,10 @@ fn notes(payment: &Payment, refunds: &[(RefundId, Refund)], evidence_due_by: Opt
     if payment.captured.currency != payment.amount.currency {
         notes.push(format!("captured in {}", payment.captured.currency));
     }
-    // One that failed matters for as long as none came after it.
-    match refunds.last().map(|(_, refund)| refund.status) {
-        Some(RefundStatus::Failed) => notes.push("refund failed".into()),
-        Some(RefundStatus::Pending) => notes.push("refund pending".into()),
-        Some(RefundStatus::Succeeded) | None => {}
+    if is_unsettled(refunds.iter().map(|(_, refund)| refund)) {
+        notes.push("refund failed".into());
+    } else if refunds.iter().any(|(_, refund)| refund.status == RefundStatus::Pending) {
+        notes.push("refund pending".into());
     }
     notes
 }

@@ -1,9 +1,9 @@
-//! I4 and I10, over one snapshot.
+//! I4, and what I6 says of refunds, over one snapshot.
 
 use std::collections::{HashMap, HashSet};
 
 use super::lifecycle::derive;
-use super::model::{Dispute, Payment, Refund};
+use super::model::{Dispute, Payment, Refund, Stand};
 use super::store::{DISPUTES, PAYMENTS, REFUNDS};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::store::{CREDIT_NOTES, INVOICES, ORDERS};
@@ -65,7 +65,9 @@ pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>
             }
             let failed = back.iter().any(|(_, r)| r.payment == *payment_id && r.status == RefundStatus::Failed);
             let homeless = payment.is_surplus || order.status == Status::Cancelled;
-            if homeless && captured > spoken_for && !failed {
+            // What a bank decides about, or has taken, can't be given back.
+            let is_disputed = disputed.iter().any(|d| d.payment == *payment_id && d.stand != Stand::Won);
+            if homeless && captured > spoken_for && !failed && !is_disputed {
                 fault(format!("payment {payment_id} captured {captured}, which belongs to no order and is not on its way back"));
             }
             if captured > 0 && !payment.is_surplus && order.paid_at.is_none() {

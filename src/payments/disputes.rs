@@ -1,12 +1,13 @@
 //! Disputes: a bank, or PayPal, wants a customer's money back. While one is open nothing of the order is sent or
 //! refunded; what is decided is the gateway's to say.
 
-use super::model::{Dispute, Disputed, PaymentError, Stand};
+use super::model::{Dispute, Disputed, PaymentError, Refund, Stand};
 use super::ops::{self, tell_order};
 use super::returned::send_back;
 use super::store::{BY_CHARGE, BY_REFERENCE, DISPUTES, DISPUTES_OF};
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId};
+use crate::orders::RefundStatus;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The disputes about an order, with the gateway's ids.
@@ -19,11 +20,16 @@ pub fn of_order(tx: &impl Reads, order: OrderId) -> Result<Vec<(String, Dispute)
 ///
 /// # Errors
 /// [`PaymentError::Disputed`] while a dispute about it is open, and when one was lost: the money is gone.
+/// [`PaymentError::Returning`] while a refund is on its way that takes units back.
 pub fn may_send(tx: &impl Reads, order: OrderId) -> Result<(), PaymentError> {
     let frozen = of_order(tx, order)?.into_iter().find(|(_, dispute)| dispute.stand != Stand::Won);
     match frozen {
         Some((_, dispute)) => Err(PaymentError::Disputed { dispute: Box::new(dispute) }),
-        None => Ok(()),
+        None => {
+            let is_returning = |refund: &Refund| refund.status == RefundStatus::Pending && refund.restock;
+            let returning = ops::refunds_of(tx, order)?.into_iter().find(|(_, refund)| is_returning(refund));
+            returning.map_or(Ok(()), |(id, _)| Err(PaymentError::Returning(id)))
+        }
     }
 }
 

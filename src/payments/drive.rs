@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::gateway::{Charge, Gateway, GatewayError, Intent, Return};
 use super::lifecycle::Status;
 use super::model::{Payment, PaymentError, Refund};
+use super::ops::{self, refunds_of_payment};
+use super::returned;
 use super::settle::{drop_unmade, refuse, settle};
-use super::{ops, returned};
 use crate::app::App;
 use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
@@ -246,11 +247,7 @@ impl Driver<'_> {
     }
 
     fn refunds(&self) -> Result<Vec<(RefundId, Refund)>, PaymentError> {
-        let own = self.app.store.read(|tx| {
-            let order = ops::get(tx, self.id)?.order;
-            Ok::<_, PaymentError>(ops::refunds_of(tx, order)?)
-        })?;
-        Ok(own.into_iter().filter(|(_, refund)| refund.payment == self.id).collect())
+        Ok(self.app.store.read(|tx| refunds_of_payment(tx, self.id))?)
     }
 
     /// What we know to have been given back, or to be on its way.
@@ -286,7 +283,8 @@ pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
     if made == Err(GatewayError::KeySpent) {
         // What became of it? Only if that is nothing is it asked for again.
         look_at_refunds(app, refund.payment).await?;
-        if app.store.read(|tx| ops::get_refund(tx, id))?.reference.is_some() {
+        let known = app.store.read(|tx| ops::get_refund(tx, id))?;
+        if known.reference.is_some() || known.status != RefundStatus::Pending {
             return Ok(());
         }
         let spent = refund.key;

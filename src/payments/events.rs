@@ -187,6 +187,8 @@ pub(super) async fn claim(
             let is_news = known.reference.is_none()
                 || (known.status.is_final() && known.status.after(said.status).is_some());
             if is_news {
+                // What was listed may be old by now, and has less in it.
+                let said = gateway.fetch(&said.reference).await?;
                 adopt(app, id, said).await?;
             }
             Ok(None)

@@ -8,7 +8,7 @@ use super::gateway::test::{self, Notify, Outcome, TestGateway};
 use super::lifecycle::Status;
 use super::model::{Payment, PaymentError};
 use super::ops;
-use crate::accounts::Scope;
+use crate::accounts::{Identity, Scope};
 use crate::http::input::{Fields, Input, word};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
 use crate::id::{OrderId, PaymentId};
@@ -39,7 +39,16 @@ struct ToldView {
 }
 
 impl PaymentView {
-    pub fn new(id: PaymentId, payment: Payment) -> PaymentView {
+    /// As anybody but its customer is shown it: without what it is paid with.
+    fn for_others(id: PaymentId, payment: Payment) -> PaymentView {
+        PaymentView { client_secret: None, approve_url: None, ..PaymentView::new(id, payment) }
+    }
+
+    /// As its customer is shown it. One that is to end is not to be paid.
+    pub fn new(id: PaymentId, mut payment: Payment) -> PaymentView {
+        if payment.closing.is_some() && !payment.status.is_final() {
+            (payment.client_secret, payment.approve_url) = (None, None);
+        }
         PaymentView {
             id,
             order_id: payment.order,
@@ -55,17 +64,24 @@ impl PaymentView {
 }
 
 /// The payment, if it belongs to the one who asks, or staff ask.
-fn own_payment(req: &Req, id: PaymentId, scope: Scope) -> Result<Payment, ApiError> {
+fn own_payment(req: &Req, id: PaymentId, scope: Scope) -> Result<(Payment, Show), ApiError> {
     let who = req.someone(scope)?;
     let payment = req.app.store.read(|tx| ops::get(tx, id))?;
-    if who.sees(payment.user) { Ok(payment) } else { Err(ApiError::not_found()) }
+    if !who.sees(payment.user) {
+        return Err(ApiError::not_found());
+    }
+    let is_customer = matches!(who, Identity::User(session) if session.user == payment.user);
+    Ok((payment, if is_customer { PaymentView::new } else { PaymentView::for_others }))
 }
+
+/// How a payment is shown to whoever asks.
+type Show = fn(PaymentId, Payment) -> PaymentView;
 
 /// The payment as its gateway has it now, if our own record is not final.
 async fn show(req: Req, id: PaymentId) -> Answer {
-    own_payment(&req, id, Scope::PaymentsRead)?;
+    let (_, show) = own_payment(&req, id, Scope::PaymentsRead)?;
     let payment = drive(&req.app, id).await?;
-    Ok(ok(&PaymentView::new(id, payment)))
+    Ok(ok(&show(id, payment)))
 }
 
 struct Decision {
@@ -81,7 +97,7 @@ impl Input for Decision {
 
 /// What the customer does at the test gateway.
 async fn decide(mut req: Req, id: PaymentId) -> Answer {
-    let payment = own_payment(&req, id, Scope::PaymentsWrite)?;
+    let (payment, show) = own_payment(&req, id, Scope::PaymentsWrite)?;
     let Decision { outcome, notify } = req.json().await?;
     if payment.provider != test::PROVIDER || req.app.gateways.find(Some(test::PROVIDER)).is_none() {
         return Err(ApiError::not_found());
@@ -108,7 +124,7 @@ async fn decide(mut req: Req, id: PaymentId) -> Answer {
         TestGateway::tell(&req.app, &reference, event).await?;
     }
     let payment = req.app.store.read(|tx| ops::get(tx, id))?;
-    let reply = ok(&PaymentView::new(id, payment));
+    let reply = ok(&show(id, payment));
     req.remember(key, &reply).await?;
     Ok(reply)
 }
@@ -127,6 +143,9 @@ impl From<PaymentError> for ApiError {
                 ApiError::new(409, "refund_too_large", error).with("available", left)
             }
             PaymentError::RefundLines(said) => ApiError::field("lines", said),
+            PaymentError::Returning(refund) => {
+                ApiError::new(409, "refund_pending", error).with("refund_id", refund)
+            }
             PaymentError::Disputed { ref dispute } => {
                 let due_by = dispute.due_by;
                 ApiError::new(409, "order_disputed", error).with("evidence_due_by", due_by)

@@ -14,6 +14,7 @@ mod check;
 mod disputes;
 mod drive;
 mod events;
+mod failed;
 pub mod gateway;
 pub mod http;
 mod lifecycle;
@@ -26,19 +27,21 @@ mod returned;
 mod settle;
 pub(crate) mod store;
 mod strays;
+mod sweep;
 pub mod webhook;
 
-pub use beside::{beside, is_down};
 pub use check::check;
 pub use disputes::may_send;
 pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
 pub use events::{forget_events, receive, work_events};
+pub use failed::try_again;
 pub use lifecycle::Status;
 pub use model::{Closing, Disputed, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why};
 pub use ops::{
-    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, of_order, pay_by_hand,
-    record_nothing_to_pay, refund_rest, refunds_of,
+    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, may_refund, of_order,
+    pay_by_hand, record_nothing_to_pay, refund_rest, refunds_of,
 };
-pub use reconcile::{look_around, reconcile, reconcile_all};
+pub use reconcile::{reconcile, reconcile_all, warn_of_switched_off};
 pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};
+pub use sweep::look_around;

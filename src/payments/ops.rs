@@ -36,6 +36,12 @@ pub fn refunds_of(tx: &impl Reads, order: OrderId) -> Result<Vec<(RefundId, Refu
     REFUNDS_OF.all(tx, &order)?.into_iter().map(|id| Ok((id, REFUNDS.expect(tx, &id)?))).collect()
 }
 
+/// The refunds of a payment, oldest first.
+pub fn refunds_of_payment(tx: &impl Reads, id: PaymentId) -> Result<Vec<(RefundId, Refund)>, StoreError> {
+    let all = refunds_of(tx, PAYMENTS.expect(tx, &id)?.order)?;
+    Ok(all.into_iter().filter(|(_, refund)| refund.payment == id).collect())
+}
+
 /// The attempt that is not final; an order has one at most.
 pub fn live_of(tx: &impl Reads, order: OrderId) -> Result<Option<(PaymentId, Payment)>, StoreError> {
     Ok(of_order(tx, order)?.into_iter().find(|(_, payment)| !payment.status.is_final()))
@@ -139,6 +145,8 @@ pub fn begin_capture(tx: &mut WriteTx, id: PaymentId) -> Result<Option<String>, 
 pub fn end_capture(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
     let mut payment = get(tx, id)?;
     payment.capturing = None;
+    // After a decline, the customer gets a moment from now on.
+    payment.updated_at = tx.now();
     Ok(PAYMENTS.put(tx, &id, &payment)?)
 }
 
@@ -150,9 +158,10 @@ pub fn close(tx: &mut WriteTx, id: PaymentId, why: Why, by: &str) -> Result<(), 
     }
     let now = tx.now();
     payment.closing = Some(Closing { why, by: by.to_owned(), at: now });
-    // The reconciler goes on with it soon, should whoever closes it not get to the end.
+    // The reconciler ends what nobody waits for, and goes on soon where whoever closes it does not get to the end.
     payment.looks = 0;
-    payment.next_look_at = Some(now.plus(FIRST_LOOK));
+    let is_waited_for = !matches!(payment.closing, Some(Closing { why: Why::Expired, .. }));
+    payment.next_look_at = Some(if is_waited_for { now.plus(FIRST_LOOK) } else { now });
     payment.updated_at = now;
     Ok(PAYMENTS.put(tx, &id, &payment)?)
 }
@@ -206,6 +215,18 @@ pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Mone
     Ok(payment.captured.minus(Money::sum(payment.captured.currency, spoken_for)?)?)
 }
 
+/// Whether money of an order may be given back.
+///
+/// # Errors
+/// [`PaymentError::Disputed`] while its bank decides about it.
+pub fn may_refund(tx: &impl Reads, order: OrderId) -> Result<(), PaymentError> {
+    let barring = disputes::of_order(tx, order)?.into_iter().find(|(_, dispute)| dispute.bars_refunds());
+    match barring {
+        Some((_, dispute)) => Err(PaymentError::Disputed { dispute: Box::new(dispute) }),
+        None => Ok(()),
+    }
+}
+
 /// Journals a refund of captured money. Money that was taken by hand is given back by hand: its refund is done.
 pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Result<RefundId, PaymentError> {
     let payment = get(tx, id)?;
@@ -232,6 +253,7 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         reference: None,
         lines: new.lines,
         restock: new.restock,
+        is_shelved: false,
         is_surplus: new.is_surplus,
         last_error: None,
         by: new.by.to_owned(),

@@ -1,38 +1,31 @@
-//! The reconciler: whatever is not final is asked after, what was told in vain is read, and what the gateways have
-//! that the journal lacks is found. It runs at start, on a clock, and by hand.
+//! The reconciler: whatever is not final is asked after, at start, on a clock, and by hand.
 
 use std::collections::BTreeSet;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::beside::{beside, is_down};
-use super::disputes::open_with;
-use super::drive::{DriveError, drive, drive_refund, look};
-use super::events::{claim, look_at_dispute, receive, work_events};
-use super::gateway::{Gateway, GatewayError};
-use super::model::{PaymentError, Refund};
-use super::ops::{left_of, refunds_of};
-use super::returned::{look_at_refund_later, send_back};
+use super::drive::{DriveError, drive, drive_refund};
+use super::failed::{Failed, failed};
+use super::model::PaymentError;
+use super::returned::look_at_refund_later;
 use super::settle::look_later;
-use super::store::{BY_REFERENCE, ENDED, OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
+use super::store::{OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
 use super::strays::{StrayId, drive_stray, look_at_stray_later, release, waiting};
+use super::sweep::look_around;
 use crate::app::App;
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::RefundStatus;
-use crate::store::{Direction, Key, META, Reads, Span, StoreError, WriteTx};
+use crate::store::{Direction, Reads, Span, StoreError};
 
 /// Most payments, and refunds, that one pass asks after.
 const MOST: usize = 200;
-/// How far back is looked at first.
-const FIRST_SWEEP: Duration = Duration::from_hours(24 * 30);
-/// How long a failed refund is shown to whoever reconciles by hand.
-const SHOWN: Duration = Duration::from_hours(24 * 90);
-/// What was made so long before the last sweep is looked at again: payments can take days.
-const OVERLAP: Duration = Duration::from_hours(24 * 3);
+/// What is due at this moment is due.
+const SOON: Duration = Duration::from_millis(1);
 
 /// What the reconciler found, and what became of it.
 #[derive(Debug, Clone, Serialize)]
@@ -74,11 +67,18 @@ impl Due {
     }
 }
 
-/// Asks a provider after what is due: at most some hundreds. When it does not answer, the rest is left for later.
-pub async fn reconcile(app: &App, provider: &str) -> Result<(), StoreError> {
-    let now = app.clock.now();
-    let due = app.store.read(|tx| Due::read(tx, provider, now, MOST))?;
-    ask(app, due).await.map(drop)
+/// Asks a provider after what is due, at most some hundreds; with none, after all that is open. When it does not
+/// answer, the rest is left for later.
+pub async fn reconcile(app: &App, provider: &str, due: Option<Time>) -> Result<(), StoreError> {
+    let (by, most) = due.map_or((Time(i64::MAX), usize::MAX), |due| (due.plus(SOON), MOST));
+    let due = app.store.read(|tx| Due::read(tx, provider, by, most))?;
+    let rows = ask(app, due).await?;
+    let failed: Vec<_> = rows.iter().filter(|row| row.error.is_some()).collect();
+    if let Some(Reconciled { kind, id, error, .. }) = failed.first() {
+        let (failed, error) = (failed.len(), error.as_deref().unwrap_or_default());
+        tracing::warn!(provider, failed, kind, id, error, "some could not be asked after; tried again later");
+    }
+    Ok(())
 }
 
 /// What reconciling by hand came to.
@@ -93,13 +93,14 @@ pub struct Report {
 /// Asks after everything that is open, due or not, and looks around at every gateway. `by_hand`: money that the journal
 /// does not know of goes back, too.
 pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentError> {
-    let mut results = sweep(app).await?;
+    let swept = join_all(app.gateways.all().map(|gateway| look_around(app, &**gateway))).await;
+    let mut results = swept.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     if by_hand {
         for id in app.store.read(waiting)? {
             app.store.write(move |tx| release(tx, &id)).await?;
         }
-        // What is new among them is told with what became of it.
-        results.retain(|row| row.kind != "stray");
+        // Those are told below, with what became of them.
+        results.retain(|row| row.kind != "stray" || row.after != RefundStatus::Pending.as_str());
     }
     let (mut looked_at, mut not_asked) = (0, 0);
     for provider in app.store.read(providers)? {
@@ -110,8 +111,22 @@ pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentEr
         not_asked += wanted - rows.len();
         results.extend(rows);
     }
-    results.extend(app.store.read(for_a_person)?);
+    results.extend(app.store.read(failed_rows)?);
     Ok(Report { looked_at, not_asked, results })
+}
+
+/// Says which providers have something open and are not switched on: nobody can go on with that.
+pub fn warn_of_switched_off(app: &App) -> Result<(), StoreError> {
+    for provider in app.store.read(providers)? {
+        if app.gateways.of(&provider).is_err() {
+            tracing::error!(
+                provider,
+                "payments or refunds of this provider are open, and it is not switched on: put its keys back into the \
+                 settings, or end them with `till payment cancel --force`"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The providers that have something open, switched on or not.
@@ -137,14 +152,17 @@ async fn ask(app: &App, due: Due) -> Result<Vec<Reconciled>, StoreError> {
 /// What a look came to, and whether the gateway is down.
 type Looked = (Result<Reconciled, StoreError>, bool);
 
-fn is_gateway_down<T>(driven: &Result<T, DriveError>) -> bool {
-    driven.as_ref().err().is_some_and(is_down)
+/// Logs what could not be asked after; whether its gateway is down.
+fn noted<T>(what: &str, id: u64, driven: &Result<T, DriveError>) -> bool {
+    let Err(error) = driven else { return false };
+    tracing::debug!(what, id, %error, "it could not be asked after; tried again later");
+    is_down(error)
 }
 
 async fn look_at_payment(app: &App, id: PaymentId) -> Looked {
     let before = app.store.read(|tx| PAYMENTS.expect(tx, &id));
     let driven = drive(app, id).await;
-    let down = is_gateway_down(&driven);
+    let down = noted("payment", id.0, &driven);
     if driven.as_ref().map_or(true, |payment| !payment.status.is_final()) {
         note_failure("payment", app.store.write(move |tx| look_later(tx, id)).await);
     }
@@ -165,7 +183,7 @@ async fn look_at_payment(app: &App, id: PaymentId) -> Looked {
 
 async fn look_at_refund(app: &App, id: RefundId) -> Looked {
     let driven = drive_refund(app, id).await;
-    let down = is_gateway_down(&driven);
+    let down = noted("refund", id.0, &driven);
     // One that is done by now is left alone.
     note_failure("refund", app.store.write(move |tx| look_at_refund_later(tx, id)).await);
     let after = app.store.read(|tx| REFUNDS.expect(tx, &id));
@@ -183,14 +201,19 @@ async fn look_at_refund(app: &App, id: RefundId) -> Looked {
 
 async fn look_at_stray(app: &App, id: StrayId) -> Looked {
     let driven = drive_stray(app, &id).await;
-    let down = is_gateway_down(&driven);
+    let down = driven.as_ref().err().is_some_and(is_down);
     let key = id.clone();
     note_failure("stray", app.store.write(move |tx| look_at_stray_later(tx, &key)).await);
     let error = driven.err().map(|error| error.to_string());
     (stray_row(app, id, RefundStatus::Pending.as_str(), error), down)
 }
 
-fn stray_row(app: &App, id: StrayId, before: &str, error: Option<String>) -> Result<Reconciled, StoreError> {
+pub(super) fn stray_row(
+    app: &App,
+    id: StrayId,
+    before: &str,
+    error: Option<String>,
+) -> Result<Reconciled, StoreError> {
     let after = app.store.read(|tx| STRAYS.expect(tx, &id))?;
     Ok(Reconciled {
         kind: "stray",
@@ -209,153 +232,24 @@ fn note_failure(what: &str, result: Result<(), PaymentError>) {
     }
 }
 
-/// How long after a refund of money that is not the order's failed it is tried again, and how often.
-const AGAIN_AFTER: Duration = Duration::from_hours(24);
-const AGAIN: usize = 5;
-
-/// Money that is not the order's to keep, and whose refund failed, is tried to be given back again: for some days.
-fn try_again(tx: &mut WriteTx) -> Result<(), PaymentError> {
-    for id in failed(tx)? {
-        let refund = REFUNDS.expect(tx, &id)?;
-        let of_payment = |other: &Refund| other.payment == refund.payment;
-        let all = refunds_of(tx, refund.order)?;
-        let own: Vec<_> = all.iter().filter(|(_, other)| of_payment(other)).collect();
-        let tries = own.iter().filter(|(_, other)| other.status == RefundStatus::Failed).count();
-        let is_newest = own.last().is_some_and(|(newest, _)| *newest == id);
-        let is_due = refund.ended_at.is_some_and(|ended| tx.now() > ended.plus(AGAIN_AFTER));
-        if is_newest && is_due && tries < AGAIN {
-            send_back(tx, refund.payment)?;
+/// Refunds that failed, and whose money is still here: those that are tried again by themselves, and those for which
+/// a person must pay the customer some other way.
+fn failed_rows(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
+    let row = |Failed { id, refund, again_at }: Failed| {
+        let said = refund.last_error.map_or_else(String::new, |told| told.message);
+        let error = match again_at {
+            Some(at) => format!("failed, and is tried again by itself at {at}: {said}"),
+            None => format!("needs a person: {said}"),
+        };
+        Reconciled {
+            kind: "refund",
+            id: Some(id.0),
+            reference: refund.reference,
+            order_id: Some(refund.order),
+            before: refund.status.as_str().into(),
+            after: refund.status.as_str().into(),
+            error: Some(error),
         }
-    }
-    Ok(())
-}
-
-/// Refunds that failed, of the last months.
-fn failed(tx: &impl Reads) -> Result<Vec<RefundId>, StoreError> {
-    let mut found = Vec::new();
-    let from = Bound::Included(tx.now().minus(SHOWN).bytes());
-    ENDED.scan(tx, Span { from, to: Bound::Unbounded, direction: Direction::Up }, |_, id| {
-        found.push(id);
-        ControlFlow::Continue(())
-    })?;
-    let mut failed = Vec::new();
-    for id in found {
-        if REFUNDS.expect(tx, &id)?.status == RefundStatus::Failed {
-            failed.push(id);
-        }
-    }
-    Ok(failed)
-}
-
-/// Refunds that failed, and whose money the shop still has: a person must pay the customer some other way.
-fn for_a_person(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
-    let mut found = Vec::new();
-    for id in failed(tx)? {
-        let refund = REFUNDS.expect(tx, &id)?;
-        let payment = PAYMENTS.expect(tx, &refund.payment)?;
-        let is_kept = left_of(tx, refund.payment, &payment)?.minor >= refund.amount.minor;
-        if is_kept {
-            let said = refund.last_error.map_or_else(String::new, |told| told.message);
-            found.push(Reconciled {
-                kind: "refund",
-                id: Some(id.0),
-                reference: refund.reference,
-                order_id: Some(refund.order),
-                before: refund.status.as_str().into(),
-                after: refund.status.as_str().into(),
-                error: Some(format!("needs a person: {said}")),
-            });
-        }
-    }
-    Ok(found)
-}
-
-/// Reads what the gateways told and could not deliver, asks after disputes, and finds refunds that were made there and
-/// payments that the journal does not know of. Says what it found, and which gateway could not be asked.
-async fn sweep(app: &App) -> Result<Vec<Reconciled>, StoreError> {
-    let all = join_all(app.gateways.all().map(|gateway| look_around(app, &**gateway))).await;
-    Ok(all.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
-}
-
-/// Looks around at one gateway: see [`sweep`].
-pub async fn look_around(app: &App, gateway: &dyn Gateway) -> Result<Vec<Reconciled>, StoreError> {
-    let mut found = Vec::new();
-    let looked = look_through(app, gateway, &mut found).await;
-    work_events(app, gateway.provider()).await?;
-    if let Err(error) = looked {
-        let provider = gateway.provider();
-        match &error {
-            DriveError::Payment(PaymentError::Store(error)) => return Err(error.clone()),
-            DriveError::Gateway(GatewayError::Denied(_)) => {
-                tracing::error!(provider, %error, "put good keys into the settings under [payment], and start till again");
-            }
-            _ => {
-                tracing::warn!(provider, %error, "a gateway could not be asked what it has; tried again later");
-            }
-        }
-        found.push(Reconciled {
-            kind: "gateway",
-            id: None,
-            reference: Some(provider.to_owned()),
-            order_id: None,
-            before: String::new(),
-            after: String::new(),
-            error: Some(error.to_string()),
-        });
-    }
-    Ok(found)
-}
-
-async fn look_through(
-    app: &App,
-    gateway: &dyn Gateway,
-    found: &mut Vec<Reconciled>,
-) -> Result<(), DriveError> {
-    let (provider, now) = (gateway.provider(), app.clock.now());
-    let mark = format!("swept.{provider}");
-    let last = app.store.read(|tx| META.get(tx, &mark))?.and_then(|text| text.parse().ok());
-    let since = last.map_or(now.minus(FIRST_SWEEP), |last| Time(last).minus(OVERLAP));
-    for notice in gateway.missed(now.minus(FIRST_SWEEP), since).await? {
-        receive(app, provider, notice).await?;
-    }
-    for id in app.store.read(|tx| open_with(tx, provider))? {
-        match look_at_dispute(app, gateway, &id).await {
-            // Not every gateway can be asked.
-            Ok(()) | Err(DriveError::Gateway(GatewayError::Gone(_))) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for reference in gateway.refunded(since).await? {
-        let at = (provider.to_owned(), reference);
-        if let Some(payment) = app.store.read(|tx| BY_REFERENCE.find(tx, &at))? {
-            // Its refunds are listed when they are not what we know.
-            look(app, payment).await?;
-        }
-    }
-    app.store.write(try_again).await?;
-    let mut page = None;
-    let mut failed = None;
-    loop {
-        let made = gateway.made(since, page.as_deref()).await?;
-        for intent in made.intents {
-            let reference = intent.reference.clone();
-            match claim(app, gateway, intent).await {
-                Ok(Some(stray)) => found.push(stray_row(app, stray, "", None)?),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(provider, reference, %error, "a payment could not be matched; tried again later");
-                    failed = Some(error);
-                }
-            }
-        }
-        page = made.next;
-        if page.is_none() {
-            break;
-        }
-    }
-    match failed {
-        // What could not be matched is looked at again.
-        Some(error) => Err(error),
-        None => Ok(app.store.write(move |tx| tx.set_meta(&mark, &now.0.to_string())).await?),
-    }
+    };
+    Ok(failed(tx)?.into_iter().map(row).collect())
 }

@@ -40,10 +40,7 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         if !refund.is_surplus {
             orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
         }
-        // A cancelled order has given back all it held.
-        if refund.restock && orders::get(tx, refund.order)?.status != orders::Status::Cancelled {
-            orders::restock(tx, refund.order, &refund.lines, id, &refund.by)?;
-        }
+        shelve(tx, id, refund.clone())?;
     }
     if news == Some(RefundStatus::Failed) {
         tracing::error!(
@@ -54,6 +51,23 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     }
     tell_order(tx, refund.order)?;
     if news == Some(RefundStatus::Failed) { send_back_rest(tx, &refund) } else { Ok(()) }
+}
+
+/// Puts the units of a refund back on the shelf, once, if they are to go there.
+fn shelve(tx: &mut WriteTx, id: RefundId, mut refund: Refund) -> Result<(), PaymentError> {
+    // A cancelled order has given back all it held.
+    let is_cancelled = orders::get(tx, refund.order)?.status == orders::Status::Cancelled;
+    // Of a refund that a bank sent back: its units stayed on the shelf.
+    let is_there = |other: &Refund| other.is_shelved && other.restock && other.lines == refund.lines;
+    let bounced = ops::refunds_of(tx, refund.order)?
+        .into_iter()
+        .any(|(_, other)| other.status == RefundStatus::Failed && is_there(&other));
+    if refund.restock && !refund.is_shelved && !is_cancelled && !bounced {
+        orders::restock(tx, refund.order, &refund.lines, id, &refund.by)?;
+        refund.is_shelved = true;
+        REFUNDS.put(tx, &id, &refund)?;
+    }
+    Ok(())
 }
 
 /// Journals that the gateway refused a refund, and did nothing; `false` if it turned out to have been made.
@@ -170,6 +184,7 @@ fn import_refund(
         reference: Some(said.reference.clone()),
         lines: Vec::new(),
         restock: false,
+        is_shelved: false,
         is_surplus: payment.is_surplus,
         last_error: None,
         ended_at: None,

@@ -5,6 +5,7 @@ use super::old::{GatewayEventV1, PaymentV1, RefundV1};
 use crate::clock::Time;
 use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
+use crate::orders::RefundStatus;
 use crate::store::{Index, Table, record};
 
 record!(Payment as StoredPayment: V2, was V1(PaymentV1));
@@ -44,7 +45,12 @@ pub static OPEN_REFUNDS: Index<RefundId, Refund, (String, Time)> =
 /// By when they succeeded or failed.
 pub static ENDED: Index<RefundId, Refund, Time> =
     Index::list("refunds.ended", |refund| refund.ended_at.into_iter().collect());
-pub static REFUNDS: Table<RefundId, Refund> = Table::new("refunds", &[&REFUNDS_OF, &OPEN_REFUNDS, &ENDED]);
+/// Those that failed, by when.
+pub static FAILED: Index<RefundId, Refund, Time> = Index::list("refunds.failed", |refund| {
+    refund.ended_at.filter(|_| refund.status == RefundStatus::Failed).into_iter().collect()
+});
+pub static REFUNDS: Table<RefundId, Refund> =
+    Table::new("refunds", &[&REFUNDS_OF, &OPEN_REFUNDS, &ENDED, &FAILED]);
 
 pub static DISPUTES_OF: Index<(String, String), Dispute, OrderId> =
     Index::list("disputes.of_order", |dispute| vec![dispute.order]);

@@ -38,7 +38,8 @@ impl World {
             67..78 => self.tell(),
             78..86 => self.time_goes_by(),
             86..93 => self.run_jobs(),
-            93..95 => self.sweep(),
+            93 => self.sweep(),
+            94 => self.request(Who::Operator, "/api/admin/payments/reconcile/".into(), json!({}), Vec::new()),
             95..97 => {
                 let now = self.net.now();
                 self.net.gateways().deliver_late(now);
@@ -219,7 +220,8 @@ impl World {
     fn operator_ends_payment(&mut self) {
         let Some(payment) = self.some_payment() else { return };
         let path = format!("/api/admin/payments/{}/cancel/", payment.id);
-        self.request(Who::Operator, path, json!({}), Vec::new());
+        let body = json!({"force": self.rng.random_ratio(1, 4)});
+        self.request(Who::Operator, path, body, Vec::new());
     }
 
     /// Somebody gives money back, or cancels, at the gateway itself; a bank sends a refund back.
@@ -363,7 +365,8 @@ impl Gateways {
             }
         }
         for dispute in std::mem::take(&mut self.disputes) {
-            self.stripe.close_dispute(now, &dispute, true);
+            let won = !dispute.ends_with(['1', '5', '8']);
+            self.stripe.close_dispute(now, &dispute, won);
         }
         for order in self.paypal.orders() {
             let payments = &order["purchase_units"][0]["payments"];

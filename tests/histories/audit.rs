@@ -57,6 +57,30 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("text, not {value}")).to_owned()
 }
 
+/// A refund that we asked for is at its gateway once, whatever was lost on the way.
+fn no_refund_is_double(world: &World) {
+    let all = world.net.gateways();
+    let mut tags = BTreeMap::new();
+    for refund in all.stripe.refunds() {
+        if let Some(tag) = refund["metadata"]["till_refund"].as_str()
+            && refund["status"] != "failed"
+        {
+            *tags.entry(tag.to_owned()).or_insert(0) += 1;
+        }
+    }
+    for order in all.paypal.orders() {
+        let refunds =
+            order["purchase_units"][0]["payments"]["refunds"].as_array().cloned().unwrap_or_default();
+        for refund in refunds.iter().filter(|refund| refund["status"] == "COMPLETED") {
+            if let Some(tag) = refund["custom_id"].as_str() {
+                *tags.entry(tag.to_owned()).or_insert(0) += 1;
+            }
+        }
+    }
+    tags.retain(|_, times| *times > 1);
+    assert_eq!(tags, BTreeMap::new(), "refunds that were made twice");
+}
+
 /// Everything of an order.
 struct Whole {
     id: OrderId,
@@ -123,6 +147,7 @@ pub fn audit(world: &World) {
     assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
     drop(all);
 
+    no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");
     for order in &all {

@@ -109,6 +109,10 @@ fn the_books_are_the_gateways_books_whatever_happens() {
     let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
     println!("{done} histories in {seconds:.1} s, seeds from {FIRST}: {}", had.said());
     assert_eq!(done, histories);
+    // Hostile they were.
+    if histories >= HISTORIES {
+        assert!(had.0.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{}", had.said());
+    }
 }
 
 /// A purchase with Stripe and one with PayPal, a refund and a cancellation, with gateways that behave; the shop is

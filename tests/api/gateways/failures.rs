@@ -195,7 +195,7 @@ async fn money_that_comes_after_the_cancellation_goes_back() {
 }
 
 #[tokio::test]
-async fn a_refund_that_was_refused_is_refused_again_under_its_key_and_surplus_is_given_back_by_its_payment() {
+async fn surplus_that_a_bank_decides_about_goes_back_when_it_has_and_the_orders_own_money_stays() {
     let shop = StripeShop::open().await;
     let tea = shop.product("Tea", "4", 9).await;
     let (ann, admin) = (shop.buyer().await, shop.admin().await);
@@ -208,32 +208,62 @@ async fn a_refund_that_was_refused_is_refused_again_under_its_key_and_surplus_is
     let first = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
     shop.stripe.fake().tamper(&first, |object| object["status"] = json!("requires_payment_method"));
     shop.confirm(&payment, Outcome::Succeed);
+    let path = format!("/api/admin/payments/{}/", payment["id"]);
     let dispute = shop.stripe.fake().open_dispute(shop.stripe.now(), &first, "duplicate", 0);
     shop.deliver().await;
-    shop.stripe.fake().close_dispute(shop.stripe.now(), &dispute, true);
+    assert_eq!(admin.get(&path).await.json["is_surplus"], true);
     let one = |key: &'static str| {
         let asking = admin.asks(Method::POST, &format!("/api/admin/orders/{order}/refund/"));
         asking.header("Idempotency-Key", key).json(&json!({"payment_id": payment["id"]})).send()
     };
-    shop.stripe.fake().faults.push_back(Fault::Status(400));
-    let refused = one("r1").await;
-    if refused.status == 502 {
-        assert_eq!(
-            one("r1").await.refused(502, "gateway_error").json["refund_id"],
-            refused.json["refund_id"]
-        );
+    one("r0").await.refused(409, "order_disputed");
+    shop.stripe.fake().close_dispute(shop.stripe.now(), &dispute, true);
+    // What was kept back for the bank's decision goes back with it; the gateway refuses.
+    let events = shop.stripe.fake().take_events();
+    for event in &events {
+        shop.hook(event).await.status(200);
     }
-    shop.deliver().await;
-    shop.later(Duration::from_mins(5));
+    shop.run_jobs().await;
+    shop.later(Duration::from_mins(2));
     shop.run_jobs().await;
     let refunds = shop.stripe.fake().refunds();
-    assert!(refunds.iter().all(|refund| refund["payment_intent"] == first.as_str()), "{refunds:?}");
-    let given: i64 = refunds.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
-    if given == 0 {
-        one("r2").await.status(201);
-    }
-    assert_eq!(stand(&ann, order).await, pair("processing", "paid"));
+    assert_eq!((refunds.len(), &refunds[0]["payment_intent"]), (1, &json!(first)), "{refunds:?}");
+    one("r1").await.refused(409, "nothing_to_refund");
+    assert_eq!(stand(&ann, order).await, pair("processing", "paid"), "the order's own money stays");
+}
+
+#[tokio::test]
+async fn a_refund_that_was_refused_is_refused_again_under_its_key_and_tried_again_where_it_must_be() {
+    let shop = StripeShop::with(&[("auth.access_minutes", "1440")]).await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let one = || {
+        let asking = admin.asks(Method::POST, &format!("/api/admin/orders/{order}/refund/"));
+        asking.header("Idempotency-Key", "r1").json(&json!({"amount": "1"})).send()
+    };
+    shop.stripe.fake().faults.extend([Fault::None, Fault::Status(400)]);
+    let refused = one().await.refused(502, "gateway_error");
+    assert_eq!(one().await.refused(502, "gateway_error").json["refund_id"], refused.json["refund_id"]);
+    assert_eq!(ann.order(order).await["refunds"].as_array().map(Vec::len), Some(1));
+    // Of a cancelled order the money is not the shop's to keep.
+    shop.stripe.fake().faults.push_back(Fault::Status(400));
+    ann.asks(Method::POST, &format!("/api/orders/{order}/cancel/")).send().await.status(200);
+    assert_eq!(stand(&ann, order).await, pair("cancelled", "paid"));
+    let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+    let said = report["results"][0]["error"].as_str().expect("it is told").to_owned();
+    assert!(said.contains("tried again by itself"), "{said}");
+    shop.later(Duration::from_hours(25));
+    shop.run_jobs().await;
+    shop.later(Duration::from_mins(2));
+    shop.run_jobs().await;
     assert_eq!(shop.stripe.fake().refunds().len(), 1);
+    assert_eq!(
+        shop.staff().await.get(&format!("/api/admin/orders/{order}/")).await.json["payment_status"],
+        "refunded"
+    );
 }
 
 #[tokio::test]

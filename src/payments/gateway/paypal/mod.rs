@@ -235,12 +235,9 @@ impl Gateway for PayPal {
 
     /// By where the API is.
     fn mode(&self) -> Mode {
-        let host = self.settings.api_base.split("://").last().unwrap_or_default();
-        if host == "paypal.com" || (host.ends_with(".paypal.com") && !host.contains("sandbox")) {
-            Mode::Live
-        } else {
-            Mode::Test
-        }
+        let base: Option<http::Uri> = self.settings.api_base.parse().ok();
+        let host = base.as_ref().and_then(http::Uri::host).unwrap_or_default().to_ascii_lowercase();
+        if host.ends_with(".paypal.com") && !host.contains("sandbox") { Mode::Live } else { Mode::Test }
     }
 
     fn cancels(&self) -> bool {
