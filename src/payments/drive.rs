@@ -19,6 +19,7 @@ use crate::store::{StoreError, WriteTx};
 /// How long a capture with an unknown outcome may still take effect at the gateway.
 const IN_FLIGHT: Duration = Duration::from_mins(10);
 
+/// Why a payment or refund could not be gone on with.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     #[error("{0}")]

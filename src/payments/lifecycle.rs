@@ -7,6 +7,7 @@ use super::model::{Dispute, Payment, Refund, Stand};
 use crate::money::Money;
 use crate::orders::{PaymentStatus, RefundStatus};
 
+/// How an attempt to pay stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {

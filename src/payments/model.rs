@@ -33,10 +33,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// The one that an attempt begins with.
     pub fn first(now: Time) -> Key {
         Key { n: 0, since: now }
     }
 
+    /// The one after this.
     pub fn next(self, now: Time) -> Key {
         Key { n: self.n.saturating_add(1), since: now }
     }
@@ -264,6 +266,7 @@ pub struct GatewayEvent {
     pub tries: u32,
 }
 
+/// Why something can't be done with a payment.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentError {
     #[error("There is no such payment.")]

@@ -18,10 +18,12 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// After a decline the customer is given this long before the same approval is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// An attempt to pay.
 pub fn get(tx: &impl Reads, id: PaymentId) -> Result<Payment, PaymentError> {
     PAYMENTS.get(tx, &id)?.ok_or(PaymentError::NotFound)
 }
 
+/// A refund.
 pub fn get_refund(tx: &impl Reads, id: RefundId) -> Result<Refund, PaymentError> {
     REFUNDS.get(tx, &id)?.ok_or(PaymentError::NotFound)
 }

@@ -178,6 +178,7 @@ pub enum Unheard {
     Unverified(String),
 }
 
+/// Why a gateway did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GatewayError {
     /// No answer in time: what was asked may or may not have been done. Ask again with the same key.
@@ -207,6 +208,7 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// A refusal of our own, in the gateway's name.
     pub fn refused(code: &str, message: impl Into<String>) -> GatewayError {
         GatewayError::Refused(Told { code: code.to_owned(), message: message.into() })
     }
