@@ -1,12 +1,13 @@
 //! The shop, put together: all that a handler or a job may reach.
 
+use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -54,6 +55,8 @@ pub struct App {
     pub stopping: AtomicBool,
     /// This shop's own id, which its payments carry at the gateways.
     pub shop: String,
+    /// Gateways that could not be asked the last time.
+    pub silent_gateways: Mutex<HashSet<String>>,
     /// Wakes whoever works gateway events off.
     pub events_came: Notify,
     /// When the last readiness probe was written, in milliseconds since 1970.
@@ -203,6 +206,7 @@ impl App {
             listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
             shop,
+            silent_gateways: Mutex::default(),
             events_came: Notify::new(),
             probed_at: AtomicI64::new(0),
         }))

@@ -14,7 +14,8 @@ use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, 
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, RefundStatus, Status, Tracking};
-use crate::payments::{self, PaymentError, Why};
+use crate::payments::gateway::GatewayError;
+use crate::payments::{self, DriveError, PaymentError, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
@@ -181,6 +182,12 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
     if let Err(error) = payments::drive_refund(&req.app, refund).await {
         // It is journalled and stays pending: the reconciler goes on with it, and nobody should ask for it again.
         tracing::warn!(refund = refund.0, %error, "a refund could not be finished; the reconciler goes on");
+        if let DriveError::Gateway(GatewayError::Off(_) | GatewayError::Denied(_)) = error {
+            let detail = format!(
+                "The refund is journalled, but {error}. It is made as soon as the gateway can be asked; don't ask for it again."
+            );
+            return Err(ApiError::new(502, "gateway_error", detail).with("refund_id", refund));
+        }
     }
     let made = req.app.store.read(|tx| payments::get_refund(tx, refund))?;
     if made.status == RefundStatus::Failed {

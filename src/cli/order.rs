@@ -248,7 +248,7 @@ pub async fn refund(
             order["refunds"].as_array().and_then(|refunds| refunds.last()).cloned().unwrap_or_default();
         let [amount, status] = ["amount", "status"].map(|name| text_of(&newest, name));
         let goes_on = if status == "pending" {
-            "the money is on its way: the shop goes on with it by itself, don't ask for it again\n"
+            "it is journalled, and the shop goes on with it by itself: don't ask for it again\n"
         } else {
             ""
         };

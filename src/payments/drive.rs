@@ -147,7 +147,7 @@ impl Driver<'_> {
         }
         let mut said = match self.gateway.fetch(&reference).await {
             // An approval that nobody gave runs out, and its object with it. Money is taken by our asking alone.
-            Err(GatewayError::Gone(_)) if !self.gateway.cancels() && !self.is_capturing(&payment) => {
+            Err(GatewayError::Gone(_)) if self.may_run_out(&payment) => {
                 Intent::new(&reference, Status::Canceled, payment.amount)
             }
             other => other?,
@@ -161,6 +161,14 @@ impl Driver<'_> {
             said.status = payment.status;
         }
         self.take_over(said, false).await
+    }
+
+    /// Whether it is no wonder when the gateway has no such object any more: no money has been under way.
+    fn may_run_out(&self, payment: &Payment) -> bool {
+        !self.gateway.cancels()
+            && !self.is_capturing(payment)
+            && payment.charge.is_none()
+            && payment.status != Status::Processing
     }
 
     /// Whether a capture with an unknown outcome may still take effect.
@@ -195,7 +203,9 @@ impl Driver<'_> {
         }
         let mut said = match self.gateway.fetch(reference).await {
             // It has run out.
-            Err(GatewayError::Gone(_)) => Intent::new(reference, Status::RequiresPayment, payment.amount),
+            Err(GatewayError::Gone(_)) if self.may_run_out(payment) => {
+                Intent::new(reference, Status::RequiresPayment, payment.amount)
+            }
             other => other?,
         };
         if !said.status.is_final() && said.status != Status::Processing && !self.is_capturing(payment) {

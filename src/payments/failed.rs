@@ -47,12 +47,17 @@ pub fn failed(tx: &impl Reads) -> Result<Vec<Failed>, PaymentError> {
         let refund = REFUNDS.expect(tx, &id)?;
         let payment = PAYMENTS.expect(tx, &refund.payment)?;
         let own = refunds_of_payment(tx, refund.payment)?;
+        // Whoever asked for it was told at once that the gateway refused, and nobody was promised anything.
+        let is_homeless = is_homeless(tx, &payment)?;
+        if refund.reference.is_none() && !is_homeless {
+            continue;
+        }
         let is_newest = own.last().is_some_and(|(newest, _)| *newest == id);
         if !is_newest || left_of(tx, refund.payment, &payment)?.minor < refund.amount.minor {
             continue;
         }
         let tries = own.iter().filter(|(_, other)| other.status == RefundStatus::Failed).count();
-        let is_tried = tries < TRIES && is_homeless(tx, &payment)?;
+        let is_tried = tries < TRIES && is_homeless;
         let again_at = refund.ended_at.filter(|_| is_tried).map(|ended| ended.plus(NEXT_TRY_AFTER));
         found.push(Failed { id, refund, again_at });
     }

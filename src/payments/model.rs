@@ -220,6 +220,16 @@ pub struct Dispute {
 }
 
 impl Dispute {
+    /// What it keeps from being done, in words.
+    fn bars(&self) -> &'static str {
+        match self.stand {
+            Stand::Lost => "A dispute about this order was lost: the money is gone, so nothing is sent.",
+            Stand::Open | Stand::Won => {
+                "A dispute about this order is open: until it is decided nothing can be sent or refunded."
+            }
+        }
+    }
+
     /// Stripe's inquiries (`warning_…`) are no disputes yet: a refund is what ends them.
     pub fn bars_refunds(&self) -> bool {
         self.stand == Stand::Open && !self.status.starts_with("warning_")
@@ -290,7 +300,7 @@ pub enum PaymentError {
     RefundLines(String),
     #[error("A refund that takes units of this order back is on its way: send it when that is done.")]
     Returning(RefundId),
-    #[error("A dispute about this order is {}: until it is decided nothing can be sent or refunded.", dispute.stand.as_str())]
+    #[error("{}", dispute.bars())]
     Disputed { dispute: Box<Dispute> },
     #[error("{0}")]
     Account(#[from] AccountError),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::disputes;
 use super::lifecycle::{Status, derive};
-use super::model::{BY_HAND, Closing, Key, NOTHING_TO_PAY, Payment, PaymentError, Refund, Why};
+use super::model::{BY_HAND, Closing, Key, NOTHING_TO_PAY, Payment, PaymentError, Refund, Stand, Why};
 use super::store::{OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
 use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
@@ -209,12 +209,22 @@ pub struct NewRefund<'a> {
 }
 
 /// What of a payment's captured money is not refunded, nor on its way.
-pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Money, PaymentError> {
+pub fn not_refunded(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Money, PaymentError> {
     let spoken_for = refunds_of(tx, payment.order)?
         .into_iter()
         .filter(|(_, refund)| refund.payment == id && refund.status != RefundStatus::Failed)
         .map(|(_, refund)| refund.amount);
     Ok(payment.captured.minus(Money::sum(payment.captured.currency, spoken_for)?)?)
+}
+
+/// What of a payment's captured money can be given back: what is not refunded, and was not taken by a bank.
+pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Money, PaymentError> {
+    let left = not_refunded(tx, id, payment)?;
+    let disputes = disputes::of_order(tx, payment.order)?.into_iter().map(|(_, dispute)| dispute);
+    let lost = disputes.filter(|dispute| dispute.payment == id && dispute.stand == Stand::Lost);
+    let minor = left.minor - lost.map(|dispute| dispute.amount.minor).sum::<i64>();
+    // Some gateways list what a bank took as a refund, too.
+    Ok(Money { minor: minor.max(0).min(left.minor), ..left })
 }
 
 /// Whether money of an order may be given back.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::beside::{beside, is_down};
-use super::drive::{DriveError, drive, drive_refund};
+use super::drive::{DriveError, drive_refund, look};
 use super::failed::{Failed, failed};
 use super::model::PaymentError;
 use super::returned::look_at_refund_later;
@@ -42,6 +43,9 @@ pub struct Reconciled {
     /// Why it could not be asked after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether that was because its gateway can't be asked at all.
+    #[serde(skip)]
+    pub is_down: bool,
 }
 
 /// Payments, refunds and strays of one provider that are due.
@@ -72,13 +76,31 @@ impl Due {
 pub async fn reconcile(app: &App, provider: &str, due: Option<Time>) -> Result<(), StoreError> {
     let (by, most) = due.map_or((Time(i64::MAX), usize::MAX), |due| (due.plus(SOON), MOST));
     let due = app.store.read(|tx| Due::read(tx, provider, by, most))?;
-    let rows = ask(app, due).await?;
-    let failed: Vec<_> = rows.iter().filter(|row| row.error.is_some()).collect();
-    if let Some(Reconciled { kind, id, error, .. }) = failed.first() {
-        let (failed, error) = (failed.len(), error.as_deref().unwrap_or_default());
-        tracing::warn!(provider, failed, kind, id, error, "some could not be asked after; tried again later");
-    }
+    let rows = ask(app, due, true).await?;
+    tell_log(app, provider, &rows);
     Ok(())
+}
+
+/// Says once when a provider does not answer any more, and once when it does again; and what else went wrong.
+fn tell_log(app: &App, provider: &str, rows: &[Reconciled]) {
+    let mut silent = app.silent_gateways.lock().unwrap_or_else(PoisonError::into_inner);
+    let error = |is_down| rows.iter().find(|row| row.is_down == is_down && row.error.is_some());
+    if let Some(row) = error(true) {
+        let error = row.error.as_deref().unwrap_or_default();
+        if silent.insert(provider.to_owned()) {
+            tracing::error!(
+                provider,
+                error,
+                "a payment gateway can't be asked: what is open with it waits, and goes on by itself when it can"
+            );
+        }
+    } else if rows.iter().any(|row| row.error.is_none()) && silent.remove(provider) {
+        tracing::info!(provider, "a payment gateway can be asked again");
+    }
+    if let Some(Reconciled { kind, id, error, .. }) = error(false) {
+        let error = error.as_deref().unwrap_or_default();
+        tracing::warn!(provider, kind, id, error, "it could not be asked after; tried again later");
+    }
 }
 
 /// What reconciling by hand came to.
@@ -106,7 +128,7 @@ pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentEr
     for provider in app.store.read(providers)? {
         let due = app.store.read(|tx| Due::read(tx, &provider, Time(i64::MAX), usize::MAX))?;
         let wanted = due.len();
-        let rows = ask(app, due).await?;
+        let rows = ask(app, due, false).await?;
         looked_at += rows.len();
         not_asked += wanted - rows.len();
         results.extend(rows);
@@ -142,9 +164,10 @@ fn providers(tx: &impl Reads) -> Result<BTreeSet<String>, StoreError> {
     Ok(found)
 }
 
-async fn ask(app: &App, due: Due) -> Result<Vec<Reconciled>, StoreError> {
-    let mut report = beside(due.payments, |id| look_at_payment(app, id)).await;
-    report.extend(beside(due.refunds, |id| look_at_refund(app, id)).await);
+/// `scheduled`: those that are still open are looked at later each time. A look by hand changes nothing about that.
+async fn ask(app: &App, due: Due, scheduled: bool) -> Result<Vec<Reconciled>, StoreError> {
+    let mut report = beside(due.payments, |id| look_at_payment(app, id, scheduled)).await;
+    report.extend(beside(due.refunds, |id| look_at_refund(app, id, scheduled)).await);
     report.extend(beside(due.strays, |id| look_at_stray(app, id)).await);
     report.into_iter().collect()
 }
@@ -159,11 +182,13 @@ fn noted<T>(what: &str, id: u64, driven: &Result<T, DriveError>) -> bool {
     is_down(error)
 }
 
-async fn look_at_payment(app: &App, id: PaymentId) -> Looked {
+async fn look_at_payment(app: &App, id: PaymentId, scheduled: bool) -> Looked {
     let before = app.store.read(|tx| PAYMENTS.expect(tx, &id));
-    let driven = drive(app, id).await;
+    // A final one is due for its late look.
+    let driven = look(app, id).await;
     let down = noted("payment", id.0, &driven);
-    if driven.as_ref().map_or(true, |payment| !payment.status.is_final()) {
+    let is_open = driven.as_ref().map_or(true, |payment| !payment.status.is_final());
+    if is_open && scheduled {
         note_failure("payment", app.store.write(move |tx| look_later(tx, id)).await);
     }
     let row = || {
@@ -176,16 +201,19 @@ async fn look_at_payment(app: &App, id: PaymentId) -> Looked {
             before: before.status.as_str().into(),
             after: after.status.as_str().into(),
             error: driven.err().map(|error| error.to_string()),
+            is_down: down,
         })
     };
     (row(), down)
 }
 
-async fn look_at_refund(app: &App, id: RefundId) -> Looked {
+async fn look_at_refund(app: &App, id: RefundId, scheduled: bool) -> Looked {
     let driven = drive_refund(app, id).await;
     let down = noted("refund", id.0, &driven);
     // One that is done by now is left alone.
-    note_failure("refund", app.store.write(move |tx| look_at_refund_later(tx, id)).await);
+    if scheduled {
+        note_failure("refund", app.store.write(move |tx| look_at_refund_later(tx, id)).await);
+    }
     let after = app.store.read(|tx| REFUNDS.expect(tx, &id));
     let row = after.map(|after| Reconciled {
         kind: "refund",
@@ -195,6 +223,7 @@ async fn look_at_refund(app: &App, id: RefundId) -> Looked {
         before: RefundStatus::Pending.as_str().into(),
         after: after.status.as_str().into(),
         error: driven.err().map(|error| error.to_string()),
+        is_down: down,
     });
     (row, down)
 }
@@ -223,6 +252,7 @@ pub(super) fn stray_row(
         before: before.into(),
         after: after.status.as_str().into(),
         error,
+        is_down: false,
     })
 }
 
@@ -249,6 +279,7 @@ fn failed_rows(tx: &impl Reads) -> Result<Vec<Reconciled>, PaymentError> {
             before: refund.status.as_str().into(),
             after: refund.status.as_str().into(),
             error: Some(error),
+            is_down: false,
         }
     };
     Ok(failed(tx)?.into_iter().map(row).collect())

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::model::{Payment, Refund, Stand};
-use super::ops::left_of;
+use super::ops::not_refunded;
 use super::store::{CAPTURED, DISPUTES, ENDED, PAYMENTS, REFUNDS, STRAYS};
 use crate::accounts::Scope;
 use crate::clock::Time;
@@ -202,7 +202,7 @@ fn gather(tx: &impl Reads, range: &Range) -> Result<(Days, OfOrders), StoreError
         if let Some(at) = dispute.ended_at.filter(|at| dispute.stand == Stand::Lost && range.has(*at)) {
             // Where the gateway lists the lost money as given back, it is counted there.
             let payment = PAYMENTS.expect(tx, &dispute.payment)?;
-            let left = left_of(tx, dispute.payment, &payment).map_or(0, |left| left.minor);
+            let left = not_refunded(tx, dispute.payment, &payment).map_or(0, |left| left.minor);
             sums(&mut days, at, &provider, dispute.amount.currency).charged_back +=
                 dispute.amount.minor.min(left);
         }

@@ -22,6 +22,10 @@ pub struct Terms {
     pub hold: Duration,
 }
 
+/// When a payment that was given up is looked at once more, and how often that is tried.
+const LATE_LOOK: Duration = Duration::from_hours(1);
+const LATE_LOOKS: u32 = 5;
+
 /// Takes over the gateway's payment object as it was seen: the order that it pays is paid, with its invoice; one
 /// that it no longer pays is cancelled; and money that nobody asked for goes back.
 pub fn settle(
@@ -52,7 +56,10 @@ pub fn settle(
         payment.is_surplus = !is_wanted;
     }
     if payment.status.is_final() {
-        payment.next_look_at = None;
+        // Where a capture was asked for, it may have been done in spite of all: one late look says so.
+        let may_come = payment.status != Status::Succeeded && payment.capture_key.n > 0;
+        payment.looks = 0;
+        payment.next_look_at = (may_come && news.is_some()).then(|| now.plus(LATE_LOOK));
         payment.capturing = None;
     } else if news.is_some() {
         payment.looks = 0;
@@ -203,14 +210,13 @@ fn closed(
     Ok(())
 }
 
-/// Puts off the next look at a payment whose gateway could not be asked, or had nothing new.
+/// Puts off the next look at a payment whose gateway could not be asked, or had nothing new. After some late looks in
+/// vain, one that was given up is let be.
 pub(super) fn look_later(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
     let mut payment = ops::get(tx, id)?;
-    if payment.status.is_final() {
-        return Ok(());
-    }
     payment.looks = payment.looks.saturating_add(1);
     let wait = next_wait(tx, payment.looks);
-    payment.next_look_at = Some(tx.now().plus(wait));
+    let is_over = payment.next_look_at.is_none() || (payment.status.is_final() && payment.looks > LATE_LOOKS);
+    payment.next_look_at = (!is_over).then(|| tx.now().plus(wait));
     Ok(PAYMENTS.put(tx, &id, &payment)?)
 }

@@ -41,6 +41,7 @@ pub async fn look_around(app: &App, gateway: &dyn Gateway) -> Result<Vec<Reconci
         before: String::new(),
         after: String::new(),
         error: Some(error.to_string()),
+        is_down: false,
     });
     Ok(sweep.found)
 }

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{PayPalShop, begun, pair, stand};
+use crate::fakes::fault::Fault;
 use crate::fakes::paypal::Instrument;
 use crate::fakes::serve::Net;
 
@@ -201,4 +202,63 @@ async fn currencies_that_paypal_does_not_take_are_refused_before_an_order_is_mad
     assert_eq!(made["purchase_units"][0]["amount"]["value"], "400");
     let order = ann.ordered(half.id, 1).await;
     ann.post("/api/payment/", json!({"order_id": order})).await.faults(&["provider"]);
+}
+
+#[tokio::test]
+async fn a_capture_that_is_running_is_no_decline_and_what_is_pending_is_not_given_up() {
+    let shop = PayPalShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    let reference = shop.reference(&payment).await;
+    shop.paypal.fake().approve(shop.paypal.now(), &reference, Instrument::Pending).expect("approved");
+    shop.deliver().await;
+    assert_eq!(stand(&ann, order).await, pair("pending", "processing"));
+    // Somebody else's keys for a moment: PayPal knows nothing of the order.
+    shop.paypal.fake().faults.extend(vec![Fault::Status(404); 4]);
+    let polled = ann.get(&format!("/api/payment/{}/", payment["id"])).await;
+    assert_eq!(polled.status, 502, "{}", polled.text);
+    shop.later(Duration::from_hours(2));
+    shop.run_jobs().await;
+    shop.paypal.fake().faults.clear();
+    assert_eq!(stand(&ann, order).await, pair("pending", "processing"));
+    shop.paypal.fake().finish_capture(shop.paypal.now(), &reference, "COMPLETED").expect("it was pending");
+    shop.later(Duration::from_hours(1));
+    shop.run_jobs().await;
+    assert_eq!(stand(&ann, order).await, pair("processing", "paid"), "found out by asking");
+}
+
+#[tokio::test]
+async fn what_was_captured_after_all_goes_back_though_nobody_tells() {
+    let shop = PayPalShop::with(&[("orders.hold_minutes", "43200")]).await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    let reference = shop.reference(&payment).await;
+    shop.paypal.fake().approve(shop.paypal.now(), &reference, Instrument::Good).expect("approved");
+    // The capture is swallowed, as far as anybody can see; much later its order is cancelled.
+    shop.paypal.network([Net::Good, Net::LostBefore, Net::LostBefore, Net::LostBefore]);
+    ann.get(&format!("/api/payment/{}/", payment["id"])).await.refused(502, "gateway_error");
+    shop.later(Duration::from_mins(11));
+    ann.asks(Method::POST, &format!("/api/orders/{order}/cancel/")).send().await.status(200);
+    assert_eq!(stand(&ann, order).await, pair("cancelled", "unpaid"));
+    let body = format!("/v2/checkout/orders/{reference}/capture");
+    let token = shop.paypal.fake().some_token(shop.paypal.now());
+    let late = http::Request::post(body)
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("prefer", "return=representation")
+        .header("paypal-request-id", "late-1")
+        .body(b"{}".to_vec())
+        .expect("a request");
+    let now = shop.paypal.now();
+    let answer = shop.paypal.fake().handle(now, &late);
+    assert_eq!(answer.status(), 201);
+    // Nobody is told, and no event is listed: it is looked at once more.
+    shop.paypal.fake().take_events();
+    shop.later(Duration::from_mins(70));
+    shop.run_jobs().await;
+    shop.run_jobs().await;
+    let shown = shop.staff().await.get(&format!("/api/admin/orders/{order}/")).await.status(200).json;
+    assert_eq!(shown["refunds"][0]["status"], "succeeded", "{shown}");
 }

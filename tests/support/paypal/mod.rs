@@ -115,6 +115,12 @@ impl FakePayPal {
         self.tokens.clear();
     }
 
+    /// A token that was given out and is good, to ask in the shop's name.
+    pub fn some_token(&self, now: i64) -> String {
+        let good = self.tokens.iter().find(|(_, end)| **end > now);
+        good.map(|(token, _)| token.clone()).expect("the shop has asked for one")
+    }
+
     /// All orders, oldest first, also those that can't be fetched any more.
     pub fn orders(&self) -> Vec<Value> {
         self.orders.values().map(|order| order.json.clone()).collect()

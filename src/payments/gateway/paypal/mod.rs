@@ -282,6 +282,10 @@ impl Gateway for PayPal {
         let path = format!("/v2/checkout/orders/{}/capture", safe(reference)?);
         match self.post::<OrderObject>(&path, json!({}), key).await {
             Ok(order) => order.into_intent(),
+            // Another capture of this order is running there; what comes of it is found out later.
+            Err(GatewayError::Refused(told)) if told.code == "ORDER_COMPLETION_IN_PROGRESS" => {
+                Err(GatewayError::Failed("it is busy with this capture".into()))
+            }
             // Not captured: the buyer's means of payment was refused, or their approval is gone; or captured before.
             Err(GatewayError::Refused(told)) => {
                 let mut intent = self.fetch(reference).await?;
