@@ -7,14 +7,15 @@ use std::time::Duration;
 use super::beside::{beside, is_down};
 use super::disputes::settle_dispute;
 use super::drive::{DriveError, adopt, look, look_at_refunds};
-use super::gateway::{Gateway, GatewayError, Intent, Notice};
+use super::gateway::{Gateway, GatewayError, Intent, Notice, Tag};
 use super::lifecycle::Status;
 use super::model::{Disputed, GatewayEvent, Subject};
-use super::ops::next_wait;
-use super::store::{BY_CHARGE, BY_NONCE, BY_REFERENCE, EVENTS, PAYMENTS, RECEIVED, UNDONE};
+use super::ops::{self, next_wait};
+use super::store::{BY_CHARGE, BY_REFERENCE, EVENTS, PAYMENTS, RECEIVED, UNDONE};
 use super::strays::{StrayId, drive_stray, note_stray};
 use crate::app::App;
 use crate::clock::Time;
+use crate::hex::hex;
 use crate::id::PaymentId;
 use crate::store::{Reads, StoreError, WriteTx};
 
@@ -181,7 +182,7 @@ pub(super) async fn claim(
 ) -> Result<Option<StrayId>, DriveError> {
     let Some(tag) = said.tag.as_ref().filter(|tag| tag.shop == app.shop) else { return Ok(None) };
     let provider = gateway.provider();
-    let attempt = app.store.read(|tx| attempt(tx, &tag.payment))?;
+    let attempt = app.store.read(|tx| attempt(tx, tag))?;
     match attempt {
         Some((id, known)) if known.provider == provider && is_of(&known, &said) => {
             let is_news = known.reference.is_none()
@@ -213,7 +214,10 @@ fn is_of(known: &super::Payment, said: &Intent) -> bool {
     known.reference.as_ref().is_none_or(|reference| *reference == said.reference)
 }
 
-fn attempt(tx: &impl Reads, nonce: &str) -> Result<Option<(PaymentId, super::Payment)>, StoreError> {
-    let found = BY_NONCE.all(tx, &nonce.to_owned())?.into_iter().next();
-    found.map(|id| Ok((id, PAYMENTS.expect(tx, &id)?))).transpose()
+/// The attempt that an object was made for: of the order that it names, the one with its nonce. Order ids may have
+/// been given anew since; nonces never are.
+fn attempt(tx: &impl Reads, tag: &Tag) -> Result<Option<(PaymentId, super::Payment)>, StoreError> {
+    let Some(order) = tag.order else { return Ok(None) };
+    let all = ops::of_order(tx, order)?;
+    Ok(all.into_iter().find(|(_, payment)| hex(&payment.nonce) == tag.payment))
 }

@@ -3,7 +3,6 @@
 use super::model::{Dispute, GatewayEvent, Payment, Refund, Stray};
 use super::old::{GatewayEventV1, PaymentV1, RefundV1};
 use crate::clock::Time;
-use crate::hex::hex;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::RefundStatus;
 use crate::store::{Index, Table, record};
@@ -21,9 +20,6 @@ pub static BY_REFERENCE: Index<PaymentId, Payment, (String, String)> =
     Index::unique("payments.by_reference", |p| {
         p.reference.iter().map(|reference| (p.provider.clone(), reference.clone())).collect()
     });
-/// By the attempt's nonce, which the gateway's object carries. Unique for as long as random numbers are.
-pub static BY_NONCE: Index<PaymentId, Payment, String> =
-    Index::list("payments.by_nonce", |payment| vec![hex(&payment.nonce)]);
 /// Provider and the gateway's id of the charge.
 pub static BY_CHARGE: Index<PaymentId, Payment, (String, String)> = Index::list("payments.by_charge", |p| {
     p.charge.iter().map(|charge| (p.provider.clone(), charge.clone())).collect()
@@ -35,7 +31,7 @@ pub static CAPTURED: Index<PaymentId, Payment, Time> =
 pub static OPEN: Index<PaymentId, Payment, (String, Time)> =
     Index::list("payments.due", |p| p.next_look_at.map(|at| (p.provider.clone(), at)).into_iter().collect());
 pub static PAYMENTS: Table<PaymentId, Payment> =
-    Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &BY_NONCE, &BY_CHARGE, &OPEN, &CAPTURED]);
+    Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &BY_CHARGE, &OPEN, &CAPTURED]);
 
 pub static REFUNDS_OF: Index<RefundId, Refund, OrderId> =
     Index::list("refunds.of_order", |refund| vec![refund.order]);
