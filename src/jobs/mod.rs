@@ -103,9 +103,9 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let app = &*app;
     report("open payments", payments::warn_of_switched_off(app));
     let of_providers = providers(app).into_iter().map(|provider| async move {
-        // Payments that a crash cut short are gone on with first, whenever they are due.
-        once("reconcile", report_of("reconcile", payments::reconcile(app, provider, None))).await;
         tokio::join!(
+            // Payments that a crash cut short are gone on with at once, whenever they are due.
+            once("reconcile", report_of("reconcile", payments::reconcile(app, provider, None))),
             again("gateway events", || hear(app, provider), || event_or_pause(app)),
             again("reconcile", || reconcile(app, provider), pause),
         )

@@ -168,6 +168,11 @@ impl PayPal {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Reads an order, or fetches it where its answer was the short form.
+    async fn whole(&self, order: OrderObject) -> Result<Intent, GatewayError> {
+        if order.is_minimal() { self.fetch(order.id()).await } else { order.into_intent() }
+    }
+
     async fn order(&self, reference: &str) -> Result<OrderObject, GatewayError> {
         self.get(&format!("/v2/checkout/orders/{}", safe(reference)?)).await
     }
@@ -271,7 +276,7 @@ impl Gateway for PayPal {
             "payment_source": {"paypal": {"experience_context": context}},
         });
         let key = format!("{}-create", charge.key);
-        self.post::<OrderObject>("/v2/checkout/orders", body, &key).await?.into_intent()
+        self.whole(self.post("/v2/checkout/orders", body, &key).await?).await
     }
 
     async fn fetch(&self, reference: &str) -> Result<Intent, GatewayError> {
@@ -281,7 +286,7 @@ impl Gateway for PayPal {
     async fn capture(&self, reference: &str, key: &str) -> Result<Intent, GatewayError> {
         let path = format!("/v2/checkout/orders/{}/capture", safe(reference)?);
         match self.post::<OrderObject>(&path, json!({}), key).await {
-            Ok(order) => order.into_intent(),
+            Ok(order) => self.whole(order).await,
             // Another capture of this order is running there; what comes of it is found out later.
             Err(GatewayError::Refused(told)) if told.code == "ORDER_COMPLETION_IN_PROGRESS" => {
                 Err(GatewayError::Failed("it is busy with this capture".into()))

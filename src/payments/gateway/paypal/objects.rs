@@ -88,6 +88,7 @@ fn link<'a>(links: &'a [Link], rel: &str) -> Option<&'a str> {
 pub struct OrderObject {
     id: String,
     status: String,
+    #[serde(default)]
     purchase_units: Vec<Unit>,
     #[serde(default)]
     links: Vec<Link>,
@@ -145,6 +146,16 @@ fn tag(custom_id: &str) -> Option<Tag> {
 }
 
 impl OrderObject {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether it is the short form, without what is in it: PayPal answers so where it passes over `Prefer`.
+    pub fn is_minimal(&self) -> bool {
+        let is_done = self.status == "COMPLETED";
+        self.purchase_units.first().is_none_or(|unit| is_done && unit.payments.captures.is_empty())
+    }
+
     fn unit(&self) -> Result<&Unit, GatewayError> {
         self.purchase_units
             .first()
@@ -336,4 +347,22 @@ fn disputed(resource: &Value) -> Option<Disputed> {
 /// A value in a query.
 pub fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_of_an_order_is_known() {
+        let amount = r#""amount": {"currency_code": "USD", "value": "4.00"}"#;
+        for (json, is_minimal) in [
+            (r#"{"id": "1", "status": "CREATED"}"#.to_owned(), true),
+            (format!(r#"{{"id": "1", "status": "CREATED", "purchase_units": [{{{amount}}}]}}"#), false),
+            (format!(r#"{{"id": "1", "status": "COMPLETED", "purchase_units": [{{{amount}}}]}}"#), true),
+        ] {
+            let order: OrderObject = serde_json::from_str(&json).expect("an order");
+            assert_eq!(order.is_minimal(), is_minimal, "{json}");
+        }
+    }
 }

@@ -141,16 +141,20 @@ impl Stripe {
         Ok(all)
     }
 
+    fn is_of_other_mode(&self, livemode: Option<bool>) -> bool {
+        livemode.is_some_and(|live| live != (self.mode() == Mode::Live))
+    }
+
     /// Reads a payment, which must be of the key's own mode.
     fn intent(&self, object: IntentObject) -> Result<Intent, GatewayError> {
-        if object.livemode != (self.mode() == Mode::Live) {
+        if self.is_of_other_mode(object.livemode) {
             return Err(GatewayError::Failed(format!("{} is of the other mode (test, live)", object.id)));
         }
         object.into_intent()
     }
 
     fn notice(&self, event: EventObject) -> Heard {
-        if event.livemode != (self.mode() == Mode::Live) {
+        if self.is_of_other_mode(event.livemode) {
             return Heard::Nothing("it is of the other mode (test, live)".into());
         }
         if !EVENTS.contains(&event.kind.as_str()) {

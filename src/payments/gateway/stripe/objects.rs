@@ -91,7 +91,7 @@ pub struct IntentObject {
     pub currency: String,
     pub status: String,
     pub client_secret: Option<String>,
-    pub livemode: bool,
+    pub livemode: Option<bool>,
     #[serde(default)]
     pub metadata: Value,
     pub last_payment_error: Option<ErrorObject>,
@@ -253,7 +253,7 @@ pub struct EventObject {
     pub id: String,
     #[serde(rename = "type")]
     pub kind: String,
-    pub livemode: bool,
+    pub livemode: Option<bool>,
     data: EventData,
 }
 
