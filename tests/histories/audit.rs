@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use till::id::{OrderId, PaymentId};
 use till::orders::{Order, RefundStatus, Status};
-use till::payments::{self, Payment, Refund};
+use till::payments::{self, Payment, PaymentError, Refund};
 use till::store::StoreError;
 
 use crate::world::World;
@@ -169,9 +169,13 @@ pub fn audit(world: &World) {
                 (payment, payment.captured.minor - back.map(|r| r.amount.minor).sum::<i64>(), failed)
             })
             .collect();
+        // A bank has taken it.
+        let barred = app.store.read(|tx| payments::may_send(tx, *id));
+        let is_lost = matches!(barred, Err(PaymentError::Disputed { .. }));
         let is_kept = |(payment, kept, failed): &(&Payment, i64, usize)| {
             // What a bank sent back, or a gateway refused, is a person's: it is seen, and stays.
-            *kept > 0 && *failed == 0 && (payment.is_surplus || order.status == Status::Cancelled)
+            let is_homeless = payment.is_surplus || order.status == Status::Cancelled;
+            *kept > 0 && *failed == 0 && is_homeless && !is_lost
         };
         assert!(!kept.iter().any(is_kept), "order {id} keeps money that is not its own: {payments:?}");
         let own =
