@@ -123,8 +123,8 @@ settings! {
     "limits.enabled" limits_enabled: bool = "true";
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
     "payment.test.enabled" payment_test_enabled: bool = "false";
-    /// Stripe's secret key, sk_test_… or sk_live_… (a restricted key, rk_…, needs to write PaymentIntents and
-    /// Refunds, and read Charges, Disputes and Events). Empty: no Stripe.
+    /// Stripe's secret key, sk_test_… or sk_live_…, or a restricted one, rk_…, that may use PaymentIntents, Refunds,
+    /// Charges, Disputes and Events. Empty: no Stripe.
     "payment.stripe.secret_key" payment_stripe_secret_key: Secret = "";
     /// The secret of Stripe's webhook endpoint, whsec_…; several with commas between them, while one is replaced.
     "payment.stripe.webhook_secret" payment_stripe_webhook_secret: Secret = "";

@@ -208,6 +208,20 @@ pub struct NewRefund<'a> {
     pub by: &'a str,
 }
 
+impl<'a> NewRefund<'a> {
+    /// Of all that is left of a payment, for no lines in particular.
+    pub(super) fn of_rest(payment: &Payment, left: Money, reason: &'a str, by: &'a str) -> NewRefund<'a> {
+        NewRefund {
+            amount: left,
+            reason,
+            lines: Vec::new(),
+            restock: false,
+            is_surplus: payment.is_surplus,
+            by,
+        }
+    }
+}
+
 /// What of a payment's captured money is not refunded, nor on its way.
 pub fn not_refunded(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Money, PaymentError> {
     let spoken_for = refunds_of(tx, payment.order)?
@@ -314,15 +328,7 @@ pub fn refund_rest(
     for (id, payment) in of_order(tx, order)? {
         let left = left_of(tx, id, &payment)?;
         if left.minor > 0 {
-            let new = NewRefund {
-                amount: left,
-                reason,
-                lines: Vec::new(),
-                restock: false,
-                is_surplus: payment.is_surplus,
-                by,
-            };
-            refunds.push(begin_refund(tx, id, new)?);
+            refunds.push(begin_refund(tx, id, NewRefund::of_rest(&payment, left, reason, by))?);
         }
     }
     Ok(refunds)

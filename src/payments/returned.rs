@@ -46,7 +46,7 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         tracing::error!(
             refund = id.0,
             order = refund.order.0,
-            "a refund failed: the customer must be paid some other way"
+            "a refund failed: `till payment reconcile` says whether it is tried again by itself, or needs a person"
         );
     }
     tell_order(tx, refund.order)?;
@@ -102,15 +102,7 @@ pub fn send_back(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
     } else {
         "order cancelled"
     };
-    let new = NewRefund {
-        amount: left,
-        reason,
-        lines: Vec::new(),
-        restock: false,
-        is_surplus: payment.is_surplus,
-        by: "system",
-    };
-    match ops::begin_refund(tx, id, new) {
+    match ops::begin_refund(tx, id, NewRefund::of_rest(&payment, left, reason, "system")) {
         Ok(_) | Err(PaymentError::Disputed { .. }) => Ok(()),
         Err(error) => Err(error),
     }
