@@ -248,7 +248,6 @@ fn people(payment: &Value) -> String {
         ("amount", "amount"),
         ("currency", "currency"),
         ("captured", "captured"),
-        ("in", "captured_currency"),
         ("fee", "fee"),
         ("notes", "notes"),
         ("reference", "reference"),
