@@ -256,12 +256,20 @@ impl Req {
         })
     }
 
-    /// What was answered under this key before: for acts of several commits, which can't use
-    /// [`Req::write_once`].
-    pub fn answered(&self, key: Option<&OnceKey>) -> Result<Option<Reply>, ApiError> {
-        let Some(key) = key else { return Ok(None) };
+    /// What became of this key before: for acts of several commits, which can't use [`Req::write_once`].
+    pub fn seen(&self, key: Option<&OnceKey>) -> Result<Seen<Reply>, ApiError> {
+        let Some(key) = key else { return Ok(Seen::New) };
         let seen = self.app.store.read(|tx| Ok::<_, ApiError>(key.seen::<Stored>(tx)??))?;
-        Ok(if let Seen::Done(stored) = seen { Some(reply::replayed(stored)) } else { None })
+        Ok(match seen {
+            Seen::Done(stored) => Seen::Done(reply::replayed(stored)),
+            Seen::Began(id) => Seen::Began(id),
+            Seen::New => Seen::New,
+        })
+    }
+
+    /// What was answered under this key before.
+    pub fn answered(&self, key: Option<&OnceKey>) -> Result<Option<Reply>, ApiError> {
+        Ok(if let Seen::Done(reply) = self.seen(key)? { Some(reply) } else { None })
     }
 
     /// Stores the answer under its key.

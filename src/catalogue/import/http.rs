@@ -119,15 +119,11 @@ async fn import(mut req: Req) -> Answer {
         if is_csv { spooled.csv().map_err(|said| ApiError::field("file", said))? } else { Format::Lines };
 
     let (key, guard) = req.once_key()?.unzip();
-    if let Some(before) = req.answered(key.as_ref())? {
-        return Ok(before);
-    }
-    let began = match &key {
-        Some(key) => match req.app.store.read(|tx| Ok::<_, ApiError>(key.seen::<()>(tx)??))? {
-            Seen::Began(id) => Some(ImportId(id)),
-            Seen::New | Seen::Done(()) => None,
-        },
-        None => None,
+    // In one look: the answer to a request that was cut off may be stored at any moment.
+    let began = match req.seen(key.as_ref())? {
+        Seen::Done(before) => return Ok(before),
+        Seen::Began(id) => Some(ImportId(id)),
+        Seen::New => None,
     };
     let (progress, told) = mpsc::channel(64);
     let job = Job {
