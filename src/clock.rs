@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -71,9 +72,13 @@ impl Serialize for Time {
 }
 
 impl<'de> Deserialize<'de> for Time {
-    /// From a record. Clients' times are read by [`Time::parse`].
+    /// As it was serialized. Clients' times are read by [`Time::parse`].
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        i64::deserialize(from).map(Time)
+        if !from.is_human_readable() {
+            return i64::deserialize(from).map(Time);
+        }
+        let text = String::deserialize(from)?;
+        Time::parse(&text).ok_or_else(|| D::Error::custom("this is no time"))
     }
 }
 

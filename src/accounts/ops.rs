@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::hex::hex;
 use crate::id::{SessionId, TokenId, UserId};
-use crate::store::{Reads, StoreError, WriteTx};
+use crate::store::{COUNTERS, Reads, StoreError, WriteTx};
 
 /// The user of an address.
 pub fn find(tx: &impl Reads, email: &Email) -> Result<Option<(UserId, User)>, StoreError> {
@@ -71,6 +71,17 @@ pub fn log_in(
     USERS.put(tx, &id, &user)?;
     SESSIONS.put(tx, &session_id, &session)?;
     Ok((user, session_id, session))
+}
+
+/// How far the sessions' numbers are moved on: by more than a shop ever has.
+const SESSIONS_PASSED_OVER: u64 = 1 << 32;
+
+/// Has no session get a number that one had which is not known any more, because the data was restored from a backup:
+/// an access token names its session, and must not be good for somebody else's.
+pub fn pass_over_sessions(tx: &mut WriteTx) -> Result<(), StoreError> {
+    let counter = "sessions".to_owned();
+    let last = COUNTERS.get(tx, &counter)?.unwrap_or(0);
+    COUNTERS.put(tx, &counter, &(last + SESSIONS_PASSED_OVER))
 }
 
 /// What using a refresh token came to. Reuse leaves its trace, so it is an outcome and no refusal.

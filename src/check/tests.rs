@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redb::{Database, DatabaseError};
 
-use super::check;
+use super::{check, repair};
 use crate::accounts::{NewUser, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
@@ -16,15 +16,17 @@ use crate::catalogue::{self, Draft, VariantDraft};
 use crate::checkout::{self, Attempt, Basket, Cancelling, Item, Pay, Placing};
 use crate::clock::{Clock, ManualClock, Time};
 use crate::config::Config;
-use crate::id::{InvoiceId, OrderId, PaymentId, VariantId};
-use crate::inventory::{Cause, store::STOCK};
+use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, VariantId};
+use crate::inventory::Cause;
+use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
 use crate::orders::{Order, PaymentStatus, Status};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
-use crate::payments::store::PAYMENTS;
-use crate::store::{Disk, StoreError};
+use crate::payments::store::{EVENTS, PAYMENTS};
+use crate::payments::{GatewayEvent, Subject};
+use crate::store::{COUNTERS, Disk, Reads, StoreError, Table};
 
 struct Memory;
 
@@ -164,6 +166,11 @@ fn stock_that_is_not_its_movements_is_i1() {
         stock.quantity += 1;
         STOCK.put(tx, &VariantId(1), &stock)
     });
+    plant("I1", "movement 2", |tx| {
+        let mut movement = MOVEMENTS.expect(tx, &MovementId(2))?;
+        movement.delta -= 20;
+        MOVEMENTS.put(tx, &MovementId(2), &movement)
+    });
 }
 
 #[test]
@@ -211,4 +218,63 @@ fn moves_that_the_machine_lacks_are_i9() {
     plant_in_order("I9", 1, |order| order.status = Status::Completed);
     plant_in_order("I9", 1, |order| order.history.truncate(1));
     plant_in_order("I9", 1, |order| order.history.clear());
+}
+
+/// The orders, without their indexes: what is put here is not entered anywhere.
+static BARE: Table<OrderId, Order> = Table::new("orders", &[]);
+
+fn plant_in_index(tx: &mut crate::store::WriteTx) -> Result<(), StoreError> {
+    let mut order = ORDERS.expect(tx, &OrderId(1))?;
+    order.email = "somebody@example.com".parse().expect("an address");
+    BARE.put(tx, &OrderId(1), &order)
+}
+
+fn plant_in_counter(tx: &mut crate::store::WriteTx) -> Result<(), StoreError> {
+    COUNTERS.put(tx, &"orders".to_owned(), &2)
+}
+
+#[test]
+fn indexes_and_counters_that_disagree_are_i5_and_can_be_made_anew() {
+    plant("I5", "orders OrderId(1)", plant_in_index);
+    plant("I5", "counter orders", plant_in_counter);
+    let app = shop(1);
+    app.store.write_now(|tx| plant_in_index(tx).and_then(|()| plant_in_counter(tx))).expect("planted");
+    assert_eq!(app.store.write_now(repair).expect("done"), 3, "an entry too many, one missing, one counter");
+    assert_eq!(check(&app).expect("it reads"), []);
+    assert_eq!(app.store.write_now(repair).expect("done"), 0);
+}
+
+#[test]
+fn a_row_that_does_not_decode_is_i5() {
+    static TEXTS: Table<OrderId, String> = Table::new("orders", &[]);
+    plant("I5", "orders OrderId(2)", |tx| TEXTS.put(tx, &OrderId(2), &"no order".to_owned()));
+}
+
+#[test]
+fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
+    plant("I10", "payment 2", |tx| {
+        let mut payment = PAYMENTS.expect(tx, &PaymentId(2))?;
+        payment.status = payments::Status::RequiresPayment;
+        payment.next_look_at = None;
+        PAYMENTS.put(tx, &PaymentId(2), &payment)
+    });
+    plant("I10", "payment 2", |tx| {
+        for id in [1, 2] {
+            let mut payment = PAYMENTS.expect(tx, &PaymentId(id))?;
+            payment.charge = Some("ch_1".into());
+            PAYMENTS.put(tx, &PaymentId(id), &payment)?;
+        }
+        Ok(())
+    });
+    plant("I10", "event evt_1", |tx| {
+        let event = GatewayEvent {
+            provider: "stripe".into(),
+            kind: "payment_intent.succeeded".into(),
+            subject: Subject::Payment("pi_1".into()),
+            received_at: tx.now(),
+            next_try_at: None,
+            tries: 0,
+        };
+        EVENTS.put(tx, &("stripe".to_owned(), "evt_1".to_owned()), &event)
+    });
 }

@@ -9,11 +9,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
-use super::{CliError, Global};
+use super::output::Output;
+use super::{CliError, Global, stopped};
 use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
 use crate::http::input::decode;
-use crate::http::{Body, Content, Incoming, Origin, answer, find_socket, outgoing};
+use crate::http::{Body, Content, Incoming, LINES, Origin, answer, find_socket, outgoing};
 
 pub enum Shop {
     Elsewhere { client: reqwest::Client, base: String, token: Option<String> },
@@ -176,6 +177,29 @@ impl Shop {
         Err(CliError(said.unwrap_or_else(|| refusal(&body, answered.status))))
     }
 
+    /// [`Shop::call`] of long work, which is shown while it goes on.
+    pub async fn follow(&self, path: &str, payload: Payload, out: &Output) -> Result<Value, CliError> {
+        let mut progress = out.progress();
+        let following = async {
+            let answering = self.open(Method::POST, path, Some(LINES), payload).await?;
+            let number = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
+            let told = answering.told(|line| {
+                let stage = line["stage"].as_str().unwrap_or_default();
+                progress.at(stage, number(&line, "done"), number(&line, "of"), false);
+            });
+            told.await
+        };
+        let followed = tokio::select! {
+            followed = following => followed,
+            () = stopped() => Err(CliError("stopped".into())),
+        };
+        progress.end();
+        match followed? {
+            (status, body) if status < 400 => Ok(body),
+            (status, problem) => Err(CliError(refusal(&problem, status))),
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Result<Value, CliError> {
         self.call(Method::GET, path, Payload::None).await
     }
@@ -221,6 +245,30 @@ impl Answering {
             body.extend_from_slice(&piece.map_err(|said| broken_off(&said))?);
         }
         Ok(Answered { status: self.status, body: body.freeze() })
+    }
+}
+
+impl Answering {
+    /// Reads what long work tells, to its answer: status and body. One that has nothing to tell is the answer.
+    pub async fn told(mut self, mut hear: impl FnMut(Value)) -> Result<(u16, Value), CliError> {
+        let mut rest = BytesMut::new();
+        let mut end = None;
+        while let Some(piece) = self.body.next().await {
+            rest.extend_from_slice(&piece.map_err(|said| broken_off(&said))?);
+            while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+                let mut line: Value = serde_json::from_slice(&rest.split_to(at + 1))?;
+                if line["stage"] == "end" {
+                    let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+                    end = Some((status.unwrap_or(500), line["body"].take()));
+                } else {
+                    hear(line);
+                }
+            }
+        }
+        if end.is_none() && !rest.is_empty() {
+            end = Some((self.status, serde_json::from_slice(&rest)?));
+        }
+        end.ok_or_else(|| broken_off("it has no end"))
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clap::{Args, ValueEnum};
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http::Method;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -264,7 +264,7 @@ async fn follow(
     let asked = shop.open(Method::POST, path, Some(LINES), Payload::File(upload));
     tokio::pin!(asked);
     let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut answering = loop {
+    let answering = loop {
         tokio::select! {
             answering = &mut asked => break answering?,
             _ = tick.tick() => progress.at("sending", sent.load(Ordering::Relaxed), length, true),
@@ -276,34 +276,13 @@ async fn follow(
         heard.end = Some((answered.status, answered.json()));
         return Ok(());
     }
-    let mut rest = BytesMut::new();
-    while let Some(piece) = answering.body.next().await {
-        rest.extend_from_slice(&piece.map_err(|said| broken_off(&said))?);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line = rest.split_to(end + 1);
-            let said: Value = serde_json::from_slice(&line)?;
-            hear(said, progress, heard);
-        }
-    }
-    // An answer that was given before comes in one piece.
-    if heard.end.is_none() && !rest.is_empty() {
-        heard.end = Some((answering.status, serde_json::from_slice(&rest)?));
-    }
+    heard.end = Some(answering.told(|said| hear(&said, progress, heard)).await?);
     Ok(())
 }
 
-fn hear(mut said: Value, progress: &mut Progress, heard: &mut Heard) {
+fn hear(said: &Value, progress: &mut Progress, heard: &mut Heard) {
     let number = |name: &str| said[name].as_u64();
-    let stage = match said["stage"].as_str() {
-        Some("reading") => "reading",
-        Some("checking") => "checking",
-        Some("importing") => "importing",
-        _ => {
-            let status = number("status").and_then(|status| u16::try_from(status).ok()).unwrap_or(500);
-            heard.end = Some((status, said["body"].take()));
-            return;
-        }
-    };
+    let stage = said["stage"].as_str().unwrap_or_default();
     let (done, of) = (number("done").unwrap_or(0), number("of").unwrap_or(0));
     if let Some(id) = number("id") {
         (heard.id, heard.done, heard.of) = (Some(id), done, of);

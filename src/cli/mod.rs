@@ -1,5 +1,6 @@
 //! The command line: a client of the admin API at three distances. One file per command.
 
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -12,6 +13,8 @@ mod output;
 mod payment;
 pub(crate) mod product;
 mod progress;
+mod restore;
+mod sealed;
 mod serve;
 mod stats;
 mod stock;
@@ -97,6 +100,10 @@ enum Command {
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
+    /// Backups: make one, list those that are kept, prove one good
+    #[command(subcommand)]
+    Backup(backup::Options),
+    Restore(restore::Options),
     Check(check::Options),
     Stats(stats::Options),
     /// Prints the API's description (OpenAPI 3.1): till openapi > openapi.json
@@ -155,6 +162,9 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         }
         Command::Init(options) => return init::run(&options, global, out),
         Command::Config(options) => return config::run(&options, global, out),
+        Command::Check(options) if options.of_file() => return check::run_on_file(options, global, out),
+        Command::Restore(options) => return restore::run(&options, global, out),
+        Command::Backup(backup::Options::Verify(options)) => return backup::verify(&options, global, out),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -179,8 +189,10 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
-            Command::Check(_) => check::run(&shop, out).await,
+            Command::Backup(options) => backup::run(options, &shop, out).await,
+            Command::Check(options) => check::run(&options, &shop, out).await,
             Command::Init(_)
+            | Command::Restore(_)
             | Command::Serve(_)
             | Command::Config(_)
             | Command::Openapi

@@ -37,8 +37,14 @@ pub enum Options {
     /// The shop does all this by itself, too: at its start, and every few minutes.
     ///
     /// till payment reconcile
+    /// till payment reconcile --after-restore
     #[command(verbatim_doc_comment)]
-    Reconcile,
+    Reconcile {
+        /// The shop was restored from a backup, and you have seen what its gateways have that the backup has not: from
+        /// now on all goes on by itself, and money without an order goes back
+        #[arg(long)]
+        after_restore: bool,
+    },
     /// Sums what was taken and given back, by day and provider, and holds it against the orders
     ///
     /// till payment report --from 2026-11-01 --to 2026-11-30
@@ -106,11 +112,12 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let payment = shop.get(&format!("/api/admin/payments/{id}/")).await?;
             out.document(&payment, people);
         }
-        Options::Reconcile => {
-            let report = shop.call(Method::POST, "/api/admin/payments/reconcile/", Payload::None).await?;
+        Options::Reconcile { after_restore } => {
+            let asked = Payload::Json(json!({"after_restore": after_restore}));
+            let report = shop.call(Method::POST, "/api/admin/payments/reconcile/", asked).await?;
             out.document(&report, |report| {
                 let results = report["results"].as_array().cloned().unwrap_or_default();
-                if results.is_empty() && report["not_asked"] == 0 {
+                if results.is_empty() && report["not_asked"] == 0 && report["restored"].is_null() {
                     return "nothing is open: every payment and refund is final\n".into();
                 }
                 let columns = [
@@ -123,7 +130,13 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                     Column("error", "error", false),
                 ];
                 let mut text = out.table(&results, &columns);
-                if report["not_asked"] != 0 {
+                if !report["restored"].is_null() {
+                    let [at, n] = ["restored.backup_of", "not_asked"].map(|name| text_of(report, name));
+                    text.push_str(&format!(
+                        "The shop was restored from a backup of {at}. {n} open payments and refunds are left alone, and no money\n\
+                         goes back, until you have seen to what is above: till payment reconcile --after-restore\n"
+                    ));
+                } else if report["not_asked"] != 0 {
                     let n = text_of(report, "not_asked");
                     text.push_str(&format!("{n} more were not asked after: their gateway does not answer\n"));
                 }

@@ -13,7 +13,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 pub struct Progress {
     is_quiet: bool,
     bar: ProgressBar,
-    stage: &'static str,
+    stage: String,
     told: Instant,
 }
 
@@ -21,13 +21,13 @@ impl Progress {
     pub fn new(is_quiet: bool) -> Progress {
         let is_shown = !is_quiet && std::io::stderr().is_terminal();
         let bar = if is_shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        Progress { is_quiet, bar, stage: "", told: Instant::now() }
+        Progress { is_quiet, bar, stage: String::new(), told: Instant::now() }
     }
 
     /// What is being done, and how much of it: `of` 0 where that is not known.
-    pub fn at(&mut self, stage: &'static str, done: u64, of: u64, is_bytes: bool) {
+    pub fn at(&mut self, stage: &str, done: u64, of: u64, is_bytes: bool) {
         if stage != self.stage {
-            self.stage = stage;
+            self.stage = stage.to_owned();
             let figures = match (is_bytes, of) {
                 (true, 0) => "{bytes} {bytes_per_sec}",
                 (true, _) => "[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
@@ -40,7 +40,7 @@ impl Progress {
                 let _ = write!(to, "{:.0}/s", state.per_sec());
             };
             self.bar.set_style(style.with_key("rate", rate));
-            self.bar.set_message(stage);
+            self.bar.set_message(self.stage.clone());
             self.bar.reset();
             self.bar.set_length(of);
             self.bar.enable_steady_tick(Duration::from_millis(100));

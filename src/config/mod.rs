@@ -3,6 +3,7 @@
 
 mod gateways;
 mod read;
+mod schedule;
 mod value;
 
 use std::fmt;
@@ -144,6 +145,20 @@ settings! {
     "payment.paypal.return_url" payment_paypal_return_url: String = "";
     /// How long a payment gateway may take to answer, in seconds (1 to 120).
     "payment.timeout_seconds" payment_timeout_seconds: TimeoutSeconds = "20";
+    /// When the shop backs itself up each day, as a time in UTC such as 03:30. Empty: never.
+    "backup.daily_at" backup_daily_at: String = "";
+    /// Where these backups are kept: a directory. Empty: backups in the data directory.
+    "backup.to" backup_to: String = "";
+    /// Of how many days, weeks and months the last backup is kept (0 to 1000 each).
+    "backup.keep_daily" backup_keep_daily: Kept = "7";
+    /// See keep_daily.
+    "backup.keep_weekly" backup_keep_weekly: Kept = "4";
+    /// See keep_daily.
+    "backup.keep_monthly" backup_keep_monthly: Kept = "6";
+    /// Encrypts these backups, in the age format. Empty: no passphrase.
+    "backup.passphrase" backup_passphrase: Secret = "";
+    /// Encrypts them for these recipients instead, age1…, with commas between them: the shop itself can't read them.
+    "backup.recipients" backup_recipients: String = "";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
     "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
@@ -171,7 +186,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, Kept 0..=1000);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.
@@ -208,7 +223,8 @@ impl Config {
         if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(("server.public_url", "must begin with https:// or http://".into()));
         }
-        gateways::check(self)
+        gateways::check(self)?;
+        schedule::check(self)
     }
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {

@@ -12,6 +12,7 @@ mod pipe;
 mod reply;
 mod request;
 mod routes;
+mod told;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
@@ -28,8 +29,9 @@ pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{
     Answer, Content, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
 };
-pub use request::{Body, Origin, Req, unsupported};
+pub use request::{Body, Origin, Req, remember, unsupported};
 pub use routes::{Routes, Verbs, delete, get, patch, post, put};
+pub use told::{Teller, teller};
 
 use crate::app::App;
 
@@ -62,7 +64,8 @@ fn routes() -> Routes {
         .and(crate::checkout::admin::routes())
         .and(crate::orders::export::routes())
         .and(crate::reports::admin::routes())
-        .and(crate::check::routes())
+        .and(crate::check::http::routes())
+        .and(crate::backup::http::routes())
 }
 
 /// The path finder, made once.

@@ -274,9 +274,7 @@ impl Req {
 
     /// Stores the answer under its key.
     pub async fn remember(&self, key: Option<OnceKey>, reply: &Reply) -> Result<(), ApiError> {
-        let Some(key) = key else { return Ok(()) };
-        let stored = Stored::from(reply);
-        self.write(move |tx| Ok(key.done(tx, &stored)?)).await
+        remember(&self.app, key, reply).await
     }
 
     /// Has the store run `act`.
@@ -286,6 +284,13 @@ impl Req {
     ) -> Result<T, ApiError> {
         self.app.store.write(act).await
     }
+}
+
+/// [`Req::remember`], for work that outlives its request.
+pub async fn remember(app: &App, key: Option<OnceKey>, reply: &Reply) -> Result<(), ApiError> {
+    let Some(key) = key else { return Ok(()) };
+    let stored = Stored::from(reply);
+    app.store.write(move |tx| Ok(key.done(tx, &stored)?)).await
 }
 
 /// 415, with what would be right.

@@ -44,7 +44,16 @@ fn providers(app: &App) -> BTreeSet<&'static str> {
     app.gateways.all().map(|gateway| gateway.provider()).chain([PROVIDER]).collect()
 }
 
+/// Whether the shop was restored from a backup, and nobody has looked at its gateways yet: nothing ends by itself then.
+fn is_on_hold(app: &App) -> bool {
+    // What can't be read is no permission.
+    app.store.read(payments::restored).map_or(true, |mark| mark.is_some())
+}
+
 async fn expire(app: &App) {
+    if is_on_hold(app) {
+        return;
+    }
     report("expire holds", checkout::expire_holds(app).await);
 }
 
@@ -63,6 +72,9 @@ async fn reconcile(app: &App, provider: &str) {
 }
 
 async fn try_again(app: &App) {
+    if is_on_hold(app) {
+        return;
+    }
     report("failed refunds", payments::try_again(app).await);
 }
 

@@ -1,92 +1,150 @@
 //! The invariants of orders, over one snapshot.
 
-use std::collections::HashMap;
-
 use super::lifecycle::Status;
 use super::model::Order;
 use super::store::{CREDIT_NOTES, INVOICES, ORDERS};
-use crate::id::{OrderId, RefundId, VariantId};
+use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::MOVEMENTS;
 use crate::money::Money;
-use crate::store::{Finding, ReadTx, StoreError};
+use crate::store::{COUNTERS, Look, ReadTx, StoreError};
 
-/// Units that moved for an order, by variant: taken, and given back by its cancellation.
+/// Stock that moved for an order or refund: few bytes each, because there are millions of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Move {
+    /// The order's id, or the refund's.
+    of: u64,
+    variant: VariantId,
+    /// Units that left the shelf; below zero: that came back.
+    units: i64,
+}
+
+/// The moves of each kind, by whose they are.
 #[derive(Default)]
 struct Moves {
-    taken: HashMap<VariantId, i64>,
-    returned: HashMap<VariantId, i64>,
+    taken: Vec<Move>,
+    returned: Vec<Move>,
+    restocked: Vec<Move>,
+}
+
+impl Moves {
+    fn read(tx: &ReadTx, look: &Look<'_>) -> Result<Moves, StoreError> {
+        let mut moves = Moves::default();
+        look.begin("stock of orders", MOVEMENTS.count(tx)?);
+        look.each(tx, &MOVEMENTS, |_, movement| {
+            let (kind, of) = match movement.cause {
+                Cause::Order(id) => (&mut moves.taken, id.0),
+                Cause::Cancellation(id) => (&mut moves.returned, id.0),
+                Cause::Refund(id) => (&mut moves.restocked, id.0),
+                Cause::Import | Cause::Imported(_) | Cause::Unimported(_) | Cause::Adjustment { .. } => {
+                    return;
+                }
+            };
+            kind.push(Move { of, variant: movement.variant, units: -movement.delta });
+        })?;
+        for kind in [&mut moves.taken, &mut moves.returned, &mut moves.restocked] {
+            kind.sort_unstable();
+        }
+        Ok(moves)
+    }
+}
+
+/// Those of `all`, which are sorted, that are of `id`.
+fn of(all: &[Move], id: u64) -> &[Move] {
+    let from = all.partition_point(|one| one.of < id);
+    let count = all[from..].partition_point(|one| one.of == id);
+    &all[from..from + count]
+}
+
+fn units(moves: &[Move], variant: VariantId) -> i64 {
+    moves.iter().filter(|one| one.variant == variant).map(|one| one.units).sum()
 }
 
 /// I2, I3, I6 and I9.
-pub fn check(tx: &ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    let mut moves: HashMap<OrderId, Moves> = HashMap::new();
-    let mut restocked: HashMap<RefundId, HashMap<VariantId, i64>> = HashMap::new();
-    MOVEMENTS.each(tx, |_, movement| {
-        let (variant, delta) = (movement.variant, movement.delta);
-        match movement.cause {
-            Cause::Order(id) => *moves.entry(id).or_default().taken.entry(variant).or_default() -= delta,
-            Cause::Cancellation(id) => {
-                *moves.entry(id).or_default().returned.entry(variant).or_default() += delta;
-            }
-            Cause::Refund(id) => *restocked.entry(id).or_default().entry(variant).or_default() += delta,
-            Cause::Import | Cause::Imported(_) | Cause::Unimported(_) | Cause::Adjustment { .. } => {}
-        }
-    })?;
-    let mut invoices = HashMap::new();
-    ORDERS.each(tx, |id, order| {
-        totals(id, &order, findings);
-        let none = Moves::default();
-        stock(id, &order, moves.get(&id).unwrap_or(&none), &restocked, findings);
-        history(id, &order, findings);
-        if order.paid_at.is_some() {
-            invoices.insert(id, 0_u32);
-        }
-        moves.remove(&id);
-    })?;
-    for (id, _) in moves {
-        findings.push(Finding::new(
-            "I3",
-            format!("order {id}"),
-            "stock moved for it, but there is no such order",
-        ));
-    }
+pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
+    let moves = Moves::read(tx, look)?;
+    let mut invoiced = invoices(tx, look)?.into_iter().peekable();
+    let not_paid = |(_, invoice): (OrderId, InvoiceId)| {
+        look.found("I6", format!("invoice {invoice}"), "its order is not paid");
+    };
+    let (mut taken, mut returned) = (0, 0);
+    look.begin("orders", ORDERS.count(tx)?);
+    look.each(tx, &ORDERS, |id, order| {
+        totals(id, &order, look);
+        history(id, &order, look);
+        let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
+        (taken, returned) = (taken + own.0.len(), returned + own.1.len());
+        stock(id, &order, own, &moves.restocked, look);
 
-    let mut next = 1;
-    INVOICES.each(tx, |number, invoice| {
-        if number.0 != next {
-            findings.push(Finding::new(
-                "I6",
-                format!("invoice {number}"),
-                format!("number {next} is missing before it"),
-            ));
+        while let Some(before) = invoiced.next_if(|(order, _)| *order < id) {
+            not_paid(before);
         }
-        next = number.0 + 1;
-        match invoices.get_mut(&invoice.order) {
-            Some(count) => *count += 1,
-            None => findings.push(Finding::new("I6", format!("invoice {number}"), "its order is not paid")),
+        let mut count = 0;
+        while let Some(own) = invoiced.next_if(|(order, _)| *order == id) {
+            count += 1;
+            if order.paid_at.is_none() {
+                not_paid(own);
+            }
+        }
+        if order.paid_at.is_some() && count != 1 {
+            look.found("I6", format!("order {id}"), format!("it is paid and has {count} invoices"));
         }
     })?;
-    for (id, count) in invoices.into_iter().filter(|(_, count)| *count != 1) {
-        findings.push(Finding::new(
-            "I6",
-            format!("order {id}"),
-            format!("it is paid and has {count} invoices"),
-        ));
+    invoiced.for_each(not_paid);
+    if (taken, returned) != (moves.taken.len(), moves.returned.len()) {
+        let mut ids: Vec<_> = moves.taken.iter().chain(&moves.returned).map(|one| one.of).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            if ORDERS.get(tx, &OrderId(id))?.is_none() {
+                look.found("I3", format!("order {id}"), "stock moved for it, but there is no such order");
+            }
+        }
     }
-    let mut next = 1;
-    CREDIT_NOTES.each(tx, |number, _| {
+    numbers(tx, look)
+}
+
+/// The invoices by their orders; says which numbers are missing.
+fn invoices(tx: &ReadTx, look: &Look<'_>) -> Result<Vec<(OrderId, InvoiceId)>, StoreError> {
+    look.begin("invoices", INVOICES.count(tx)?);
+    let (mut next, mut all) = (1, Vec::new());
+    look.each(tx, &INVOICES, |number, invoice| {
         if number.0 != next {
-            let said = format!("number {next} is missing before it");
-            findings.push(Finding::new("I6", format!("credit note {number}"), said));
+            look.found("I6", format!("invoice {number}"), format!("number {next} is missing before it"));
         }
         next = number.0 + 1;
-    })
+        all.push((invoice.order, number));
+    })?;
+    counted(tx, look, "invoices", next - 1)?;
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// Says which numbers of credit notes are missing.
+fn numbers(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
+    look.begin("credit notes", CREDIT_NOTES.count(tx)?);
+    let mut next = 1;
+    look.each(tx, &CREDIT_NOTES, |number, _| {
+        if number.0 != next {
+            look.found("I6", format!("credit note {number}"), format!("number {next} is missing before it"));
+        }
+        next = number.0 + 1;
+    })?;
+    counted(tx, look, "credit_notes", next - 1)
+}
+
+/// The last number that was given is the last there is.
+fn counted(tx: &ReadTx, look: &Look<'_>, counter: &str, last: u64) -> Result<(), StoreError> {
+    let given = COUNTERS.get(tx, &counter.to_owned())?.unwrap_or(0);
+    if given > last {
+        look.found("I6", counter, format!("numbers up to {given} were given, but the last is {last}"));
+    }
+    Ok(())
 }
 
 /// I2.
-fn totals(id: OrderId, order: &Order, findings: &mut Vec<Finding>) {
-    let subject = format!("order {id}");
+fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
+    let subject = || format!("order {id}");
     let minor = |money: Money| i128::from(money.minor);
     let lines: i128 = order.lines.iter().map(|line| minor(line.total)).sum();
     let taxes: i128 = order.lines.iter().map(|line| minor(line.tax)).sum();
@@ -97,65 +155,51 @@ fn totals(id: OrderId, order: &Order, findings: &mut Vec<Finding>) {
         ("total", minor(order.total), parts),
     ] {
         if said != sum {
-            findings.push(Finding::new(
-                "I2",
-                &subject,
-                format!("its {what} is {said}, but its parts add up to {sum}"),
-            ));
+            look.found("I2", subject(), format!("its {what} is {said}, but its parts add up to {sum}"));
         }
     }
     for line in &order.lines {
         if minor(line.unit_price) * i128::from(line.quantity) != minor(line.total) {
             let said =
                 format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
-            findings.push(Finding::new("I2", &subject, said));
+            look.found("I2", subject(), said);
         }
     }
     let figures = [order.subtotal, order.discount, order.shipping, order.tax, order.total];
     if figures.iter().any(|money| money.minor < 0) {
-        findings.push(Finding::new("I2", &subject, "one of its figures is negative"));
+        look.found("I2", subject(), "one of its figures is negative");
     }
 }
 
-/// I3.
-fn stock(
-    id: OrderId,
-    order: &Order,
-    moves: &Moves,
-    restocked: &HashMap<RefundId, HashMap<VariantId, i64>>,
-    findings: &mut Vec<Finding>,
-) {
-    let mut wanted: HashMap<VariantId, i64> = HashMap::new();
-    let mut back: HashMap<VariantId, i64> = HashMap::new();
-    for line in &order.lines {
-        *wanted.entry(line.variant).or_default() += i64::from(line.quantity);
-        *back.entry(line.variant).or_default() += i64::from(line.restocked);
-    }
-    let refunds = order.refunds.iter().filter_map(|refund| restocked.get(&refund.id));
-    let mut by_refund: HashMap<VariantId, i64> = HashMap::new();
-    for (variant, units) in refunds.flatten() {
-        *by_refund.entry(*variant).or_default() += units;
-    }
-    for (variant, units) in wanted {
-        let of = |map: &HashMap<VariantId, i64>| map.get(&variant).copied().unwrap_or(0);
-        let (taken, returned, refunded) = (of(&moves.taken), of(&moves.returned), of(&by_refund));
-        let due = if order.status == Status::Cancelled { units - of(&back) } else { 0 };
+/// I3. `own`: what was taken for the order, and given back by its cancellation.
+fn stock(id: OrderId, order: &Order, own: (&[Move], &[Move]), restocked: &[Move], look: &Look<'_>) {
+    let mut variants: Vec<_> = order.lines.iter().map(|line| line.variant).collect();
+    variants.extend(own.0.iter().chain(own.1).map(|one| one.variant));
+    variants.sort_unstable();
+    variants.dedup();
+    for variant in variants {
+        let lines = || order.lines.iter().filter(|line| line.variant == variant);
+        let wanted: i64 = lines().map(|line| i64::from(line.quantity)).sum();
+        let back: i64 = lines().map(|line| i64::from(line.restocked)).sum();
+        let refunded: i64 =
+            order.refunds.iter().map(|refund| -units(of(restocked, refund.id.0), variant)).sum();
+        let due = if order.status == Status::Cancelled { wanted - back } else { 0 };
         for (what, is, should) in [
-            ("took", taken, units),
-            ("gave back on its cancellation", returned, due),
-            ("gave back with refunds", refunded, of(&back)),
+            ("took", units(own.0, variant), wanted),
+            ("gave back on its cancellation", -units(own.1, variant), due),
+            ("gave back with refunds", refunded, back),
         ] {
             if is != should {
                 let said = format!("it {what} {is} of variant {variant}, not {should}");
-                findings.push(Finding::new("I3", format!("order {id}"), said));
+                look.found("I3", format!("order {id}"), said);
             }
         }
     }
 }
 
 /// I9.
-fn history(id: OrderId, order: &Order, findings: &mut Vec<Finding>) {
-    let mut fault = |said: String| findings.push(Finding::new("I9", format!("order {id}"), said));
+fn history(id: OrderId, order: &Order, look: &Look<'_>) {
+    let fault = |said: String| look.found("I9", format!("order {id}"), said);
     let states: Vec<_> = order.history.iter().map(|moved| moved.status).collect();
     if states.first() != Some(&Status::Pending) {
         fault("its history does not begin with pending".into());

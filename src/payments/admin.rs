@@ -6,11 +6,12 @@ use super::failed::is_unsettled;
 use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
 use super::ops::refunds_of_payment;
 use super::reconcile::reconcile_all;
+use super::restored::confirm;
 use super::store::PAYMENTS;
 use super::{disputes, ops};
 use crate::accounts::Scope;
 use crate::clock::Time;
-use crate::http::input::Nothing;
+use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, Req, Routes, get, ok, post};
 use crate::id::{PaymentId, RefundId};
 use crate::orders::RefundStatus;
@@ -131,8 +132,23 @@ async fn show(req: Req, id: PaymentId) -> Answer {
     Ok(ok(&found))
 }
 
+#[derive(Default)]
+struct Reconciling {
+    /// The operator has looked at what the gateways have that the restored data has not.
+    after_restore: bool,
+}
+
+impl Input for Reconciling {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Reconciling { after_restore: from.opt("after_restore", boolean).unwrap_or(false) }
+    }
+}
+
 async fn reconcile(mut req: Req) -> Answer {
     req.admin(Scope::PaymentsWrite)?;
-    req.json_or_nothing::<Nothing>().await?;
+    let asked: Reconciling = req.json_or_nothing().await?;
+    if asked.after_restore {
+        req.write(|tx| Ok(confirm(tx)?)).await?;
+    }
     Ok(ok(&reconcile_all(&req.app, true).await?))
 }

@@ -11,6 +11,7 @@ use super::gateway::{Gateway, GatewayError, Intent, Notice, Tag};
 use super::lifecycle::Status;
 use super::model::{Disputed, GatewayEvent, Subject};
 use super::ops::{self, next_wait};
+use super::restored::restored;
 use super::store::{BY_CHARGE, BY_REFERENCE, EVENTS, PAYMENTS, RECEIVED, UNDONE};
 use super::strays::{StrayId, drive_stray, note_stray};
 use crate::app::App;
@@ -198,7 +199,8 @@ pub(super) async fn claim(
         attempt => {
             // An attempt that the journal has never heard of was made by a newer state of this data, or by a copy
             // of it: whether that money is to go back is a person's to say.
-            let is_ours = attempt.is_some();
+            // So it is when the data is known to be older.
+            let is_ours = attempt.is_some() && app.store.read(restored)?.is_none();
             let (stray, is_new) = app.store.write(move |tx| note_stray(tx, provider, &said, is_ours)).await?;
             if is_new && is_ours {
                 // What fails here is journalled, and the reconciler's.

@@ -20,9 +20,11 @@ pub mod http;
 mod lifecycle;
 mod model;
 mod old;
+mod once;
 mod ops;
 mod reconcile;
 pub mod report;
+mod restored;
 mod returned;
 mod settle;
 pub(crate) mod store;
@@ -36,12 +38,15 @@ pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
 pub use events::{forget_events, receive, work_events};
 pub use failed::try_again;
 pub use lifecycle::Status;
-pub use model::{Closing, Disputed, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why};
+pub use model::{
+    Closing, Disputed, GatewayEvent, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why,
+};
 pub use ops::{
     NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, may_refund, of_order,
     pay_by_hand, record_nothing_to_pay, refund_rest, refunds_of,
 };
 pub use reconcile::{reconcile, reconcile_all, warn_of_switched_off};
+pub use restored::{Restored, confirm, mark, restored};
 pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};
 pub use sweep::look_around;

@@ -12,6 +12,7 @@ use super::beside::{beside, is_down};
 use super::drive::{DriveError, drive_refund, look};
 use super::failed::{Failed, failed};
 use super::model::PaymentError;
+use super::restored::{Restored, restored};
 use super::returned::look_at_refund_later;
 use super::settle::look_later;
 use super::store::{OPEN, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, REFUNDS, STRAYS};
@@ -74,6 +75,9 @@ impl Due {
 /// Asks a provider after what is due, at most some hundreds; with none, after all that is open. When it does not
 /// answer, the rest is left for later.
 pub async fn reconcile(app: &App, provider: &str, due: Option<Time>) -> Result<(), StoreError> {
+    if app.store.read(restored)?.is_some() {
+        return Ok(());
+    }
     let (by, most) = due.map_or((Time(i64::MAX), usize::MAX), |due| (due.plus(SOON), MOST));
     let due = app.store.read(|tx| Due::read(tx, provider, by, most))?;
     let rows = ask(app, due, true).await?;
@@ -106,6 +110,8 @@ fn tell_log(app: &App, provider: &str, rows: &[Reconciled]) {
 /// What reconciling by hand came to.
 #[derive(Serialize)]
 pub struct Report {
+    /// The shop was restored from a backup, and nobody has confirmed: nothing was asked for, ended or given back.
+    restored: Option<Restored>,
     looked_at: usize,
     /// Because their gateway does not answer.
     not_asked: usize,
@@ -113,8 +119,10 @@ pub struct Report {
 }
 
 /// Asks after everything that is open, due or not, and looks around at every gateway. `by_hand`: money that the journal
-/// does not know of goes back, too.
+/// does not know of goes back, too. In a shop that is marked as restored it is only told what there is.
 pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentError> {
+    let restored = app.store.read(restored)?;
+    let by_hand = by_hand && restored.is_none();
     let swept = join_all(app.gateways.all().map(|gateway| look_around(app, &**gateway))).await;
     let mut results = swept.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     if by_hand {
@@ -128,13 +136,25 @@ pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentEr
     for provider in app.store.read(providers)? {
         let due = app.store.read(|tx| Due::read(tx, &provider, Time(i64::MAX), usize::MAX))?;
         let wanted = due.len();
+        if restored.is_some() {
+            not_asked += wanted;
+            continue;
+        }
         let rows = ask(app, due, false).await?;
         looked_at += rows.len();
         not_asked += wanted - rows.len();
         results.extend(rows);
     }
+    if restored.is_some() {
+        results.retain(|row| row.kind != "stray");
+        for id in app.store.read(waiting)? {
+            let said =
+                "taken at the gateway, and this data has no such payment: is its order lost?".to_owned();
+            results.push(stray_row(app, id, RefundStatus::Pending.as_str(), Some(said))?);
+        }
+    }
     results.extend(app.store.read(failed_rows)?);
-    Ok(Report { looked_at, not_asked, results })
+    Ok(Report { restored, looked_at, not_asked, results })
 }
 
 /// Says which providers have something open and are not switched on: nobody can go on with that.

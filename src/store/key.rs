@@ -1,10 +1,12 @@
 //! Keys: values whose bytes sort as they do.
 
+use std::fmt::Debug;
+
 use crate::clock::Time;
 
 /// A value that can be a table's key or part of one. Encoded keys compare, byte by byte, as the values
 /// do, and no key's encoding is the beginning of another's, so keys can be put in a row.
-pub trait Key: Sized {
+pub trait Key: Sized + Debug {
     fn put(&self, out: &mut Vec<u8>);
     /// Reads one key off the front of `from`; `None` if the bytes are none.
     fn take(from: &mut &[u8]) -> Option<Self>;

@@ -7,10 +7,13 @@
 //! - Every commit has a sequence number, and [`Store::on_commit`] hands out what it changed before the acts
 //!   of that commit are answered.
 
+mod agree;
 mod codec;
 mod key;
+mod look;
 mod once;
 mod open;
+mod rebuild;
 pub mod schema;
 mod table;
 #[cfg(test)]
@@ -18,7 +21,6 @@ mod tests;
 mod tx;
 mod writer;
 
-use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -27,9 +29,11 @@ use tokio::sync::oneshot;
 pub(crate) use codec::record;
 pub use codec::{Record, decode, encode};
 pub use key::Key;
+pub use look::{Finding, Look, Tell};
 pub use once::{KeyReused, Once, OnceKey, Seen};
 pub(crate) use once::{ONCE, forget};
-pub use open::{Disk, FileDisk, OpenError, Options};
+pub use open::{Disk, FORMAT, FileDisk, OpenError, Options, format_of, is_sound};
+pub use rebuild::Rebuild;
 pub use table::{AnyTable, Index, Indexed, Table};
 pub(crate) use table::{COUNTERS, META};
 pub use tx::{Change, Direction, ReadTx, Reads, Span, WriteTx};
@@ -72,29 +76,6 @@ from_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::C
 impl From<StoreError> for std::io::Error {
     fn from(error: StoreError) -> std::io::Error {
         std::io::Error::other(error)
-    }
-}
-
-/// Something that `till check` found to be untrue.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// Which invariant of the shop, `I1` to `I10`.
-    pub invariant: &'static str,
-    /// The record it is about.
-    pub subject: String,
-    /// What disagrees, with the figures.
-    pub detail: String,
-}
-
-impl Finding {
-    pub fn new(invariant: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Finding {
-        Finding { invariant, subject: subject.into(), detail: detail.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.invariant, self.subject, self.detail)
     }
 }
 
@@ -171,15 +152,6 @@ impl Store {
     /// The sequence number of the newest commit.
     pub fn seq(&self) -> Result<u64, StoreError> {
         self.read(commit_of)
-    }
-
-    /// I5 over every table: records decode, and indexes and records agree.
-    pub fn check(&self, tx: &ReadTx) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = Vec::new();
-        for table in schema::tables() {
-            table.check(tx, &mut findings)?;
-        }
-        Ok(findings)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -12,11 +12,14 @@ use rand::rngs::StdRng;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 
 use super::writer::Shared;
-use super::{AnyTable, META, Store, StoreError, WriteTx, schema};
+use super::{AnyTable, META, Reads, Store, StoreError, WriteTx, schema};
 use crate::clock::Clock;
 
 /// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways.
-const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 2;
+
+/// Its name among the file's properties.
+pub(super) const FORMAT_IS: &str = "format";
 
 /// Where the file is. The simulation has one of its own.
 pub trait Disk: Send + Sync {
@@ -132,12 +135,12 @@ impl Store {
 
     /// Marks a new file with its format and the identity of its shop.
     fn first_commit(&self) -> Result<(), StoreError> {
-        if self.read(|tx| META.get(tx, &"format".to_owned()))?.is_some() {
+        if self.read(|tx| META.get(tx, &FORMAT_IS.to_owned()))?.is_some() {
             return Ok(());
         }
         self.write_now(|tx| {
             let shop: [u8; 8] = tx.random();
-            tx.set_meta("format", &FORMAT.to_string())?;
+            tx.set_meta(FORMAT_IS, &FORMAT.to_string())?;
             tx.set_meta("shop_id", &format!("{:016x}", u64::from_be_bytes(shop)))
         })
     }
@@ -147,7 +150,7 @@ impl Shared {
     /// The format that the file says it has; none for a new one.
     fn format(&self) -> Result<Option<String>, StoreError> {
         let tx = self.snapshot()?;
-        if tx.has_table(META.name)? { META.get(&tx, &"format".to_owned()) } else { Ok(None) }
+        if tx.has_table(META.name)? { META.get(&tx, &FORMAT_IS.to_owned()) } else { Ok(None) }
     }
 
     /// Makes the tables that the file lacks, so that no read meets one that is not there, and fills the indexes that
@@ -174,9 +177,26 @@ impl Shared {
                 table.fill(&mut tx, &new)?;
             }
             if have.contains(META.name) {
-                tx.set_meta("format", &FORMAT.to_string())?;
+                tx.set_meta(FORMAT_IS, &FORMAT.to_string())?;
             }
             Ok(tx.inner.commit()?)
         })
+    }
+}
+
+/// The version of the layout of the file that a transaction reads from.
+pub fn format_of(tx: &impl Reads) -> Result<u32, StoreError> {
+    let text = META.expect(tx, &FORMAT_IS.to_owned())?;
+    text.parse().map_err(|_| StoreError::corrupt(META.name, "the file's format is no number"))
+}
+
+/// redb's own look at every page of a file that nobody has open: whether all are as it wrote them. What it finds it
+/// mends, so this is for copies.
+pub fn is_sound(path: &Path, cache: usize) -> Result<bool, StoreError> {
+    let disk = FileDisk { path: path.to_owned(), cache };
+    let looked = disk.open().and_then(|mut db| db.check_integrity());
+    match looked {
+        Err(DatabaseError::Storage(StorageError::Corrupted(_))) => Ok(false),
+        looked => looked.map_err(|error| StoreError::Disk(error.to_string())),
     }
 }

@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 use std::ops::{Bound, ControlFlow};
 
+use super::StoreError;
 use super::codec::{LIMIT, Record};
 use super::key::Key;
-use super::tx::{Change, Direction, Reads, Span, WriteTx};
-use super::{Finding, StoreError};
+use super::look::Look;
+use super::tx::{Change, Direction, ReadTx, Reads, Span, Visit, WriteTx};
 use crate::page::{Page, Paged};
 
 /// Properties of the file: format, shop id, currency.
@@ -17,7 +18,7 @@ pub(crate) static COUNTERS: Table<String, u64> = Table::new("counters", &[]);
 /// Records of type `V` under keys of type `K`.
 pub struct Table<K: 'static, V: 'static> {
     pub(crate) name: &'static str,
-    indexes: &'static [&'static dyn Indexed<V>],
+    pub(super) indexes: &'static [&'static dyn Indexed<V>],
     key: PhantomData<fn() -> K>,
 }
 
@@ -27,6 +28,8 @@ pub trait Indexed<V>: Sync {
     fn is_unique(&self) -> bool;
     /// The index keys of a record, encoded.
     fn keys_of(&self, record: &V) -> Vec<Vec<u8>>;
+    /// The encoded key of the record that an entry leads to; `None` if the entry does not decode.
+    fn leads_to<'a>(&self, entry: &'a [u8], target: &'a [u8]) -> Option<&'a [u8]>;
 }
 
 /// Finds `K` by `I`. In a unique index an `I` leads to one record at most.
@@ -186,7 +189,7 @@ impl<K: Key, V: Record> Table<K, V> {
 }
 
 /// The rows that `record` has in `index`: entry and what it leads to.
-fn entries<V>(index: &dyn Indexed<V>, record: &V, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn entries<V>(index: &dyn Indexed<V>, record: &V, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let entry = |mut at: Vec<u8>| {
         if index.is_unique() {
             (at, key.to_vec())
@@ -296,16 +299,33 @@ impl<K: Key, V, I: Key> Indexed<V> for Index<K, V, I> {
     fn keys_of(&self, record: &V) -> Vec<Vec<u8>> {
         (self.keys)(record).iter().map(Key::bytes).collect()
     }
+
+    fn leads_to<'a>(&self, mut entry: &'a [u8], target: &'a [u8]) -> Option<&'a [u8]> {
+        I::take(&mut entry)?;
+        Some(if self.unique { target } else { entry })
+    }
 }
 
 /// A table without its types, for what is done to all of them.
 pub trait AnyTable: Sync {
     fn name(&self) -> &'static str;
     fn index_names(&self) -> Vec<&'static str>;
+    /// Hands every row to `visit`, by key: the encoded key and record.
+    fn each_row(&self, tx: &ReadTx, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+    /// Writes an encoded row that is new in this file, and its index entries; no feed hears of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it does not decode.
+    fn put_row(&self, tx: &mut WriteTx, key: &[u8], record: &[u8]) -> Result<(), StoreError>;
+    /// The highest key, where keys are numbers.
+    fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError>;
     /// Enters every record into the indexes of these names, which are new in this file.
     fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError>;
     /// I5: every record decodes and has its index entries, and every index entry has its record.
-    fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>;
+    fn check(&self, tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError>;
+    /// Makes the indexes what the records call for; how many entries were wrong. Two records that share a unique key
+    /// are facts that contradict each other: they are left as they are.
+    fn mend_indexes(&self, tx: &mut WriteTx) -> Result<u64, StoreError>;
 }
 
 impl<K: Key, V: Record> AnyTable for Table<K, V> {
@@ -315,6 +335,31 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
 
     fn index_names(&self) -> Vec<&'static str> {
         self.indexes.iter().map(|index| index.name()).collect()
+    }
+
+    fn each_row(&self, tx: &ReadTx, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        tx.scan_raw(self.name, Span::all(Direction::Up), visit)
+    }
+
+    fn put_row(&self, tx: &mut WriteTx, key: &[u8], record: &[u8]) -> Result<(), StoreError> {
+        self.key(key)?;
+        let decoded = self.decode(record)?;
+        tx.put_raw(self.name, key, record)?;
+        for index in self.indexes {
+            for (entry, target) in entries(*index, &decoded, key) {
+                tx.put_raw(index.name(), &entry, &target)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError> {
+        let mut highest = None;
+        tx.scan_raw(self.name, Span::all(Direction::Down), &mut |key, _| {
+            highest = u64::from_bytes(key);
+            ControlFlow::Break(())
+        })?;
+        Ok(highest)
     }
 
     fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError> {
@@ -334,47 +379,11 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
         Ok(())
     }
 
-    fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-        let mut wanted: Vec<u64> = vec![0; self.indexes.len()];
-        let mut missing = Vec::new();
-        let mut broken = Vec::new();
-        tx.scan_raw(self.name, Span::all(Direction::Up), &mut |key, value| {
-            let (true, Some(record)) = (K::from_bytes(key).is_some(), V::decode(value)) else {
-                broken.push(format!("{key:02x?}"));
-                return ControlFlow::Continue(());
-            };
-            for (index, wanted) in self.indexes.iter().zip(&mut wanted) {
-                let mut rows = entries(*index, &record, key);
-                rows.sort();
-                rows.dedup();
-                *wanted += rows.len() as u64;
-                for (entry, target) in rows {
-                    if !matches!(tx.get_raw(index.name(), &entry), Ok(Some(found)) if found == target) {
-                        missing.push((index.name(), format!("{key:02x?}")));
-                    }
-                }
-            }
-            ControlFlow::Continue(())
-        })?;
-        for key in broken {
-            findings.push(Finding::new("I5", format!("{} {key}", self.name), "the row does not decode"));
-        }
-        for (index, key) in missing {
-            let subject = format!("{} {key}", self.name);
-            findings.push(Finding::new(
-                "I5",
-                subject,
-                format!("the record has no entry of its own in {index}"),
-            ));
-        }
-        // Each record's entries were seen to be there, so what is more than them has no record.
-        for (index, wanted) in self.indexes.iter().zip(wanted) {
-            let found = tx.len_raw(index.name())?;
-            if found > wanted {
-                let said = format!("{found} entries, but the records account for {wanted}");
-                findings.push(Finding::new("I5", index.name().to_owned(), said));
-            }
-        }
-        Ok(())
+    fn check(&self, tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
+        self.agree(tx, look)
+    }
+
+    fn mend_indexes(&self, tx: &mut WriteTx) -> Result<u64, StoreError> {
+        self.make_agree(tx)
     }
 }

@@ -78,6 +78,7 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/stats/", For::Staff, "shop:read"),
     ("GET", "/api/openapi.json", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
+    ("POST", "/api/admin/backup/", For::Admins, "all"),
 ];
 
 #[test]

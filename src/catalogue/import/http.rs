@@ -4,12 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::header;
 use serde::Serialize;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde_json::json;
 
 use super::Counts;
 use super::apply::ImportError;
@@ -22,7 +18,7 @@ use crate::accounts::Scope;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::idempotency::InFlight;
-use crate::http::{Answer, ApiError, LINES, Reply, Req, Routes, get, ok, post, unsupported};
+use crate::http::{Answer, ApiError, LINES, Req, Routes, get, ok, post, teller, unsupported};
 use crate::id::ImportId;
 use crate::store::{Direction, Seen, StoreError};
 
@@ -125,7 +121,7 @@ async fn import(mut req: Req) -> Answer {
         Seen::Began(id) => Some(ImportId(id)),
         Seen::New => None,
     };
-    let (progress, told) = mpsc::channel(64);
+    let (teller, told) = teller(&req.app);
     let job = Job {
         app: Arc::clone(&req.app),
         spooled,
@@ -137,36 +133,17 @@ async fn import(mut req: Req) -> Answer {
         digest: req.digest,
         key: key.clone(),
         began,
-        progress: progress.clone(),
+        teller,
         alone,
     };
-    let lines = req.header(header::ACCEPT).is_some_and(|accept| accept.contains(LINES));
-    let request = req.id.clone();
+    let app = Arc::clone(&req.app);
     let ending = async move {
         let reply = tokio::task::spawn_blocking(move || job.run()).await.map_err(ApiError::internal)??;
-        req.remember(key, &reply).await?;
+        crate::http::remember(&app, key, &reply).await?;
         drop(guard);
         Ok(reply)
     };
-    if !lines {
-        // Whoever hangs up lets go of `told`, and the import stops.
-        drop(progress);
-        let (reply, ()) = tokio::join!(ending, drain(told));
-        return reply;
-    }
-    tokio::spawn(async move {
-        let reply = ending.await.unwrap_or_else(|error: ApiError| {
-            if let Some(cause) = error.cause() {
-                tracing::error!(request_id = request, cause, "an import failed");
-            }
-            error.into_reply(&request)
-        });
-        let body: Value = serde_json::from_slice(reply.body.whole()).unwrap_or(Value::Null);
-        let line = json!({"stage": "end", "status": reply.status.as_u16(), "body": body});
-        let _ = progress.send(format!("{line}\n").into()).await;
-    });
-    let lines = stream::unfold(told, |mut told| async { told.recv().await.map(|line| (Ok(line), told)) });
-    Ok(Reply::stream(LINES, Box::pin(lines)))
+    told.answer(&req, ending).await
 }
 
 /// Keeps the body as a file, written on threads that may wait.
@@ -199,10 +176,6 @@ async fn off<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?;
     done.map_err(|error| StoreError::Disk(format!("the file that is imported can't be kept: {error}")).into())
-}
-
-async fn drain(mut told: mpsc::Receiver<Bytes>) {
-    while told.recv().await.is_some() {}
 }
 
 async fn put_back(mut req: Req, id: ImportId) -> Answer {

@@ -2,11 +2,8 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::apply::{Applied, Apply, Step, apply};
 use super::check::{How, check};
@@ -17,7 +14,7 @@ use super::{Counts, Errors, Report};
 use crate::accounts::Staff;
 use crate::app::App;
 use crate::http::idempotency::InFlight;
-use crate::http::{ApiError, Reply, ok};
+use crate::http::{ApiError, Reply, Teller, ok};
 use crate::id::ImportId;
 use crate::store::{OnceKey, StoreError};
 
@@ -37,8 +34,8 @@ pub struct Job {
     pub key: Option<OnceKey>,
     /// The import that the key began.
     pub began: Option<ImportId>,
-    /// Told how far it is; when nobody listens any more, the import stops.
-    pub progress: mpsc::Sender<Bytes>,
+    /// Told how far it is.
+    pub teller: Teller,
     /// Held to the end: there is one import at a time.
     pub alone: Option<InFlight>,
 }
@@ -48,30 +45,12 @@ pub fn running(id: ImportId) -> String {
     format!("import {id}")
 }
 
-/// Says how far it is.
-struct Teller {
-    app: Arc<App>,
-    progress: mpsc::Sender<Bytes>,
-}
-
-impl Teller {
-    fn tell(&self, stage: &str, id: Option<ImportId>, done: u64, of: u64) -> ControlFlow<()> {
-        let line = format!("{}\n", json!({"stage": stage, "id": id, "done": done, "of": of}));
-        // A reader that is slow misses some of them; one that is gone has it stop.
-        let sent = self.progress.try_send(line.into());
-        let is_gone = matches!(sent, Err(mpsc::error::TrySendError::Closed(_)));
-        if is_gone || self.app.stopping.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
 impl Job {
     pub fn run(self) -> Result<Reply, ApiError> {
         let app = self.app;
-        let teller = Teller { app: Arc::clone(&app), progress: self.progress };
+        let tell = |stage: &str, id: Option<ImportId>, done: u64, of: u64| {
+            self.teller.tell(&json!({"stage": stage, "id": id, "done": done, "of": of}))
+        };
         let began = match self.began {
             Some(id) => app.store.read(|tx| IMPORTS.get(tx, &id))?.map(|import| (id, import)),
             None => None,
@@ -101,7 +80,7 @@ impl Job {
 
         let size = self.spooled.length;
         let opened = Source::open(self.spooled, self.format, app.currency(), |done| {
-            teller.tell("reading", None, done, size)
+            tell("reading", None, done, size)
         })?;
         let Some(source) = opened else { return Err(at_rest(0)) };
         if resumes.as_ref().is_some_and(|(_, import)| import.entries != source.len()) {
@@ -115,7 +94,7 @@ impl Job {
                 return ControlFlow::Continue(());
             }
             told = done;
-            teller.tell("checking", None, done.into(), of.into())
+            tell("checking", None, done.into(), of.into())
         })?;
         let Some(check) = checked else { return Err(at_rest(of)) };
         let mut notes = source.notes();
@@ -142,7 +121,7 @@ impl Job {
         let mut mark = None;
         let applied = apply(asked, check, |Step { id, done, entries }| {
             mark.get_or_insert_with(|| app.in_flight.enter(&running(id)));
-            teller.tell("importing", Some(id), done.into(), entries.into())
+            tell("importing", Some(id), done.into(), entries.into())
         });
         let Applied { id, import, errors } = applied?;
         if import.state == State::Begun {

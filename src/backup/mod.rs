@@ -1,0 +1,13 @@
+//! Backups: one consistent snapshot in one file, taken while the shop sells; read back, tried out, restored.
+
+pub mod crypt;
+pub mod format;
+pub mod http;
+mod keeping;
+mod restore;
+mod unpack;
+
+pub use format::{Backup, BackupError, Header, MAGIC};
+pub use keeping::{Keeping, Schedule};
+pub use restore::{Done, RestoreError, restore};
+pub use unpack::{Trial, open_alone, unpack};

@@ -1,0 +1,101 @@
+//! Putting a backup in the place of a stopped shop's data.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::format::{BackupError, Header};
+use super::unpack::{open_alone, unpack};
+use crate::accounts;
+use crate::app::DATA_FILE;
+use crate::check::{Report, check_all};
+use crate::payments::{self, Restored};
+use crate::store::{Reads, Tell};
+
+/// What was restored.
+pub struct Done {
+    pub header: Header,
+    pub report: Report,
+    /// Where the data is that was there before.
+    pub aside: Option<PathBuf>,
+}
+
+/// Why nothing was restored. What was there before is there still.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("a till runs on {}; stop it first", .0.display())]
+    InUse(PathBuf),
+    #[error("there is a shop in {} already; --force puts the backup in its place, and keeps what was there beside it", .0.display())]
+    Occupied(PathBuf),
+    #[error("the backup is whole, but the check finds {} things wrong in it; --force restores it all the same", .0.findings.len())]
+    Findings(Box<Report>),
+    #[error("{0}")]
+    Backup(#[from] BackupError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Reads the backup to its end, makes a data file of it in `dir`, checks that, marks it as restored, and puts it in
+/// its place in one step: whatever happens on the way, there is the old data or the new.
+///
+/// # Errors
+/// When a shop runs there; without `force`, when there is one, or when the check has findings.
+pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -> Result<Done, RestoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let target = dir.join(DATA_FILE);
+    // Held to the end, so that no till begins to run on what is replaced.
+    let old = match File::open(&target) {
+        Ok(old) => {
+            match old.try_lock() {
+                Err(TryLockError::WouldBlock) => return Err(RestoreError::InUse(target)),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Ok(()) => {}
+            }
+            if !force {
+                return Err(RestoreError::Occupied(dir.to_owned()));
+            }
+            Some(old)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+
+    // In the same directory, so that it only needs another name in the end.
+    let making = tempfile::Builder::new().prefix(".till-restore-").tempdir_in(dir)?;
+    let new = making.path().join(DATA_FILE);
+    let header = unpack(input, &new, tell)?;
+    let report = {
+        let store = open_alone(&new)?;
+        let report = check_all(&store, tell).map_err(BackupError::from)?;
+        if !report.ok && !force {
+            return Err(RestoreError::Findings(Box::new(report)));
+        }
+        let (backup_of, commit) = (header.created_at, header.commit);
+        let mark = move |tx: &mut crate::store::WriteTx| {
+            accounts::pass_over_sessions(tx)?;
+            payments::mark(tx, &Restored { backup_of, commit, restored_at: tx.now() })
+        };
+        store.write_now(mark).map_err(BackupError::from)?;
+        report
+    };
+
+    let aside = if old.is_some() { Some(set_aside(dir, &target)?) } else { None };
+    fs::rename(&new, &target)?;
+    File::open(dir)?.sync_all()?;
+    Ok(Done { header, report, aside })
+}
+
+/// Gives the data that is there a second name, which it keeps when the first becomes another's.
+fn set_aside(dir: &Path, target: &Path) -> io::Result<PathBuf> {
+    for n in 1.. {
+        let aside = dir.join(format!("{DATA_FILE}.before-restore-{n}"));
+        match fs::hard_link(target, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system has such links.
+            Err(_) if !aside.exists() => return fs::copy(target, &aside).map(|_| aside),
+            linked => return linked.map(|()| aside),
+        }
+    }
+    unreachable!("there are more numbers than files")
+}

@@ -1,0 +1,51 @@
+//! `POST /api/admin/check/`: for administrators.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{check_all, repair};
+use crate::accounts::Scope;
+use crate::http::input::{Fields, Input, boolean};
+use crate::http::{Answer, ApiError, Req, Routes, ok, post, teller};
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/admin/check/", post(run))
+}
+
+#[derive(Default)]
+struct Asked {
+    /// Whether what is derived is made anew first.
+    repair: bool,
+}
+
+impl Input for Asked {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Asked { repair: from.opt("repair", boolean).unwrap_or(false) }
+    }
+}
+
+async fn run(mut req: Req) -> Answer {
+    req.admin(Scope::ShopRead)?;
+    let asked: Asked = req.json_or_nothing().await?;
+    if asked.repair {
+        req.admin(Scope::All)?;
+    }
+    let app = Arc::clone(&req.app);
+    let (teller, told) = teller(&app);
+    let ending = async move {
+        let repaired = if asked.repair { Some(app.store.write(repair).await?) } else { None };
+        let look = move || {
+            check_all(&app.store, &mut |stage, done, of| {
+                teller.tell(&json!({"stage": stage, "done": done, "of": of}))
+            })
+        };
+        let report = tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)??;
+        let mut body = json!(report);
+        if let Some(repaired) = repaired {
+            body["repaired"] = json!(repaired);
+        }
+        Ok(ok(&body))
+    };
+    told.answer(&req, ending).await
+}

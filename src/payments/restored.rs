@@ -1,0 +1,38 @@
+//! The mark of a shop that was restored from a backup. Its gateways may have payments and refunds that the backup does
+//! not know of: until an operator has looked at them, nothing is asked for, ended or given back by itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::store::{META, Reads, StoreError, WriteTx};
+
+const NAME: &str = "restored";
+
+/// From what, and when, the shop was restored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// When the backup was made, and the commit that it shows.
+    pub backup_of: Time,
+    pub commit: u64,
+    pub restored_at: Time,
+}
+
+/// Marks the shop.
+pub fn mark(tx: &mut WriteTx, restored: &Restored) -> Result<(), StoreError> {
+    let text = serde_json::to_string(restored).expect("plain data");
+    tx.set_meta(NAME, &text)
+}
+
+/// The mark, as long as nobody has confirmed.
+pub fn restored(tx: &impl Reads) -> Result<Option<Restored>, StoreError> {
+    let text = META.get(tx, &NAME.to_owned())?.filter(|text| !text.is_empty());
+    let read = |text: String| {
+        serde_json::from_str(&text).map_err(|error| StoreError::corrupt("meta", format!("{NAME}: {error}")))
+    };
+    text.map(read).transpose()
+}
+
+/// An operator has seen to it: from now on all goes on by itself.
+pub fn confirm(tx: &mut WriteTx) -> Result<(), StoreError> {
+    tx.set_meta(NAME, "")
+}
