@@ -17,6 +17,7 @@
 pub mod accounts;
 pub mod address;
 pub mod app;
+pub mod backup;
 pub mod cart;
 pub mod catalogue;
 pub mod cells;

@@ -6,6 +6,7 @@ mod crash;
 mod fakes;
 mod gateways;
 mod readme;
+mod sealed;
 mod serve;
 mod support;
 mod terminal;

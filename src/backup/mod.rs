@@ -1,0 +1,3 @@
+//! Backups: sealed, and taken to where they are kept.
+
+pub mod crypt;
