@@ -1,5 +1,6 @@
 //! The real binary: started, asked, killed, and started again.
 
+mod bucket;
 mod commands;
 mod crash;
 #[path = "../support/mod.rs"]
