@@ -1,5 +1,6 @@
 //! Backups: one consistent snapshot in one file, taken while the shop sells; read back, tried out, restored.
 
+pub mod bucket;
 pub mod crypt;
 pub mod format;
 pub mod http;

@@ -1,6 +1,7 @@
 //! Every setting: its name, meaning, default and check. A value comes from the file, the environment or a flag,
 //! each beating the one before, and every fault is said at once, with where it stands and what is allowed.
 
+mod backup;
 mod gateways;
 mod read;
 mod schedule;
@@ -159,6 +160,18 @@ settings! {
     "backup.passphrase" backup_passphrase: Secret = "";
     /// Encrypts them for these recipients instead, age1…, with commas between them: the shop itself can't read them.
     "backup.recipients" backup_recipients: String = "";
+    /// Where the bucket is that s3://… names, such as https://minio.example.com. Empty: at AWS.
+    /// What is not set under s3_ is taken from AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the environment.
+    "backup.s3_endpoint" backup_s3_endpoint: String = "";
+    /// The bucket's region.
+    "backup.s3_region" backup_s3_region: String = "us-east-1";
+    /// The access key that may put, get, list and delete objects in the bucket.
+    "backup.s3_access_key" backup_s3_access_key: String = "";
+    /// The secret key that belongs to it.
+    "backup.s3_secret_key" backup_s3_secret_key: Secret = "";
+    /// The token that belongs to keys which are good for a while only.
+    "backup.s3_session_token" backup_s3_session_token: Secret = "";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
     "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
@@ -224,7 +237,8 @@ impl Config {
             return Err(("server.public_url", "must begin with https:// or http://".into()));
         }
         gateways::check(self)?;
-        schedule::check(self)
+        schedule::check(self)?;
+        backup::check(self)
     }
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{SETTINGS, Setting, Source};
+use super::{SETTINGS, Setting, Source, backup};
 
 /// What is wrong with the settings, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +42,18 @@ impl Given {
         }
         let mut environment: Vec<_> = environment.into_iter().collect();
         environment.sort();
-        for (name, value) in environment {
+        for (name, value) in &environment {
+            let source = Source::Environment(name.clone());
             if name == "TILL_DATA_DIR" {
-                given.put("data.dir", value, Source::Environment(name));
+                given.put("data.dir", value.clone(), source);
             } else if let Some(rest) = name.strip_prefix("TILL_").filter(|rest| rest.contains("__")) {
-                let key = rest.to_lowercase().replace("__", ".");
-                given.put(&key, value, Source::Environment(name));
+                given.put(&rest.to_lowercase().replace("__", "."), value.clone(), source);
             }
         }
+        for (name, key) in backup::ENDPOINT_AND_REGION {
+            given.borrow(&[(name, key)], &environment);
+        }
+        given.borrow(&backup::KEYS, &environment);
         for (key, flag, value) in &flags.0 {
             given.put(key, value.clone(), Source::Flag(flag));
         }
@@ -79,6 +83,19 @@ impl Given {
             }
         };
         self.faults.push(format!("{source}: {key} is not a setting; {hint}"));
+    }
+
+    /// Takes settings from variables that are not till's own, unless one of these settings is given already.
+    fn borrow(&mut self, names: &[(&str, &str)], environment: &[(String, String)]) {
+        if names.iter().any(|(_, key)| self.values.contains_key(key)) {
+            return;
+        }
+        for (name, key) in names {
+            if let Some((_, value)) = environment.iter().find(|(own, value)| own == name && !value.is_empty())
+            {
+                self.put(key, value.clone(), Source::Environment((*name).to_owned()));
+            }
+        }
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
@@ -210,6 +227,34 @@ mod tests {
         let shown = shown.iter().find(|(key, _, _)| *key == "auth.signing_key").expect("it is a setting");
         assert_eq!(shown.1, "********");
         assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn what_other_tools_call_a_buckets_keys_is_taken_where_there_are_none() {
+        let aws = [
+            ("AWS_ACCESS_KEY_ID", "AKIAENV"),
+            ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
+            ("AWS_SESSION_TOKEN", "t0k3n"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        let config = load("", &aws).expect("good");
+        let s3 = config.s3();
+        assert_eq!((s3.access_key.as_str(), s3.secret_key.reveal()), ("AKIAENV", "s3cr3t"));
+        assert_eq!((s3.region.as_str(), s3.endpoint, s3.session_token.is_some()), ("eu-west-1", None, true));
+        let shown = format!("{:?}{config:?}", config.shown());
+        assert!(!shown.contains("s3cr3t") && !shown.contains("t0k3n"), "{shown}");
+
+        let own = "[backup]\ns3_access_key = \"own\"\ns3_secret_key = \"its\"\ns3_endpoint = \"http://minio:9000/\"\n";
+        let s3 = load(own, &aws).expect("good").s3();
+        assert_eq!((s3.access_key.as_str(), s3.secret_key.reveal()), ("own", "its"));
+        assert!(s3.session_token.is_none(), "a token that belongs to other keys");
+        assert_eq!((s3.region.as_str(), s3.endpoint.as_deref()), ("eu-west-1", Some("http://minio:9000")));
+
+        let faults = load("[backup]\ns3_access_key = \"own\"\n", &aws).expect_err("bad").0;
+        assert!(
+            faults[0].contains("backup.s3_secret_key") && faults[0].contains("go together"),
+            "{faults:?}"
+        );
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The real binary and gateways of others: keys in the settings, `kill -9` while money moves, Stripe's own library,
 //! and PayPal over HTTPS with a certificate authority of the system's.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +11,7 @@ use till::clock::{Clock, ManualClock, SystemClock};
 use crate::fakes::paypal::{FakePayPal, Instrument};
 use crate::fakes::serve::Served;
 use crate::fakes::stripe::{FakeStripe, Outcome};
-use crate::support::{Home, Server, till};
+use crate::support::{Home, Server, python, till};
 
 /// Of Stripe's library for Python, from PyPI.
 const STRIPE_LIBRARY: &str = "stripe==16.1.0";
@@ -146,30 +145,6 @@ async fn hook(base: &str, event: &str, signature: &str) -> Option<u16> {
     Some(request.body(event.to_owned()).send().await.ok()?.status().as_u16())
 }
 
-/// A Python that has Stripe's own library, made at the first use.
-fn python() -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stripe-library");
-    let python = home.join("bin/python");
-    let has = |python: &PathBuf| {
-        Command::new(python)
-            .args(["-c", "import stripe"])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|s| s.success())
-    };
-    if !has(&python) {
-        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home).status();
-        assert!(
-            made.is_ok_and(|made| made.success()),
-            "this test needs python3 with venv (Debian: python3-venv)"
-        );
-        let install = ["-m", "pip", "install", "--quiet", STRIPE_LIBRARY];
-        let installed = Command::new(&python).args(install).status();
-        assert!(installed.is_ok_and(|done| done.success()), "this test needs {STRIPE_LIBRARY} from PyPI");
-    }
-    python
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signatures_by_stripes_own_library_are_believed() {
     let (home, stripe) = (shop(), Served::start(FakeStripe::new(), clock()).await);
@@ -188,10 +163,11 @@ async fn signatures_by_stripes_own_library_are_believed() {
     let secret = payment["client_secret"].as_str().expect("a secret").to_owned();
     stripe.fake().confirm(stripe.now(), &secret, Outcome::Succeed).expect("it can be paid");
     let events = stripe.fake().take_events();
+    let python = python("stripe-library", "stripe", &[STRIPE_LIBRARY]);
     for event in &events {
         let script = "import sys, stripe; print(stripe.WebhookSignature.generate_signature_header(sys.argv[1], sys.argv[2]))";
         for (key, status) in [("whsec_by_the_library", 200), ("whsec_another", 400)] {
-            let made = Command::new(python()).args(["-c", script, event, key]).output().expect("it runs");
+            let made = Command::new(&python).args(["-c", script, event, key]).output().expect("it runs");
             let signature = String::from_utf8(made.stdout).expect("ASCII");
             assert_eq!(hook(&server.base, event, signature.trim()).await, Some(status), "{signature}");
         }

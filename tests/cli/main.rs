@@ -1,11 +1,13 @@
 //! The real binary: started, asked, killed, and started again.
 
+mod bucket;
 mod commands;
 mod crash;
 #[path = "../support/mod.rs"]
 mod fakes;
 mod gateways;
 mod readme;
+mod sealed;
 mod serve;
 mod support;
 mod terminal;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -164,4 +165,28 @@ impl Drop for Server {
 
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A Python that can import `module`, with `packages` from PyPI, made at the first use and kept under `name`.
+pub fn python(name: &str, module: &str, packages: &[&str]) -> PathBuf {
+    // Tests that share one must not make it twice at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let python = home.join("bin/python");
+    let has = |python: &PathBuf| {
+        let mut command = Command::new(python);
+        command.args(["-c", &format!("import {module}")]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !has(&python) {
+        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home).status();
+        assert!(
+            made.is_ok_and(|made| made.success()),
+            "this test needs python3 with venv (Debian: python3-venv)"
+        );
+        let install = Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages).status();
+        assert!(install.is_ok_and(|done| done.success()), "this test needs {packages:?} from PyPI");
+    }
+    python
 }
