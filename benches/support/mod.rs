@@ -16,7 +16,7 @@ pub struct Bench {
     pub app: Arc<App>,
     pub buyer: UserId,
     pub products: Vec<ProductId>,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 /// A shop whose writer is stepped by the bench.
@@ -48,7 +48,7 @@ pub fn shop(products: usize) -> Bench {
     };
     let (buyer, _) =
         app.store.write_now(move |tx| till::accounts::create_user(tx, &new)).expect("a buyer is made");
-    Bench { app, buyer, products: made, _dir: dir }
+    Bench { app, buyer, products: made, dir }
 }
 
 fn draft(n: usize, currency: till::money::Currency) -> Draft {
