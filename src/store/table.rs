@@ -304,6 +304,12 @@ pub trait AnyTable: Sync {
     fn index_names(&self) -> Vec<&'static str>;
     /// Enters every record into the indexes of these names, which are new in this file.
     fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError>;
+    /// Hands every row to `visit`, as its bytes are: key, value. Index entries are not among them.
+    fn each_row(
+        &self,
+        tx: &super::ReadTx,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
     /// I5: every record decodes and has its index entries, and every index entry has its record.
     fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>;
 }
@@ -332,6 +338,14 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
             tx.put_raw(index, &entry, &target)?;
         }
         Ok(())
+    }
+
+    fn each_row(
+        &self,
+        tx: &super::ReadTx,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        tx.scan_raw(self.name, Span::all(Direction::Up), visit)
     }
 
     fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
