@@ -122,15 +122,20 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         match error {
             StoreError::Corrupt { .. } | StoreError::Panicked(_) => ApiError::internal(error),
-            StoreError::Disk(_) | StoreError::Unavailable => {
-                let mut unavailable = ApiError::new(
-                    503,
-                    "unavailable",
-                    "The shop can't reach its data just now. Try again, with the same Idempotency-Key if you sent one.",
-                );
-                unavailable.rest.cause = Some(error.to_string());
-                unavailable.header(header::RETRY_AFTER, "1")
-            }
+            // The store logs a disk that fails, once.
+            StoreError::ReadOnly(_) | StoreError::Disk(_) => ApiError::new(
+                503,
+                "unavailable",
+                "The shop is read-only just now: its disk is full or fails. Nothing was changed. Try again, with the \
+                 same Idempotency-Key if you sent one.",
+            )
+            .header(header::RETRY_AFTER, "2"),
+            StoreError::Unavailable => ApiError::new(
+                503,
+                "unavailable",
+                "The shop can't reach its data just now. Try again, with the same Idempotency-Key if you sent one.",
+            )
+            .header(header::RETRY_AFTER, "1"),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use http::{StatusCode, header};
 use serde_json::json;
 
-use super::{Answer, ApiError, Req, Routes, get, ok};
+use super::{Answer, Reply, Req, Routes, get, ok};
 use crate::payments::gateway::test::PROVIDER;
-use crate::store::COUNTERS;
 
 pub fn routes() -> Routes {
     Routes::new().at("/healthz", get(healthz)).at("/readyz", get(readyz))
@@ -17,20 +17,19 @@ async fn healthz(_req: Req) -> Answer {
     Ok(ok(&json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})))
 }
 
-/// It can write and read: a small commit of its own goes to the disk.
+/// It can write and read: the disk has room, and a small commit of its own goes to it.
 async fn readyz(req: Req) -> Answer {
-    let now = req.now();
+    let (now, store) = (req.now(), &req.app.store);
     // One probe a second is enough, however many ask.
-    if now.0 - req.app.probed_at.load(Ordering::Relaxed) >= 1000 {
-        req.write(|tx| {
-            let probe = "readiness probe".to_owned();
-            let probes = COUNTERS.get(tx, &probe)?.unwrap_or(0) + 1;
-            COUNTERS.put(tx, &probe, &probes).map_err(ApiError::from)
-        })
-        .await?;
-        req.app.probed_at.store(now.0, Ordering::Relaxed);
+    let probed =
+        if now.0 - req.app.probed_at.load(Ordering::Relaxed) >= 1000 { store.probe().await } else { Ok(()) };
+    if let Some(why) = store.trouble() {
+        let said = json!({"status": "read_only", "version": env!("CARGO_PKG_VERSION"), "reason": why});
+        return Ok(Reply::json(StatusCode::SERVICE_UNAVAILABLE, &said).header(header::RETRY_AFTER, "2"));
     }
-    let seq = req.app.store.seq()?;
+    probed?;
+    req.app.probed_at.fetch_max(now.0, Ordering::Relaxed);
+    let seq = store.seq()?;
     let gateways = req.app.gateways.all().map(|gateway| {
         let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
         if gateway.provider() == PROVIDER {

@@ -118,20 +118,20 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         tokio::join!(
             // Payments that a crash cut short are gone on with at once, whenever they are due.
             once("reconcile", report_of("reconcile", payments::reconcile(app, provider, None))),
-            again("gateway events", || hear(app, provider), || event_or_pause(app)),
-            again("reconcile", || reconcile(app, provider), pause),
+            again(app, "gateway events", || hear(app, provider), || event_or_pause(app)),
+            again(app, "reconcile", || reconcile(app, provider), pause),
         )
     });
     let of_gateways = app.gateways.all().map(|gateway| {
         let look = move || async move { report("sweep", payments::look_around(app, &**gateway).await) };
-        again("sweep", look, || tokio::time::sleep(SWEEP_EVERY))
+        again(app, "sweep", look, || tokio::time::sleep(SWEEP_EVERY))
     });
     let all = async {
         tokio::join!(
-            again("expire holds", || expire(app), pause),
-            again("test gateway", || tell(app), pause),
-            again("housekeeping", || keep_house(app), pause),
-            again("failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
+            again(app, "expire holds", || expire(app), pause),
+            again(app, "test gateway", || tell(app), pause),
+            again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),
             join_all(of_gateways),
         )
@@ -153,14 +153,16 @@ async fn pause() {
     tokio::time::sleep(EVERY).await;
 }
 
-/// Does a job again and again. A bug in it must not end it, nor the others.
-async fn again<W, P>(job: &str, work: impl Fn() -> W, pause: impl Fn() -> P)
+/// Does a job again and again, while there is a disk to write to. A bug in it must not end it, nor the others.
+async fn again<W, P>(app: &App, job: &str, work: impl Fn() -> W, pause: impl Fn() -> P)
 where
     W: Future<Output = ()>,
     P: Future<Output = ()>,
 {
     loop {
-        once(job, work()).await;
+        if app.store.trouble().is_none() {
+            once(job, work()).await;
+        }
         pause().await;
     }
 }

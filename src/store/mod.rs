@@ -18,6 +18,7 @@ pub mod schema;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod tx;
 mod writer;
 
@@ -45,6 +46,9 @@ pub enum StoreError {
     /// The disk failed, or is full. Nothing was changed.
     #[error("the data file can't be read or written: {0}")]
     Disk(String),
+    /// The disk failed or was full a moment ago, and has not taken a write since. Nothing was changed.
+    #[error("the shop is read-only: {0}")]
+    ReadOnly(String),
     /// The store is closed or the file can't be opened again. What was asked may or may not have been saved.
     #[error("the store is not available")]
     Unavailable,
@@ -99,7 +103,12 @@ pub struct Store {
 impl Store {
     /// Reads from the newest commit.
     pub fn read<T, E: From<StoreError>>(&self, look: impl FnOnce(&ReadTx) -> Result<T, E>) -> Result<T, E> {
-        look(&self.shared.snapshot()?)
+        let tx = self.shared.snapshot()?;
+        let seen = look(&tx);
+        if tx.is_broken.get() {
+            self.shared.raise_alarm(tx.handle);
+        }
+        seen
     }
 
     /// Has the writer run `act`, and answers when the commit that holds it is on the disk. The act may be run
@@ -141,6 +150,17 @@ impl Store {
     /// without a writer thread.
     pub fn step(&self) -> usize {
         self.shared.run_waiting()
+    }
+
+    /// Why nothing can be written just now, for whoever runs the shop; none when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
+    /// Has the writer see whether the disk has room and takes a commit.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.shared.ask_for_room();
+        self.write(trouble::probe).await
     }
 
     /// Has `hear` told of every commit, in order, before its acts are answered. It runs on the writer's

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub const FORMAT: u32 = 2;
 
 /// Its name among the file's properties.
 pub(super) const FORMAT_IS: &str = "format";
+/// How many bytes a commit may need: many orders, or a chunk of an import.
+const ROOM: usize = 1 << 20;
 
 /// Where the file is. The simulation has one of its own.
 pub trait Disk: Send + Sync {
@@ -28,6 +31,15 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// [`DatabaseError::DatabaseAlreadyOpen`] when another process has it.
     fn open(&self) -> Result<Database, DatabaseError>;
+
+    /// Whether it has room for the commits that come next.
+    ///
+    /// # Errors
+    /// What the disk says when it has not.
+    fn room(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// What to call it in messages.
     fn name(&self) -> String;
 }
@@ -39,16 +51,38 @@ pub struct FileDisk {
     pub cache: usize,
 }
 
+impl FileDisk {
+    fn dir(&self) -> &Path {
+        self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Makes the file, for this user alone, before redb opens it.
+    fn make(&self) -> io::Result<()> {
+        let mut how = OpenOptions::new();
+        match how.append(true).create_new(true).mode(0o600).open(&self.path) {
+            // Its name, too, must be there after a power cut.
+            Ok(_) => File::open(self.dir())?.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Disk for FileDisk {
     fn open(&self) -> Result<Database, DatabaseError> {
-        // Made for this user alone, before redb opens it.
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(StorageError::Io)?;
+        self.make().map_err(StorageError::Io)?;
         Database::builder().set_cache_size(self.cache).create(&self.path)
+    }
+
+    /// The system promises room when a page is written, so nothing need be synced, and what is thrown away at once
+    /// does not come to the disk.
+    fn room(&self) -> io::Result<()> {
+        match tempfile::tempfile_in(self.dir()) {
+            Ok(mut file) => file.write_all(&vec![0; ROOM]),
+            // This user may write the data file and nothing beside it: that is no matter of room.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn name(&self) -> String {

@@ -1,5 +1,7 @@
 //! What the store promises, on a disk that can fail and a writer that is stepped.
 
+mod trouble;
+
 use std::ops::{Bound, ControlFlow};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +27,14 @@ struct Image {
     is_failing: bool,
     /// Whether a failure loses what was not synced.
     loses: bool,
+    /// The next read fails.
+    read_fails: bool,
+    /// How long the file can get; none: as long as it likes.
+    capacity: Option<u64>,
+    /// It has wanted to get longer than that.
+    was_full: bool,
+    /// How long it takes to open the file.
+    opens_in: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,12 +72,21 @@ impl StorageBackend for FlakyDisk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
         let at = offset as usize;
-        out.copy_from_slice(&self.image().now[at..at + out.len()]);
+        let mut image = self.image();
+        if std::mem::take(&mut image.read_fails) {
+            return Err(std::io::Error::other("the disk fails"));
+        }
+        out.copy_from_slice(&image.now[at..at + out.len()]);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.step()?.now.resize(len as usize, 0);
+        let mut image = self.step()?;
+        if image.capacity.is_some_and(|capacity| len > capacity) {
+            image.was_full = true;
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        image.now.resize(len as usize, 0);
         Ok(())
     }
 
@@ -97,7 +116,16 @@ impl Disk for FlakyDisk {
         if self.image().is_failing {
             self.heal();
         }
+        let opens_in = self.image().opens_in;
+        std::thread::sleep(opens_in);
         Database::builder().set_cache_size(1 << 20).create_with_backend(self.clone())
+    }
+
+    fn room(&self) -> std::io::Result<()> {
+        let image = self.image();
+        let lacks = |capacity| image.was_full || image.now.len() as u64 > capacity;
+        let is_full = image.capacity.is_some_and(lacks);
+        if is_full { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn name(&self) -> String {

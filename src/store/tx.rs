@@ -83,11 +83,26 @@ fn scan(
 
 /// A view of one commit. It waits for nobody and nobody waits for it.
 pub struct ReadTx {
-    pub(super) inner: redb::ReadTransaction,
-    pub(super) now: Time,
+    inner: redb::ReadTransaction,
+    now: Time,
+    /// The number of the handle of the file that it reads from.
+    pub(super) handle: u64,
+    /// The disk failed under it.
+    pub(super) is_broken: Cell<bool>,
 }
 
 impl ReadTx {
+    pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64) -> ReadTx {
+        ReadTx { inner, now, handle, is_broken: Cell::new(false) }
+    }
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.is_err() {
+            self.is_broken.set(true);
+        }
+        result
+    }
+
     /// Whether the file has this table at all: a new one has none.
     pub(super) fn has_table(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.inner.list_tables()?.any(|table| table.name() == name))
@@ -96,15 +111,18 @@ impl ReadTx {
 
 impl Reads for ReadTx {
     fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()))
+        let get = || Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()));
+        self.note(get())
     }
 
     fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.inner.open_table(raw(table))?, &span, visit)
+        let mut rows = || scan(&self.inner.open_table(raw(table))?, &span, visit);
+        self.note(rows())
     }
 
     fn len_raw(&self, table: &'static str) -> Result<u64, StoreError> {
-        Ok(self.inner.open_table(raw(table))?.len()?)
+        let len = || Ok(self.inner.open_table(raw(table))?.len()?);
+        self.note(len())
     }
 
     fn now(&self) -> Time {

@@ -1,15 +1,16 @@
-//! The single writer: group commit, poisoned batches, and a disk that fails.
+//! The single writer: group commit and poisoned batches. What it does about a disk that fails is in `trouble.rs`.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
 
 use super::open::Disk;
+use super::trouble::TRY_EVERY;
 use super::tx::{ReadTx, WriteTx};
 use super::{Commit, StoreError};
 use crate::clock::{Clock, Time};
@@ -18,20 +19,17 @@ use crate::clock::{Clock, Time};
 pub(super) const SEQ: &str = "commit";
 /// Most acts in one commit, so that the last of a flood does not hold up the first.
 const MOST: usize = 256;
-/// How long the writer waits before it opens a failed file again; in a stepped store it does not wait.
-const REOPEN_AFTER: [Duration; 3] =
-    [Duration::from_millis(10), Duration::from_millis(100), Duration::from_millis(500)];
 
 pub(super) type Hear = Box<dyn Fn(&Commit) + Send + Sync>;
 
 /// What an act came to, before its commit.
-enum Ran {
+pub(super) enum Ran {
     Done,
     Refused,
 }
 
 /// An act in the queue, without its types.
-trait Job: Send {
+pub(super) trait Job: Send {
     fn run(&mut self, tx: &mut WriteTx) -> Ran;
     /// Sends the outcome of the last run, or the failure of its commit.
     fn answer(self: Box<Self>, fate: Result<(), StoreError>);
@@ -41,6 +39,16 @@ struct Queued<F, T, E, G> {
     act: F,
     outcome: Option<Result<T, E>>,
     answer: G,
+}
+
+/// An act that waits to be run.
+pub(super) fn job<F, T, E>(act: F, answer: impl FnOnce(Result<T, E>) + Send + 'static) -> Box<dyn Job>
+where
+    F: Fn(&mut WriteTx) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    Box::new(Queued { act, outcome: None, answer })
 }
 
 impl<F, T, E, G> Job for Queued<F, T, E, G>
@@ -69,32 +77,49 @@ where
 }
 
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     waiting: VecDeque<Box<dyn Job>>,
     closing: bool,
+    /// A read of this handle of the file failed.
+    pub alarm: Option<u64>,
+    /// Whether somebody wants to know that the disk has room.
+    pub is_probed: bool,
 }
 
 /// What only the running of a batch touches.
-struct Hand {
+pub(super) struct Hand {
     rng: StdRng,
+    /// The disk failed under the handle that is open, which is of no more use.
+    pub is_broken: bool,
     /// A commit whose sync failed before the file could be opened again: did it get through?
-    unresolved: Option<Commit>,
+    pub unresolved: Option<Commit>,
+    /// When the disk in trouble was last tried.
+    pub tried: Option<Instant>,
+}
+
+/// The open file, and the how manyth handle of it this is.
+#[derive(Default)]
+pub(super) struct Handle {
+    pub db: Option<Database>,
+    pub number: u64,
 }
 
 /// The store behind its doors.
 pub(super) struct Shared {
-    disk: Box<dyn Disk>,
+    pub disk: Box<dyn Disk>,
     clock: Arc<dyn Clock>,
-    threaded: bool,
-    db: RwLock<Option<Database>>,
-    queue: Mutex<Queue>,
-    wake: Condvar,
+    pub threaded: bool,
+    pub handle: RwLock<Handle>,
+    pub queue: Mutex<Queue>,
+    pub wake: Condvar,
     hand: Mutex<Hand>,
     hearers: RwLock<Vec<Hear>>,
+    /// Why nothing is written just now.
+    pub trouble: Mutex<Option<String>>,
 }
 
 /// How a try to commit a batch ended.
-enum Tried {
+pub(super) enum Tried {
     Committed,
     /// An act refused after a write, or panicked: nothing may stay.
     Poisoned(Option<StoreError>),
@@ -102,7 +127,7 @@ enum Tried {
     Broken(Option<Commit>, StoreError),
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -118,11 +143,17 @@ impl Shared {
             disk,
             clock,
             threaded,
-            db: RwLock::new(Some(db)),
+            handle: RwLock::new(Handle { db: Some(db), number: 0 }),
             queue: Mutex::default(),
             wake: Condvar::new(),
-            hand: Mutex::new(Hand { rng: StdRng::from_seed(seed), unresolved: None }),
+            hand: Mutex::new(Hand {
+                rng: StdRng::from_seed(seed),
+                is_broken: false,
+                unresolved: None,
+                tried: None,
+            }),
             hearers: RwLock::default(),
+            trouble: Mutex::default(),
         }
     }
 
@@ -130,8 +161,8 @@ impl Shared {
         &self,
         f: impl FnOnce(&Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        f(db.as_ref().ok_or(StoreError::Unavailable)?)
+        let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
+        f(handle.db.as_ref().ok_or(StoreError::Unavailable)?)
     }
 
     pub(super) fn now(&self) -> Time {
@@ -139,8 +170,12 @@ impl Shared {
     }
 
     pub(super) fn snapshot(&self) -> Result<ReadTx, StoreError> {
-        let inner = self.with_db(|db| Ok(db.begin_read()?))?;
-        Ok(ReadTx { inner, now: self.clock.now() })
+        let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
+        let begun = handle.db.as_ref().ok_or(StoreError::Unavailable)?.begin_read();
+        if begun.is_err() {
+            self.raise_alarm(handle.number);
+        }
+        Ok(ReadTx::new(begun?, self.clock.now(), handle.number))
     }
 
     /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.
@@ -150,9 +185,13 @@ impl Shared {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        // Known to be in vain, so it is refused at once.
+        if let Some(why) = self.trouble() {
+            return answer(Err(StoreError::ReadOnly(why).into()));
+        }
         let mut queue = lock(&self.queue);
         if !queue.closing {
-            queue.waiting.push_back(Box::new(Queued { act, outcome: None, answer }));
+            queue.waiting.push_back(job(act, answer));
             self.wake.notify_one();
         }
     }
@@ -168,18 +207,27 @@ impl Shared {
 
     /// Closes the file.
     pub(super) fn release(&self) {
-        *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.handle.write().unwrap_or_else(PoisonError::into_inner).db = None;
     }
 
     /// The writer thread: runs batches until the store is closed and the queue is empty.
     pub(super) fn run_until_closed(&self) {
         loop {
             let mut queue = lock(&self.queue);
-            while queue.waiting.is_empty() && !queue.closing {
-                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            }
-            if queue.waiting.is_empty() {
-                return;
+            while queue.waiting.is_empty() && queue.alarm.is_none() {
+                if queue.closing {
+                    return;
+                }
+                if self.trouble().is_none() {
+                    queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                let (woken, waited) =
+                    self.wake.wait_timeout(queue, TRY_EVERY).unwrap_or_else(PoisonError::into_inner);
+                queue = woken;
+                if waited.timed_out() {
+                    break;
+                }
             }
             drop(queue);
             self.run_waiting();
@@ -188,11 +236,13 @@ impl Shared {
 
     pub(super) fn run_waiting(&self) -> usize {
         let mut hand = lock(&self.hand);
-        let batch: Vec<_> = {
+        let (batch, alarm, is_probed) = {
             let mut queue = lock(&self.queue);
             let most = queue.waiting.len().min(MOST);
-            queue.waiting.drain(..most).collect()
+            let batch: Vec<_> = queue.waiting.drain(..most).collect();
+            (batch, queue.alarm.take(), std::mem::take(&mut queue.is_probed))
         };
+        self.look_after_disk(&mut hand, alarm, is_probed);
         let count = batch.len();
         if count > 0 {
             self.run_batch(&mut hand, batch);
@@ -201,11 +251,10 @@ impl Shared {
     }
 
     fn run_batch(&self, hand: &mut Hand, mut batch: Vec<Box<dyn Job>>) {
-        let tried = match self.ensure_open(hand) {
-            Ok(_) => self.try_batch(hand, &mut batch),
-            Err(error) => return answer_all(batch, &Err(error)),
-        };
-        match tried {
+        if let Some(why) = self.trouble() {
+            return answer_all(batch, &Err(StoreError::ReadOnly(why)));
+        }
+        match self.try_batch(hand, &mut batch) {
             Tried::Committed => answer_all(batch, &Ok(())),
             Tried::Poisoned(_) if batch.len() > 1 => {
                 for job in batch {
@@ -214,21 +263,15 @@ impl Shared {
             }
             Tried::Poisoned(failure) => answer_all(batch, &failure.map_or(Ok(()), Err)),
             Tried::Broken(commit, error) => {
-                tracing::error!(%error, "the disk failed under a write; opening the data file again");
-                hand.unresolved = commit;
-                self.release();
-                let fate = match self.ensure_open(hand) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(error),
-                    Err(_) => Err(StoreError::Unavailable),
-                };
+                let fate = self.resolve(hand, commit, error);
                 answer_all(batch, &fate);
+                self.recover(hand);
             }
         }
     }
 
     /// Runs all of `batch` in one transaction and commits it.
-    fn try_batch(&self, hand: &mut Hand, batch: &mut [Box<dyn Job>]) -> Tried {
+    pub(super) fn try_batch(&self, hand: &mut Hand, batch: &mut [Box<dyn Job>]) -> Tried {
         let broken = |error| Tried::Broken(None, error);
         let mut tx = match self.begin(hand) {
             Ok(tx) => tx,
@@ -273,40 +316,10 @@ impl Shared {
         Ok(WriteTx::new(inner, self.clock.now(), StdRng::from_seed(seed)))
     }
 
-    fn publish(&self, commit: &Commit) {
+    pub(super) fn publish(&self, commit: &Commit) {
         for hear in self.hearers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             hear(commit);
         }
-    }
-
-    /// Opens the file if it is closed, and finds out what became of the commit whose sync failed: `true` if it
-    /// is in the file after all (it is published then), `false` if it is not or there was none.
-    fn ensure_open(&self, hand: &mut Hand) -> Result<bool, StoreError> {
-        if self.db.read().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return Ok(false);
-        }
-        let db = self.reopen()?;
-        let newest = ReadTx { inner: db.begin_read()?, now: self.clock.now() };
-        let seq = super::commit_of(&newest)?;
-        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
-        tracing::warn!(seq, "the data file is open again");
-        let landed = hand.unresolved.take().filter(|commit| commit.seq == seq);
-        if let Some(commit) = &landed {
-            self.publish(commit);
-        }
-        Ok(landed.is_some())
-    }
-
-    fn reopen(&self) -> Result<Database, StoreError> {
-        let waits = if self.threaded { &REOPEN_AFTER[..] } else { &[] };
-        for wait in waits {
-            match self.disk.open() {
-                Ok(db) => return Ok(db),
-                Err(error) => tracing::error!(%error, "the data file can't be opened again yet"),
-            }
-            std::thread::sleep(*wait);
-        }
-        self.disk.open().map_err(|error| StoreError::Disk(error.to_string()))
     }
 }
 

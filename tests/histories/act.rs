@@ -1,4 +1,4 @@
-//! What can happen in a history.
+//! What can happen in a history, and what happens with money above all.
 
 use std::time::Duration;
 
@@ -7,10 +7,13 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::net::Gateways;
+use super::disk::End;
+use super::net::Gateways;
+use super::shop::Who;
+use super::trade::address;
+use super::world::World;
 use crate::support::paypal::Instrument;
 use crate::support::stripe::{FakeStripe, Outcome};
-use crate::world::{Who, World};
 
 fn decline() -> Outcome {
     Outcome::Decline { code: "card_declined".into(), decline_code: None, message: "Declined.".into() }
@@ -20,14 +23,14 @@ fn id_of(object: &Value) -> String {
     object["id"].as_str().expect("objects have ids").to_owned()
 }
 
-impl World {
+impl World<'_> {
     /// One thing happens.
     pub fn act(&mut self) {
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..150) {
             0..14 => self.buy(),
             14..20 => self.pay_again(),
             20..43 => self.customer_at_gateway(),
-            43..49 => self.poll(),
+            43..49 => self.ask_about_payment(),
             49..53 => self.cancel(),
             53..56 => self.operator_refunds(),
             56..58 => self.operator_takes_cash(),
@@ -44,23 +47,23 @@ impl World {
                 let now = self.net.now();
                 self.net.gateways().deliver_late(now);
             }
-            _ => self.crash(),
+            97..99 => self.crash(End::PowerCut),
+            99 => self.crash(End::Killed),
+            _ => self.trade(),
         }
     }
 
     /// What shops see most: an order paid by card, one paid by PayPal, told by webhook; some money back, and an order
     /// cancelled.
     pub fn two_purchases(&mut self) {
-        let address =
-            json!({"name": "Ann", "line1": "1 Road", "city": "Leeds", "postal_code": "1", "country": "GB"});
         for provider in ["stripe", "paypal"] {
             let items = json!([{"product_id": 1, "quantity": 1}]);
-            let body = json!({"items": items, "shipping_address": address, "provider": provider});
+            let body = json!({"items": items, "shipping_address": address(), "provider": provider});
             let key = || vec![("idempotency-key", format!("buy-{provider}"))];
-            self.request(Who::Customer, "/api/payment/".into(), body.clone(), key());
+            self.request(Who::Customer(0), "/api/payment/".into(), body.clone(), key());
             self.settle_down();
             // Whoever got no answer asks again.
-            self.request(Who::Customer, "/api/payment/".into(), body, key());
+            self.request(Who::Customer(0), "/api/payment/".into(), body, key());
             self.settle_down();
         }
         let now = self.net.now();
@@ -80,7 +83,7 @@ impl World {
             let path = "/api/admin/orders/1/refund/".to_owned();
             self.request(Who::Operator, path, json!({"amount": "1.50"}), refund());
             self.settle_down();
-            self.request(Who::Customer, "/api/orders/2/cancel/".into(), json!({}), Vec::new());
+            self.request(Who::Customer(0), "/api/orders/2/cancel/".into(), json!({}), Vec::new());
             self.settle_down();
         }
         self.tell_all();
@@ -107,37 +110,27 @@ impl World {
         self.settle_down();
     }
 
-    fn key(&mut self) -> Vec<(&'static str, String)> {
-        if self.rng.random() {
-            vec![("idempotency-key", format!("k{}", self.rng.random_range(0..5)))]
-        } else {
-            Vec::new()
-        }
-    }
-
     fn provider(&mut self) -> &'static str {
         if self.rng.random_ratio(2, 3) { "stripe" } else { "paypal" }
     }
 
     fn buy(&mut self) {
         let product = if self.rng.random_ratio(1, 12) {
-            self.rng.random_range(3..5)
+            self.rng.random_range(3..6)
         } else {
             self.rng.random_range(1..3)
         };
         let items = json!([{"product_id": product, "quantity": self.rng.random_range(1..4)}]);
-        let address =
-            json!({"name": "Ann", "line1": "1 Road", "city": "Leeds", "postal_code": "1", "country": "GB"});
-        let body = json!({"items": items, "shipping_address": address, "provider": self.provider()});
-        let key = self.key();
-        self.request(Who::Customer, "/api/payment/".into(), body, key);
+        let body = json!({"items": items, "shipping_address": address(), "provider": self.provider()});
+        let (who, key) = (self.some_customer(), self.key());
+        self.request(who, "/api/payment/".into(), body, key);
     }
 
     /// The same order once more, perhaps with the other provider: another tab.
     fn pay_again(&mut self) {
-        let Some(order) = self.some_order() else { return self.buy() };
+        let Some((order, who)) = self.some_order() else { return self.buy() };
         let body = json!({"order_id": order, "provider": self.provider()});
-        self.request(Who::Customer, "/api/payment/".into(), body, Vec::new());
+        self.request(who, "/api/payment/".into(), body, Vec::new());
     }
 
     /// The customer confirms or approves what the shop handed them, and nothing else.
@@ -184,24 +177,24 @@ impl World {
         self.note(format!("customer pays {} of order {}: {done:?}", payment.provider, payment.order));
     }
 
-    fn poll(&mut self) {
+    fn ask_about_payment(&mut self) {
         let Some(payment) = self.some_payment() else { return };
         if self.rng.random() {
-            self.request(Who::Customer, format!("/api/payment/{}/", payment.id), Value::Null, Vec::new());
+            self.request(payment.customer, format!("/api/payment/{}/", payment.id), Value::Null, Vec::new());
         } else {
             let body = json!({"payment_id": payment.id});
-            self.request(Who::Customer, "/api/orders/".into(), body, Vec::new());
+            self.request(payment.customer, "/api/orders/".into(), body, Vec::new());
         }
     }
 
     fn cancel(&mut self) {
-        let Some(order) = self.some_order() else { return };
+        let Some((order, who)) = self.some_order() else { return };
         let key = self.key();
-        self.request(Who::Customer, format!("/api/orders/{order}/cancel/"), json!({}), key);
+        self.request(who, format!("/api/orders/{order}/cancel/"), json!({}), key);
     }
 
     fn operator_refunds(&mut self) {
-        let Some(order) = self.some_order() else { return };
+        let Some((order, _)) = self.some_order() else { return };
         let body = match self.rng.random_range(0..3) {
             0 => json!({}),
             1 => json!({"restock": true}),
@@ -212,7 +205,7 @@ impl World {
     }
 
     fn operator_takes_cash(&mut self) {
-        let Some(order) = self.some_order() else { return };
+        let Some((order, _)) = self.some_order() else { return };
         let path = format!("/api/admin/orders/{order}/mark-paid/");
         self.request(Who::Operator, path, json!({"method": "cash"}), Vec::new());
     }
@@ -258,6 +251,7 @@ impl World {
             }
         };
         if let Some(said) = said {
+            self.tally.dashboard += 1;
             self.note(format!("dashboard: {said}"));
         }
     }
@@ -299,6 +293,7 @@ impl World {
             _ => return,
         };
         drop(all);
+        self.tally.tampered += 1;
         self.note(format!("{id} {said}"));
     }
 
@@ -321,6 +316,7 @@ impl World {
             } else {
                 ("/api/payment/webhook/paypal/", self.net.gateways().paypal.signed(now, &event))
             };
+            self.tally.events += 1;
             self.request(Who::Gateway, path.into(), Value::String(event.clone()), headers);
         }
     }

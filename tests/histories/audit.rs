@@ -1,14 +1,107 @@
-//! Whether, in the end, the shop's books are the gateways' books.
+//! Whether what was answered holds, whenever the shop is opened again; and whether, in the end, its books are the
+//! gateways' books.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use till::id::{OrderId, PaymentId};
+use till::id::{OrderId, PaymentId, VariantId};
+use till::inventory::{Cause, Movement, Stock};
 use till::orders::{Order, RefundStatus, Status};
 use till::payments::{self, Payment, PaymentError, Refund};
-use till::store::StoreError;
+use till::store::{Key, Record, StoreError};
 
-use crate::world::World;
+use super::mirror::Records;
+use super::world::World;
+
+/// What must be so whenever the shop is opened.
+pub fn holds(world: &World) {
+    let app = world.app();
+    assert_eq!(till::check::check(app).expect("readable"), [], "till check");
+    nothing_is_sold_that_was_not_there(&world.mirror.records());
+    promises(world);
+}
+
+/// The records of a table.
+fn table<'a, T: Record>(records: &'a Records, name: &'static str) -> impl Iterator<Item = (&'a [u8], T)> {
+    let rows = records.rows.range((name, Vec::new())..).take_while(move |((table, _), _)| *table == name);
+    rows.map(|((_, key), value)| (key.as_slice(), T::decode(value).expect("a record")))
+}
+
+/// What came in is what is there and what orders hold.
+fn nothing_is_sold_that_was_not_there(records: &Records) {
+    let mut came_in: BTreeMap<VariantId, i64> = BTreeMap::new();
+    for (_, movement) in table::<Movement>(records, "movements") {
+        if !matches!(movement.cause, Cause::Order(_) | Cause::Cancellation(_) | Cause::Refund(_)) {
+            *came_in.entry(movement.variant).or_default() += movement.delta;
+        }
+    }
+    let mut is_held: BTreeMap<VariantId, i64> = BTreeMap::new();
+    for (_, order) in table::<Order>(records, "orders").filter(|(_, order)| order.status != Status::Cancelled)
+    {
+        for line in &order.lines {
+            *is_held.entry(line.variant).or_default() += i64::from(line.quantity) - i64::from(line.restocked);
+        }
+    }
+    for (key, stock) in table::<Stock>(records, "stock") {
+        let variant = VariantId::from_bytes(key).expect("a key");
+        let [came_in, held] = [&came_in, &is_held].map(|sums| sums.get(&variant).copied().unwrap_or(0));
+        assert!(stock.quantity >= 0 && held <= came_in, "variant {variant}: {held} sold, {came_in} came in");
+        assert_eq!(stock.quantity + held, came_in, "variant {variant}");
+    }
+}
+
+/// What clients were told.
+fn promises(world: &World) {
+    let (promises, records) = (&world.promises, world.mirror.records());
+    let orders: BTreeMap<_, _> = table::<Order>(&records, "orders").collect();
+    let order = |id: &u64| orders.get(id.to_be_bytes().as_slice());
+    for id in promises.orders.keys() {
+        assert!(order(id).is_some(), "order {id} was answered");
+    }
+    for id in &promises.cancelled {
+        let status = order(id).map(|order| order.status);
+        assert_eq!(status, Some(Status::Cancelled), "order {id} was answered as cancelled");
+    }
+    let mut adjusted: BTreeMap<String, u32> = BTreeMap::new();
+    for (_, movement) in table::<Movement>(&records, "movements") {
+        if let Cause::Adjustment { reason } = movement.cause {
+            let times = adjusted.entry(reason).or_default();
+            *times += 1;
+        }
+    }
+    for (reason, times) in &adjusted {
+        assert!(*times == 1 || !reason.starts_with("adjustment "), "{reason} was made {times} times");
+    }
+    for reason in &promises.adjusted {
+        assert!(adjusted.contains_key(reason), "{reason} was answered");
+    }
+    drop(records);
+    for id in &promises.succeeded {
+        let payment = world
+            .app()
+            .store
+            .read(|tx| payments::get(tx, PaymentId(*id)))
+            .expect("what was answered is there");
+        assert_eq!(json!(payment.status), "succeeded", "payment {id} was answered as succeeded");
+    }
+    if world.sheets.is_empty() {
+        return;
+    }
+    let imports = world.look("/api/admin/products/imports/?page_size=100");
+    let imports = imports["results"].as_array().expect("a list");
+    for import in imports {
+        let number = |name: &str| import[name].as_u64().expect("a number");
+        // Each entry of these files is a row of its own.
+        assert_eq!(number("rows"), number("done"), "each row is counted once: {import}");
+        let ends = ["created", "updated", "unchanged", "failed"].map(number);
+        assert_eq!(ends.iter().sum::<u64>(), number("rows"), "{import}");
+    }
+    for (id, rows) in &promises.imported {
+        let import = imports.iter().find(|import| import["id"] == *id);
+        let import = import.unwrap_or_else(|| panic!("import {id} was answered"));
+        assert_eq!((&import["state"], &import["rows"]), (&json!("done"), &json!(rows)), "{import}");
+    }
+}
 
 /// What a gateway took and gave back with one of its objects, in its own units.
 #[derive(Debug, Default, PartialEq, Clone)]
@@ -139,9 +232,11 @@ impl Whole {
     }
 }
 
-pub fn audit(world: &World) {
-    let app = world.app();
-    assert_eq!(till::check::check(app).expect("readable"), [], "till check");
+pub fn audit(world: &mut World) {
+    world.restart();
+    world.settle_down();
+    holds(world);
+    let (world, app) = (&*world, world.app());
     let all = world.net.gateways();
     assert_eq!(all.stripe.violations(), Vec::<String>::new(), "what Stripe's description refuses");
     assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
@@ -185,10 +280,5 @@ pub fn audit(world: &World) {
             order.paid_at.is_none() || own == 1 || order.total.is_zero(),
             "order {id} is paid with nothing"
         );
-    }
-    for id in &world.succeeded {
-        let payment =
-            app.store.read(|tx| payments::get(tx, PaymentId(*id))).expect("what was answered is there");
-        assert_eq!(json!(payment.status), "succeeded", "payment {id} was answered as succeeded");
     }
 }

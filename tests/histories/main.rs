@@ -1,87 +1,42 @@
-//! Seeded histories of a shop and two hostile gateways, on one thread, with a given clock: answers that are lost
-//! before and after the effect, requests that arrive after every timeout, failures that are stored under idempotency
-//! keys, events that come never, once or five times and in any order, money that comes after a cancellation, amounts
-//! that are not the order's, and a shop that is dropped anywhere between two steps and opened again from its disk.
-//!
-//! Whatever happens in between, in the end the shop's books are the gateways' books, to the last cent, and
-//! `till check` is clean.
+//! Histories of a shop: see `mod.rs`.
 //!
 //! `SIM_SEED=123 cargo test --test histories -- --nocapture` replays one history and prints what happens in it;
-//! `SIM_HISTORIES=100000` runs that many.
+//! `SIM_HISTORIES=100000` runs that many. `cargo run --release --example simulate -- --for 10m` runs on.
 
-mod act;
-mod audit;
-mod disk;
-mod net;
+#[path = "mod.rs"]
+mod histories;
 #[path = "../support/mod.rs"]
 mod support;
-mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
-use world::{Template, World};
+use histories::{Tally, Template, World, history, log, purchase, try_history};
 
 /// How many histories a test run has.
 const HISTORIES: u64 = 2_000;
 /// Where the seeds begin.
 const FIRST: u64 = 1;
+/// Of the writes of a purchase, the power fails under each so manyth.
+const STRIDE: u64 = 5;
+
+static TEMPLATE: LazyLock<Template> = LazyLock::new(Template::new);
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// One history from its seed; what happened in it.
-fn history(template: &Template, seed: u64, aloud: bool) -> Vec<String> {
-    let mut world = World::new(template, seed, aloud);
-    world.live();
-    world.come_to_rest();
-    audit::audit(&world);
-    world.trace
-}
-
-/// What many histories had in them.
-#[derive(Default)]
-struct Had([AtomicU64; 6]);
-
-impl Had {
-    const WORDS: [(&'static str, &'static str); 6] = [
-        ("requests", "-> "),
-        ("crashes", "crash, "),
-        ("events", "(event)"),
-        ("timeouts", " 504 "),
-        ("acts at a gateway's dashboard", "dashboard: "),
-        ("acts that no gateway does", " is cancelled no more"),
-    ];
-
-    fn count(&self, trace: &[String]) {
-        for ((_, word), count) in Had::WORDS.iter().zip(&self.0) {
-            let found = trace.iter().filter(|line| line.contains(word)).count();
-            count.fetch_add(found as u64, Ordering::Relaxed);
-        }
-    }
-
-    fn said(&self) -> String {
-        let counts = Had::WORDS.iter().zip(&self.0);
-        let said: Vec<_> =
-            counts.map(|((name, _), n)| format!("{} {name}", n.load(Ordering::Relaxed))).collect();
-        said.join(", ")
-    }
-}
-
 #[test]
 fn the_books_are_the_gateways_books_whatever_happens() {
-    let template = Template::new();
     if let Some(seed) = from_env("SIM_SEED") {
-        // The shop's log, too, among what happens.
-        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
-        log.with_target(false).without_time().init();
-        history(&template, seed, true);
+        log();
+        history(&TEMPLATE, seed, true);
         return;
     }
     let histories = from_env("SIM_HISTORIES").unwrap_or(HISTORIES);
-    let had = Had::default();
+    let had = Mutex::new(Tally::default());
     let (next, done) = (AtomicU64::new(FIRST), AtomicU64::new(0));
     let started = Instant::now();
     // Each history is on one thread; several of them run beside each other.
@@ -94,56 +49,62 @@ fn the_books_are_the_gateways_books_whatever_happens() {
                     if seed >= FIRST + histories {
                         break;
                     }
-                    let lived = catch_unwind(AssertUnwindSafe(|| history(&template, seed, false)));
-                    if let Ok(trace) = &lived {
-                        had.count(trace);
-                    } else {
+                    let Some(lived) = try_history(&TEMPLATE, seed) else {
                         next.store(u64::MAX / 2, Ordering::Relaxed);
                         panic!("history {seed} failed; replay it: SIM_SEED={seed} cargo test --test histories -- --nocapture");
-                    }
+                    };
+                    *had.lock().expect("nobody panics with it") += lived.tally;
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
     });
     let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
+    let had = had.into_inner().expect("nobody panics with it");
     println!("{done} histories in {seconds:.1} s, seeds from {FIRST}: {}", had.said());
     assert_eq!(done, histories);
     // Hostile they were.
     if histories >= HISTORIES {
-        assert!(had.0.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{}", had.said());
+        assert!(had.figures().iter().all(|(n, _)| *n > 0), "{}", had.said());
     }
 }
 
-/// A purchase with Stripe and one with PayPal, a refund and a cancellation, with gateways that behave; the shop is
-/// dropped after each of its steps in turn.
+/// An accident of every kind, one after the other, until a purchase is over before it happens.
+fn each(name: &str, first: u64, stride: u64, run: impl Fn(u64) -> u64) {
+    let (mut at, mut of) = (first, first);
+    while at <= of {
+        let lived = catch_unwind(AssertUnwindSafe(|| run(at)));
+        assert!(lived.is_ok(), "{name} {at} did harm; SIM_{name}={at} shows it");
+        of = lived.unwrap_or_default();
+        at += stride;
+    }
+    println!("{name} to {of}, each {stride}th");
+    assert!(of > 50, "there were some");
+}
+
 #[test]
 fn a_crash_after_every_step_of_a_purchase_loses_nothing() {
-    let template = Template::new();
-    let (mut at, mut steps) = (0, 1);
-    while at < steps {
-        at += 1;
-        let lived = catch_unwind(AssertUnwindSafe(|| {
-            let mut world = World::new(&template, 1, from_env("SIM_STEP") == Some(at));
-            world.net.gateways().hostile = false;
-            world.crash_at = Some(at);
-            world.two_purchases();
-            let steps = world.steps();
-            world.come_to_rest();
-            audit::audit(&world);
-            steps
-        }));
-        assert!(lived.is_ok(), "a crash after step {at} did harm; SIM_STEP={at} shows it");
-        steps = lived.unwrap_or_default();
-    }
-    println!("crashed after each of {steps} steps");
-    assert!(steps > 50, "there were steps to crash after");
+    each("STEP", 1, 1, |at| {
+        purchase(&TEMPLATE, from_env("SIM_STEP") == Some(at), |world: &mut World| world.crash_at = Some(at)).0
+    });
+}
+
+#[test]
+fn a_power_cut_under_a_write_of_a_purchase_loses_nothing() {
+    each("WRITE", 1, STRIDE, |at| {
+        purchase(&TEMPLATE, from_env("SIM_WRITE") == Some(at), |world: &mut World| {
+            world.disk.light(at as u32)
+        })
+        .1
+    });
 }
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    let template = Template::new();
-    for seed in 1..6 {
-        assert_eq!(history(&template, seed, false), history(&template, seed, false), "seed {seed}");
+    for seed in 1..16 {
+        let [once, again] = [(); 2].map(|()| history(&TEMPLATE, seed, false).trace);
+        let differs = once.iter().zip(&again).find(|(once, again)| once != again);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(once.len(), again.len(), "seed {seed}");
     }
 }

@@ -23,6 +23,8 @@ pub struct Gateways {
     pub paypal: FakePayPal,
     /// Requests that arrive after the shop has given up waiting for their answers.
     pub late: Vec<Request<Vec<u8>>>,
+    /// How many of them there were.
+    pub given_up: u64,
     /// Open ones.
     pub disputes: Vec<String>,
     /// Whether the network and the gateways are hostile.
@@ -81,6 +83,7 @@ impl Net {
             stripe: FakeStripe::new(),
             paypal,
             late: Vec::new(),
+            given_up: 0,
             disputes: Vec::new(),
             hostile: true,
             rng: StdRng::seed_from_u64(seed ^ 0x6e65_7477),
@@ -135,7 +138,9 @@ impl Wire for Net {
         let answer = match fate {
             Fate::Swallowed => Err(Lost::Broken("the connection broke".into())),
             Fate::Late => {
-                self.gateways().late.push(request);
+                let mut all = self.gateways();
+                all.late.push(request);
+                all.given_up += 1;
                 Err(Lost::Timeout)
             }
             Fate::Fails(status) => {

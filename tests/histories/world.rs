@@ -1,152 +1,47 @@
-//! A shop, its customers, its gateways and its clock, moved on by one random source.
+//! A shop, its customers, its gateways, its disk and its clock, moved on by one random source.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use serde_json::{Value, json};
-use till::accounts::{NewUser, Role};
-use till::app::{App, Parts};
+use serde_json::Value;
+use till::app::App;
 use till::clock::{Clock, ManualClock, Time};
-use till::config::{Config, Flags, Secret, Setting};
-use till::http::{Body, Incoming, Origin, answer};
 use till::jobs;
-use till::payments::gateway::Gateway;
-use till::payments::gateway::paypal::{self, PayPal, Trust};
-use till::payments::gateway::stripe::{self, Stripe};
 
-use crate::disk::MemoryDisk;
-use crate::net::Net;
-use crate::support::serve::fixture;
+use super::audit;
+use super::disk::{End, SimDisk};
+use super::mirror::Mirror;
+use super::net::Net;
+use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin};
+use super::tally::Tally;
+use super::trade::Sheet;
 
-/// When every history begins.
-const BEGIN: &str = "2026-11-23T10:00:00Z";
-const KEY: [u8; 32] = [7; 32];
-const PASSWORD: &str = "correct horse battery";
-/// Units of each product.
-pub const STOCK: i64 = 7;
-
-/// What a request came to.
-pub struct Came {
-    pub what: String,
-    pub status: u16,
-    pub json: Value,
-}
+/// For so long at least a key gives its answer again.
+pub const KEYS_HOLD: Duration = Duration::from_hours(20);
 
 /// Something that goes on while other things do.
-pub type Task = Pin<Box<dyn Future<Output = Option<Came>>>>;
-
-/// Who asks.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Who {
-    Customer,
-    Operator,
-    Gateway,
+struct Task {
+    work: Pin<Box<dyn Future<Output = Option<Came>>>>,
+    /// Whether a part of it is done on another thread.
+    blocks: bool,
 }
 
-fn config() -> Config {
-    let mut flags = Flags::default();
-    for (key, value) in [("auth.access_minutes", "1440"), ("payment.test.enabled", "true")] {
-        flags.0.push((key, "test", value.to_owned()));
-    }
-    Config::load(None, [], &flags).expect("good settings")
-}
+/// Whether a task was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
 
-fn parts(config: &Config, clock: &Arc<ManualClock>, disk: &MemoryDisk, seed: u64) -> Parts {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    Parts {
-        config: config.clone(),
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        disk: Box::new(disk.clone()),
-        seed: bytes,
-        signing_key: KEY.to_vec(),
-        threaded: false,
-        gateways: Vec::new(),
-        demo: false,
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
-}
-
-/// The shop that every history begins with: made once.
-pub struct Template {
-    config: Config,
-    image: Vec<u8>,
-    access: String,
-    shop: String,
-    root: CertificateDer<'static>,
-}
-
-impl Template {
-    pub fn new() -> Template {
-        let (config, disk) = (config(), MemoryDisk::default());
-        let clock = Arc::new(ManualClock::at(Time::parse(BEGIN).expect("a time")));
-        let shop = Parts { threaded: true, ..parts(&config, &clock, &disk, 0) };
-        let app = App::open(shop).expect("it opens");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let access = runtime.block_on(async {
-            let password_hash = till::accounts::Passwords::hash_now(PASSWORD);
-            let email = "ann@example.com".parse().expect("an address");
-            let new = NewUser { email, name: "Ann".into(), role: Role::Customer, password_hash };
-            app.store.write(move |tx| till::accounts::create_user(tx, &new)).await.expect("she is new");
-            for (name, price) in [("Tea", "4.00"), ("Mug", "9.50"), ("Sweet", "0.10"), ("Gift", "0")] {
-                let body = json!({"name": name, "price": price, "stock_quantity": STOCK});
-                let made = ask(&app, Who::Operator, None, "/api/products/", &body, &[]).await;
-                assert_eq!(made.status, 201, "{}", made.json);
-            }
-            let login = json!({"email": "ann@example.com", "password": PASSWORD});
-            let login = ask(&app, Who::Gateway, None, "/api/auth/login/", &login, &[]).await;
-            login.json["access"].as_str().expect("a token").to_owned()
-        });
-        let shop = app.shop.clone();
-        drop(app);
-        let root = CertificateDer::from_pem_slice(&fixture("root.pem")).expect("a certificate");
-        Template { config, image: disk.image(), access, shop, root }
-    }
-}
-
-/// Sends a request as a client would, without the sockets.
-async fn ask(
-    app: &Arc<App>,
-    who: Who,
-    access: Option<&str>,
-    path: &str,
-    body: &Value,
-    more: &[(&str, String)],
-) -> Came {
-    let text = match body {
-        Value::String(raw) => raw.clone(),
-        other => other.to_string(),
-    };
-    let mut headers = HeaderMap::new();
-    let mut put = |name: &str, value: &str| {
-        let name: HeaderName = name.parse().expect("a name");
-        headers.insert(name, HeaderValue::from_str(value).expect("a value"));
-    };
-    put("content-type", "application/json");
-    put("content-length", &text.len().to_string());
-    if let Some(access) = access {
-        put("authorization", &format!("Bearer {access}"));
-    }
-    for (name, value) in more {
-        put(name, value);
-    }
-    let method = if *body == Value::Null { Method::GET } else { Method::POST };
-    let pieces: Body = Box::pin(stream::iter([Ok(Bytes::from(text))]));
-    let origin = if who == Who::Operator { Origin::Operator } else { Origin::Network };
-    let incoming =
-        Incoming { method, path: path.to_owned(), query: String::new(), headers, body: Some(pieces), origin };
-    let reply = answer(app, incoming).await;
-    let json = serde_json::from_slice(reply.body.whole()).unwrap_or(Value::Null);
-    Came { what: path.to_owned(), status: reply.status.as_u16(), json }
 }
 
 /// A payment as a client knows it.
@@ -154,65 +49,87 @@ async fn ask(
 pub struct Known {
     pub id: u64,
     pub order: u64,
+    pub customer: Who,
     pub provider: String,
     pub secret: Option<String>,
 }
 
-pub struct World {
+/// What clients were told, which must hold ever after.
+#[derive(Default)]
+pub struct Promises {
+    pub orders: BTreeMap<u64, Who>,
+    pub cancelled: BTreeSet<u64>,
+    pub succeeded: BTreeSet<u64>,
+    /// Adjustments of stock, each by its own reason.
+    pub adjusted: BTreeSet<String>,
+    /// The rows of each import that was done.
+    pub imported: BTreeMap<u64, u64>,
+    /// What each keyed request was answered with, and when.
+    keyed: BTreeMap<(Who, String, String), (Time, String, Value)>,
+}
+
+pub struct World<'a> {
     pub rng: StdRng,
     pub clock: Arc<ManualClock>,
     pub net: Net,
+    pub disk: SimDisk,
     pub app: Option<Arc<App>>,
-    /// What clients were told.
-    pub orders: Vec<u64>,
+    pub mirror: Mirror,
+    pub promises: Promises,
     pub payments: Vec<Known>,
-    pub succeeded: Vec<u64>,
+    /// How many customers there are.
+    pub customers: usize,
+    /// Requests under a key, and when they were first made.
+    pub sent: Vec<(Time, Asked)>,
+    pub sheets: Vec<Sheet>,
     /// Events that the gateways have, with the headers they are sent with.
     pub events: Vec<(&'static str, String)>,
     pub trace: Vec<String>,
-    tasks: Vec<(u64, Task)>,
-    next_task: u64,
-    config: Config,
-    disk: MemoryDisk,
+    pub tally: Tally,
+    /// Whether the disk may do what it likes.
+    pub is_rough: bool,
+    tasks: Vec<Task>,
+    template: &'a Template,
     seed: u64,
     starts: u64,
-    access: String,
-    shop: String,
-    root: CertificateDer<'static>,
     aloud: bool,
     steps: u64,
-    /// The shop is dropped after this many steps.
+    /// The power fails after this many steps.
     pub crash_at: Option<u64>,
-    /// Bodies are read under a time limit, which wants a runtime's clock.
+    /// Bodies are read under a time limit, which wants a runtime's clock, and imports want its other threads.
     runtime: tokio::runtime::Runtime,
 }
 
-impl World {
-    pub fn new(template: &Template, seed: u64, aloud: bool) -> World {
-        let clock = Arc::new(ManualClock::at(Time::parse(BEGIN).expect("a time")));
+impl<'a> World<'a> {
+    pub fn new(template: &'a Template, seed: u64, aloud: bool) -> World<'a> {
+        let clock = begin();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
         let mut world = World {
-            rng: StdRng::seed_from_u64(seed),
+            customers: rng.random_range(12..=CUSTOMERS),
+            rng,
             net: Net::new(seed, Arc::clone(&clock)),
             clock,
+            disk: SimDisk::of(&template.image, seed),
             app: None,
-            orders: Vec::new(),
+            mirror: Mirror::of(&template.records),
+            promises: Promises::default(),
             payments: Vec::new(),
-            succeeded: Vec::new(),
+            sent: Vec::new(),
+            sheets: Vec::new(),
             events: Vec::new(),
             trace: Vec::new(),
+            tally: Tally::default(),
+            is_rough: true,
             tasks: Vec::new(),
-            next_task: 0,
-            config: template.config.clone(),
-            disk: MemoryDisk::of(&template.image),
+            template,
             seed,
             starts: 0,
-            access: template.access.clone(),
-            shop: template.shop.clone(),
-            root: template.root.clone(),
             aloud,
             steps: 0,
             crash_at: None,
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"),
+            runtime: runtime.expect("a runtime"),
         };
         world.start();
         world
@@ -230,92 +147,148 @@ impl World {
         self.steps
     }
 
+    /// What a GET of the operator's answers, now.
+    pub fn look(&self, path: &str) -> Value {
+        let asked = Asked::new(Who::Operator, Method::GET, path, &Value::Null);
+        let mut looking = Box::pin(ask(self.app(), None, asked));
+        let _within = self.runtime.enter();
+        match looking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(came) if came.status == 200 => came.json,
+            Poll::Ready(came) => panic!("{path}: {}", came.json),
+            Poll::Pending => panic!("{path} waits"),
+        }
+    }
+
     pub fn app(&self) -> &Arc<App> {
         self.app.as_ref().expect("it runs")
     }
 
-    /// Opens the shop from its disk.
-    fn start(&mut self) {
+    fn open(&mut self) -> Result<Arc<App>, till::app::AppError> {
         self.starts += 1;
-        let wire = Arc::new(self.net.clone());
-        let stripe = stripe::Settings {
-            secret_key: Secret::read("sk_test_fake").expect("any text"),
-            webhook_secrets: vec![Secret::read("whsec_fake").expect("any text")],
-            api_base: "https://stripe.test".into(),
-            shop: self.shop.clone(),
-        };
-        let paypal = paypal::Settings {
-            client_id: "paypal-client".into(),
-            client_secret: Secret::read("paypal-secret").expect("any text"),
-            webhook_id: "WH1TEST".into(),
-            api_base: "https://paypal.test".into(),
-            cert_hosts: vec!["certificates.test".into()],
-            return_url: None,
-        };
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let trust = Trust::These(vec![self.root.clone()]);
-        let gateways: Vec<Arc<dyn Gateway>> = vec![
-            Arc::new(Stripe::new(stripe, wire.clone())),
-            Arc::new(PayPal::new(paypal, wire, clock, trust)),
-        ];
         // Randomness comes from the operating system in the real shop: never twice the same.
         let seed = self.seed.wrapping_mul(1000) + self.starts;
-        let parts = Parts { gateways, ..parts(&self.config, &self.clock, &self.disk, seed) };
-        self.app = Some(App::open(parts).expect("it opens"));
+        App::open(self.template.shop(&self.net, &self.clock, &self.disk, seed))
     }
 
-    /// Drops the shop wherever it is, with all that it was doing, and opens it again.
-    pub fn crash(&mut self) {
-        self.note(format!("crash, with {} things under way", self.tasks.len()));
+    /// Opens the shop from its disk, and holds what is there against what was answered.
+    fn start(&mut self) {
+        self.disk.calm(true);
+        let app = self.open().expect("it opens");
+        if self.mirror.compare(&app) {
+            self.tally.landed += 1;
+            self.note("the commit that was cut off is there".into());
+        }
+        self.mirror.follow(&app);
+        self.app = Some(app);
+        audit::holds(self);
+        self.disk.calm(!self.is_rough);
+    }
+
+    /// The shop ends wherever it is, with all that it was doing, and is opened again.
+    pub fn crash(&mut self, end: End) {
+        let doings = self.disk.doings();
+        self.note(format!("{end:?}, with {} things under way, {doings:?}", self.tasks.len()));
+        self.tally.crashes += 1;
+        self.disk.cut();
         self.tasks.clear();
         self.app = None;
+        self.disk.come_back(end);
+        if self.is_rough && self.rng.random_ratio(1, 4) {
+            self.stumble();
+        }
         self.start();
+        self.sweep();
+    }
+
+    /// The power fails once more, while the shop is opened.
+    fn stumble(&mut self) {
+        self.tally.crashes += 1;
+        self.disk.calm(false);
+        self.disk.light(self.rng.random_range(1..30));
+        let opened = self.open();
+        self.note(format!("opened on a bad disk: {:?}", opened.as_ref().err().map(ToString::to_string)));
+        self.disk.cut();
+        drop(opened);
+        self.disk.come_back(End::PowerCut);
+    }
+
+    /// The shop is stopped in good order, and started.
+    pub fn restart(&mut self) {
+        self.note(format!("stopped, with {} things under way", self.tasks.len()));
+        self.tally.restarts += 1;
+        self.tasks.clear();
+        self.app = None;
+        let end = if self.disk.is_off() { End::PowerCut } else { End::Killed };
+        self.disk.come_back(end);
+        self.start();
+        self.sweep();
+    }
+
+    fn begin(&mut self, blocks: bool, work: impl Future<Output = Option<Came>> + 'static) {
+        self.tasks.push(Task { work: Box::pin(work), blocks });
+    }
+
+    /// Begins a request; with a null body it is a GET, with a text that is sent as it is.
+    pub fn request(&mut self, who: Who, path: String, body: Value, headers: Vec<(&'static str, String)>) {
+        let method = if body.is_null() { Method::GET } else { Method::POST };
+        let mut asked = Asked::new(who, method, path, &body);
+        if let Value::String(raw) = body {
+            asked.body = raw;
+        }
+        self.send(Asked { headers, ..asked });
+    }
+
+    pub fn send(&mut self, asked: Asked) {
+        self.tally.requests += 1;
+        let shown =
+            if asked.who == Who::Gateway { "(event)" } else { &asked.body[..asked.body.len().min(300)] };
+        self.note(format!("-> {:?} {} {} {shown}", asked.who, asked.path, asked.key().unwrap_or_default()));
+        let is_same =
+            |sent: &Asked| (sent.who, sent.key(), &sent.path) == (asked.who, asked.key(), &asked.path);
+        if asked.key().is_some() && !self.sent.iter().any(|(_, sent)| is_same(sent)) {
+            self.sent.push((self.clock.now(), asked.clone()));
+        }
         let app = Arc::clone(self.app());
-        self.begin(Box::pin(async move {
-            till::payments::reconcile_all(&app, false).await.expect("readable");
-            None
-        }));
-    }
-
-    pub fn begin(&mut self, task: Task) {
-        self.next_task += 1;
-        self.tasks.push((self.next_task, task));
-    }
-
-    /// Begins a request; with a null body it is a GET.
-    pub fn request(&mut self, who: Who, path: String, body: Value, more: Vec<(&'static str, String)>) {
-        let (app, access) = (Arc::clone(self.app()), (who == Who::Customer).then(|| self.access.clone()));
-        self.note(format!(
-            "-> {path} {}",
-            if body.is_string() { "(event)".into() } else { body.to_string() }
-        ));
-        self.begin(Box::pin(
-            async move { Some(ask(&app, who, access.as_deref(), &path, &body, &more).await) },
-        ));
+        let access = match asked.who {
+            Who::Customer(n) => Some(self.template.access[n].clone()),
+            Who::Operator | Who::Gateway => None,
+        };
+        let blocks = asked.path.contains("/import/");
+        self.begin(blocks, async move { Some(ask(&app, access.as_deref(), asked).await) });
     }
 
     pub fn run_jobs(&mut self) {
         let app = Arc::clone(self.app());
-        self.begin(Box::pin(async move {
+        self.begin(false, async move {
             jobs::run_due(&app).await;
             None
-        }));
+        });
     }
 
     pub fn sweep(&mut self) {
         let app = Arc::clone(self.app());
-        self.begin(Box::pin(async move {
-            till::payments::reconcile_all(&app, false).await.expect("readable");
+        self.begin(false, async move {
+            // A disk that fails is met again at the next try.
+            let _ = till::payments::reconcile_all(&app, false).await;
             None
-        }));
+        });
     }
 
     /// Moves one of the things on that are under way, or the writer. `false` when there was nothing to move.
     pub fn step(&mut self) -> bool {
         self.steps += 1;
         if self.crash_at == Some(self.steps) {
-            self.crash();
+            self.crash(End::PowerCut);
         }
+        let moved = self.move_on();
+        if self.disk.is_off() {
+            self.crash(End::PowerCut);
+            return true;
+        }
+        moved
+    }
+
+    fn move_on(&mut self) -> bool {
         if self.tasks.is_empty() || self.rng.random_ratio(1, 3) {
             let stepped = self.app().store.step();
             if stepped > 0 || self.tasks.is_empty() {
@@ -323,16 +296,35 @@ impl World {
             }
         }
         let at = self.rng.random_range(0..self.tasks.len());
-        let guard = self.runtime.enter();
-        let polled = self.tasks[at].1.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        drop(guard);
-        if let Poll::Ready(came) = polled {
-            let _ = self.tasks.remove(at);
-            if let Some(came) = came {
-                self.learn(&came);
+        if let Poll::Ready(came) = self.poll(at) {
+            drop(self.tasks.remove(at));
+            // After the power has failed nobody hears anything.
+            if let Some(came) = came.filter(|_| !self.disk.is_off()) {
+                self.learn(came);
             }
         }
         true
+    }
+
+    /// Moves a task on. What it has done on another thread is done before anything else happens, so that a seed is one
+    /// history.
+    fn poll(&mut self, at: usize) -> Poll<Option<Came>> {
+        let task = &mut self.tasks[at];
+        let _within = self.runtime.enter();
+        loop {
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let polled = task.work.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() || !task.blocks {
+                return polled;
+            }
+            // There is one such thread, and it takes one thing after the other.
+            let fence = self.runtime.spawn_blocking(|| ());
+            self.runtime.block_on(fence).expect("it does nothing");
+            if !woken.0.load(Ordering::SeqCst) {
+                return polled;
+            }
+        }
     }
 
     /// Moves on until nothing is under way.
@@ -346,28 +338,76 @@ impl World {
     }
 
     /// What a client remembers of an answer.
-    fn learn(&mut self, came: &Came) {
-        let code = came.json["code"].as_str().unwrap_or_default().to_owned();
-        self.note(format!("<- {} {} {code}", came.what, came.status));
-        assert!(came.status != 500, "{}: {}", came.what, came.json);
-        assert!(came.status != 401, "{}: {}", came.what, came.json);
-        if let Some(order) = came.json["order_id"].as_u64().filter(|order| !self.orders.contains(order)) {
-            self.orders.push(order);
+    fn learn(&mut self, came: Came) {
+        let Came { asked, status, json } = came;
+        let code = json["code"].as_str().unwrap_or_default();
+        let id = json["id"].as_u64();
+        self.note(format!("<- {:?} {} {status} {code}", asked.who, asked.path));
+        assert!(status != 500 && status != 401, "{}: {json}", asked.path);
+        if status == 503 && code == "unavailable" {
+            self.tally.refused += 1;
         }
-        let is_payment = came.json["provider"].is_string() && came.json["amount"].is_string();
-        if !is_payment || came.status >= 400 {
+        let order = if asked.path == "/api/orders/" {
+            id.filter(|_| status == 201)
+        } else {
+            json["order_id"].as_u64()
+        };
+        if let Some(order) = order {
+            self.promises.orders.entry(order).or_insert(asked.who);
+        }
+        if status >= 400 {
             return;
         }
-        let text = |name: &str| came.json[name].as_str().map(str::to_owned);
-        let id = came.json["id"].as_u64().expect("an id");
+        if let Some(id) = id.filter(|_| json["status"] == "cancelled" && json["number"].is_string()) {
+            self.promises.cancelled.insert(id);
+        }
+        if asked.path.ends_with("/adjust/") {
+            let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
+            // What changes nothing is not written down.
+            if body["delta"].as_i64().is_some_and(|delta| delta != 0) {
+                self.promises.adjusted.insert(body["reason"].as_str().expect("a reason").to_owned());
+            }
+        }
+        if asked.path.contains("/import/")
+            && let Some(id) = id
+        {
+            self.tally.imports += 1;
+            self.promises.imported.insert(id, json["rows"].as_u64().expect("rows"));
+        }
+        self.remember(&asked, &json);
+        if json["provider"].is_string() && json["amount"].is_string() {
+            self.learn_payment(asked.who, &json);
+        }
+    }
+
+    /// The same request under the same key is answered with the same thing.
+    fn remember(&mut self, asked: &Asked, json: &Value) {
+        let Some(key) = asked.key() else { return };
+        let names: &[&str] =
+            if asked.path == "/api/payment/" { &["order_id"] } else { &["id", "variant_id"] };
+        let what: Value = names.iter().map(|name| json[name].clone()).collect();
+        let now = self.clock.now();
+        let of = (asked.who, asked.path.clone(), key.to_owned());
+        match self.promises.keyed.get(&of) {
+            Some((at, body, first)) if at.plus(KEYS_HOLD) > now => {
+                assert_eq!((body, first), (&asked.body, &what), "{asked:?} was answered with something else");
+            }
+            _ => drop(self.promises.keyed.insert(of, (now, asked.body.clone(), what))),
+        }
+    }
+
+    fn learn_payment(&mut self, who: Who, json: &Value) {
+        let text = |name: &str| json[name].as_str().map(str::to_owned);
+        let (id, order) = (json["id"].as_u64().expect("an id"), json["order_id"].as_u64().expect("an order"));
         let known = Known {
             id,
-            order: came.json["order_id"].as_u64().expect("an order"),
+            order,
+            customer: self.promises.orders.get(&order).copied().unwrap_or(who),
             provider: text("provider").expect("a provider"),
             secret: text("client_secret").or_else(|| text("approve_url")),
         };
-        if came.json["status"] == "succeeded" {
-            self.succeeded.push(id);
+        if json["status"] == "succeeded" {
+            self.promises.succeeded.insert(id);
         }
         match self.payments.iter_mut().find(|payment| payment.id == id) {
             Some(payment) if known.secret.is_some() => *payment = known,
@@ -380,8 +420,14 @@ impl World {
         self.payments.choose(&mut self.rng).cloned()
     }
 
-    pub fn some_order(&mut self) -> Option<u64> {
-        self.orders.choose(&mut self.rng).copied()
+    /// An order, and whose it is.
+    pub fn some_order(&mut self) -> Option<(u64, Who)> {
+        let all: Vec<_> = self.promises.orders.iter().map(|(order, who)| (*order, *who)).collect();
+        all.choose(&mut self.rng).copied()
+    }
+
+    pub fn some_customer(&mut self) -> Who {
+        Who::Customer(self.rng.random_range(0..self.customers))
     }
 
     pub fn later(&mut self, span: Duration) {
@@ -390,7 +436,7 @@ impl World {
 
     /// A good deal of everything.
     pub fn live(&mut self) {
-        for _ in 0..self.rng.random_range(12..45) {
+        for _ in 0..self.rng.random_range(15..60) {
             self.act();
             for _ in 0..self.rng.random_range(0..30) {
                 self.step();
@@ -398,8 +444,12 @@ impl World {
         }
     }
 
-    /// The gateways answer again, what was under way ends, and time goes by until nothing is open.
+    /// The disk is sound again, the gateways answer again, what was under way ends, and time goes by until nothing is
+    /// open.
     pub fn come_to_rest(&mut self) {
+        self.is_rough = false;
+        self.disk.calm(true);
+        self.disk.free();
         self.net.gateways().hostile = false;
         self.net.gateways().stripe.faults.clear();
         self.net.gateways().pending_ends();
@@ -412,9 +462,15 @@ impl World {
             self.settle_down();
             self.net.gateways().end_what_hangs(now);
             self.later(Duration::from_hours(2));
-            if round > 3 && crate::audit::is_at_rest(self) {
-                return;
+            if round > 3 && audit::is_at_rest(self) {
+                break;
             }
         }
+        assert_eq!(self.app().store.trouble(), None, "the shop comes back by itself");
+        let doings = self.disk.doings();
+        self.note(format!("{doings:?}"));
+        self.tally.disk(&doings);
+        self.tally.late += self.net.gateways().given_up;
+        self.tally.commits += self.mirror.records().seq - self.template.records.seq;
     }
 }

@@ -175,7 +175,10 @@ async fn off<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?;
-    done.map_err(|error| StoreError::Disk(format!("the file that is imported can't be kept: {error}")).into())
+    done.map_err(|error| {
+        tracing::error!(%error, "a file that is imported can't be kept");
+        StoreError::Disk(error.to_string()).into()
+    })
 }
 
 async fn put_back(mut req: Req, id: ImportId) -> Answer {

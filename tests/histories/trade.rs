@@ -1,0 +1,170 @@
+//! What shoppers and staff do, and what happens to the machine they do it on.
+
+use http::Method;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+use till::clock::Clock;
+
+use super::disk::End;
+use super::shop::{Asked, GOODS, Who};
+use super::world::{KEYS_HOLD, World};
+
+/// How long descriptions are that make an import come in several commits.
+const LONG: usize = 20_000;
+
+/// A file that the operator imports.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    text: String,
+    name: String,
+    was_sent: bool,
+}
+
+pub fn address() -> Value {
+    json!({"name": "Ann", "line1": "1 Road", "city": "Leeds", "postal_code": "1", "country": "GB"})
+}
+
+impl World<'_> {
+    /// One thing happens that is not about money.
+    pub fn trade(&mut self) {
+        match self.rng.random_range(0..50) {
+            0..10 => self.fill_cart(),
+            10..17 => self.check_out(),
+            17..22 => self.race(),
+            22..27 => self.adjust(),
+            27..30 => self.reprice(),
+            30..34 => self.import(),
+            34..39 => self.ask_again(),
+            39..42 => self.disk.fill(self.rng.random_range(0..40)),
+            42..45 => self.disk.free(),
+            45..47 => self.disk.light(self.rng.random_range(1..120)),
+            47 => self.crash(End::Killed),
+            48 => self.crash(End::PowerCut),
+            _ => self.restart(),
+        }
+    }
+
+    fn fill_cart(&mut self) {
+        let who = self.some_customer();
+        let body = json!({"product_id": self.some_product(), "quantity": self.rng.random_range(1..4)});
+        let headers = self.key();
+        self.request(who, "/api/cart/".into(), body, headers);
+    }
+
+    /// A cart is ordered, or ordered and paid.
+    fn check_out(&mut self) {
+        let carts = self.sent.iter().filter(|(_, asked)| asked.path == "/api/cart/");
+        let with_cart: Vec<_> = carts.map(|(_, asked)| asked.who).collect();
+        let who = with_cart.choose(&mut self.rng).copied().unwrap_or(Who::Customer(0));
+        let path = if self.rng.random() { "/api/orders/" } else { "/api/payment/" };
+        let headers = self.key();
+        self.request(who, path.into(), json!({"shipping_address": address()}), headers);
+    }
+
+    /// Several want the last of something at once.
+    fn race(&mut self) {
+        let product = self.some_product();
+        for _ in 0..self.rng.random_range(2..6) {
+            let who = self.some_customer();
+            let items = json!([{"product_id": product, "quantity": self.rng.random_range(1..4)}]);
+            let body = json!({"items": items, "shipping_address": address()});
+            let headers = self.key();
+            self.request(who, "/api/payment/".into(), body, headers);
+        }
+    }
+
+    fn some_product(&mut self) -> usize {
+        self.rng.random_range(1..=GOODS.len())
+    }
+
+    fn adjust(&mut self) {
+        // Told apart by their reasons, so that none is lost or done twice.
+        let reason = format!("adjustment {}", self.tally.requests);
+        let mut body = json!({"variant_id": self.some_product(), "reason": reason});
+        if self.rng.random() {
+            body["delta"] = json!(self.rng.random_range(-3..6));
+        } else {
+            body["set"] = json!(self.rng.random_range(0..9));
+        }
+        let headers = self.key();
+        self.request(Who::Operator, "/api/admin/inventory/adjust/".into(), body, headers);
+    }
+
+    fn reprice(&mut self) {
+        let path = format!("/api/products/{}/", self.some_product());
+        let mut body =
+            json!({"price": format!("{}.{:02}", self.rng.random_range(1..9), self.rng.random_range(0..100))});
+        if self.rng.random_ratio(1, 3) {
+            body["stock_quantity"] = json!(self.rng.random_range(0..9));
+        }
+        self.send(Asked::new(Who::Operator, Method::PATCH, path, &body));
+    }
+
+    /// New prices and stocks, or new products with much to say about each.
+    fn sheet(&mut self) -> Sheet {
+        let name = format!("sheet-{}", self.sheets.len());
+        let text = if self.rng.random() {
+            let mut text = String::from("sku,price,stock_quantity\n");
+            for (sku, ..) in GOODS {
+                if self.rng.random_ratio(2, 3) {
+                    text += &format!(
+                        "{sku},{}.25,{}\n",
+                        self.rng.random_range(1..9),
+                        self.rng.random_range(0..12)
+                    );
+                }
+            }
+            text
+        } else {
+            let mut text = String::from("sku,handle,name,price,stock_quantity,description\n");
+            for n in 0..self.rng.random_range(3..16) {
+                text += &format!("{name}-{n},{name}-{n},New {n},3.00,{n},{}\n", "words ".repeat(LONG / 6));
+            }
+            text
+        };
+        Sheet { text, name, was_sent: false }
+    }
+
+    /// A file is imported, or one once more: under the key that it had, or to go on where it stopped.
+    fn import(&mut self) {
+        if self.sheets.is_empty() || self.rng.random() {
+            let sheet = self.sheet();
+            self.sheets.push(sheet);
+        }
+        let at = self.rng.random_range(0..self.sheets.len());
+        let sheet = self.sheets[at].clone();
+        self.sheets[at].was_sent = true;
+        let mut asked = Asked::new(Who::Operator, Method::POST, "/api/admin/products/import/", &Value::Null);
+        asked.media = "text/csv";
+        asked.body = sheet.text;
+        if sheet.was_sent && self.rng.random_ratio(1, 3) {
+            asked.path += "?resume=true";
+        } else {
+            asked.headers.push(("idempotency-key", sheet.name));
+        }
+        if self.is_rough && self.rng.random_ratio(1, 3) {
+            self.disk.light(self.rng.random_range(1..150));
+        }
+        self.send(asked);
+    }
+
+    /// Somebody who has an answer, or has none, asks the same again.
+    fn ask_again(&mut self) {
+        let now = self.clock.now();
+        let recent: Vec<_> = self.sent.iter().filter(|(at, _)| at.plus(KEYS_HOLD) > now).collect();
+        if let Some((_, asked)) = recent.choose(&mut self.rng).copied().cloned() {
+            self.tally.replayed += 1;
+            self.send(asked);
+        }
+    }
+
+    /// A key of its own, one that others have, or none.
+    pub fn key(&mut self) -> Vec<(&'static str, String)> {
+        match self.rng.random_range(0..8) {
+            0..5 => vec![("idempotency-key", format!("key-{}", self.tally.requests))],
+            5 => vec![("idempotency-key", format!("k{}", self.rng.random_range(0..5)))],
+            _ => Vec::new(),
+        }
+    }
+}
