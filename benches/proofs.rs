@@ -147,7 +147,18 @@ fn main() {
     // From here on as it runs: with a writer of its own.
     let app = App::open(Parts::real(config).expect("parts")).expect("it opens");
     let began = Instant::now();
-    let report = till::check::check_all(&app.store, &mut |_, _, _| ControlFlow::Continue(())).expect("it reads");
+    let mut stages: Vec<(&str, Instant)> = Vec::new();
+    let mut tell = |stage: &'static str, _, _| {
+        if stages.last().is_none_or(|(last, _)| *last != stage) {
+            stages.push((stage, Instant::now()));
+        }
+        ControlFlow::Continue(())
+    };
+    let report = till::check::check_all(&app.store, &mut tell).expect("it reads");
+    stages.push(("end", Instant::now()));
+    for pair in stages.windows(2) {
+        println!("    {}: {:.2} s", pair[0].0, (pair[1].1 - pair[0].1).as_secs_f64());
+    }
     assert!(report.ok, "{:?}", report.findings.first());
     println!("check of all invariants: {:.1} s", began.elapsed().as_secs_f64());
 

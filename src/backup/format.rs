@@ -64,10 +64,10 @@ impl Header {
         })
     }
 
-    /// What the file is called unless somebody says otherwise: when it was made, and the commit it shows.
+    /// What the file is called unless somebody says otherwise: whose it is, when it was made, and the commit it shows.
     pub fn file_name(&self) -> String {
         let at: String = self.created_at.to_string().chars().filter(|c| !"-:".contains(*c)).collect();
-        format!("till-{}Z-{}.backup", &at[..15], self.commit)
+        format!("till-{}-{}Z-{}.backup", self.shop, &at[..15], self.commit)
     }
 
     /// Rows in all.

@@ -1,4 +1,4 @@
-//! `/api/admin/backup/`: for administrators.
+//! `/api/admin/backup/` and `/api/admin/backups/`: for administrators.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,19 +6,24 @@ use std::sync::Arc;
 use http::header;
 
 use super::format::{Header, write};
+use super::make::{MakeError, make};
+use super::shelf::{Shelf, ShelfError};
 use crate::accounts::Scope;
 use crate::http::input::Nothing;
-use crate::http::{Answer, Reply, Req, Routes, piped, post};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, created, get, piped, post, teller};
+use crate::page::Paged;
 
 /// What a backup is sent as.
 pub const MEDIA_TYPE: &str = "application/vnd.till.backup";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/backup/", post(create))
+    Routes::new()
+        .at("/api/admin/backup/", post(stream))
+        .at("/api/admin/backups/", get(list).post(keep))
 }
 
 /// Streams one snapshot.
-async fn create(mut req: Req) -> Answer {
+async fn stream(mut req: Req) -> Answer {
     req.admin(Scope::All)?;
     req.json_or_nothing::<Nothing>().await?;
     // What can't be read is told before anything is sent.
@@ -29,4 +34,43 @@ async fn create(mut req: Req) -> Answer {
     });
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(Reply::stream(MEDIA_TYPE, body).header(header::CONTENT_DISPOSITION, &disposition))
+}
+
+/// What the shelf has of this shop.
+async fn list(req: Req) -> Answer {
+    req.admin(Scope::ShopRead)?;
+    let page = req.page()?;
+    let mut all = Shelf::of(&req.app.config)?.list().await?;
+    all.retain(|kept| kept.shop == req.app.shop);
+    let count = all.len() as u64;
+    let from = usize::try_from(page.offset()).unwrap_or(usize::MAX).min(all.len());
+    let items = all.split_off(from).into_iter().take(page.size as usize).collect();
+    req.list(page, Paged { count, items })
+}
+
+/// Makes a backup now, as the schedule does.
+async fn keep(mut req: Req) -> Answer {
+    req.admin(Scope::All)?;
+    req.json_or_nothing::<Nothing>().await?;
+    let (app, (_teller, told)) = (Arc::clone(&req.app), teller(&req.app));
+    let ending = async move {
+        let kept = make(&app, None).await?;
+        Ok(created(&kept))
+    };
+    told.answer(&req, ending).await
+}
+
+impl From<ShelfError> for ApiError {
+    fn from(error: ShelfError) -> ApiError {
+        ApiError::new(502, "backup_place_failed", format!("Where the backups are kept can't be used: {error}"))
+    }
+}
+
+impl From<MakeError> for ApiError {
+    fn from(error: MakeError) -> ApiError {
+        if let MakeError::Running = error {
+            return ApiError::new(409, "backup_running", "Another backup is being made; wait for its end.");
+        }
+        ApiError::new(502, "backup_failed", format!("No good backup could be made: {error}"))
+    }
 }

@@ -5,10 +5,13 @@ pub mod crypt;
 pub mod format;
 pub mod http;
 mod keeping;
+mod make;
 mod restore;
+pub mod shelf;
 mod unpack;
 
 pub use format::{Backup, BackupError, Header, MAGIC};
 pub use keeping::{Keeping, Schedule};
+pub use make::{Standing, clear_away, make, standing};
 pub use restore::{Done, RestoreError, restore};
 pub use unpack::{Trial, open_alone, unpack};

@@ -21,7 +21,7 @@ pub fn unpack(input: impl Read, into: &Path, tell: &mut Tell<'_>) -> Result<Head
     let rows = backup.header.rows();
     let disk = FileDisk { path: into.to_owned(), cache: CACHE };
     let db = disk.open().map_err(|error| StoreError::Disk(error.to_string()))?;
-    let mut file = Rebuild::begin(db)?;
+    let mut file = Rebuild::begin(db);
     let mut done = 0;
     let header = backup.each(|table, key, record| {
         file.put(table, key, record)?;

@@ -148,7 +148,8 @@ settings! {
     "payment.timeout_seconds" payment_timeout_seconds: TimeoutSeconds = "20";
     /// When the shop backs itself up each day, as a time in UTC such as 03:30. Empty: never.
     "backup.daily_at" backup_daily_at: String = "";
-    /// Where these backups are kept: a directory. Empty: backups in the data directory.
+    /// Where these backups are kept: a directory, or a bucket, s3://BUCKET/PREFIX. Empty: backups in the data directory,
+    /// which a broken disk takes with it.
     "backup.to" backup_to: String = "";
     /// Of how many days, weeks and months the last backup is kept (0 to 1000 each).
     "backup.keep_daily" backup_keep_daily: Kept = "7";

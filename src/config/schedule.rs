@@ -1,9 +1,8 @@
 //! What the settings say about the backups that the shop makes by itself.
 
-use std::path::PathBuf;
-
 use super::Config;
 use super::value::list;
+use crate::backup::bucket::BucketUrl;
 use crate::backup::crypt::{Lock, Recipient};
 use crate::backup::{Keeping, Schedule};
 
@@ -16,11 +15,19 @@ pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
             "can't stand beside backup.passphrase: a backup is encrypted with the one or for the others";
         return Err(("backup.recipients", said.into()));
     }
+    if let Some(Err(said)) = bucket(&config.backup_to) {
+        return Err(("backup.to", said));
+    }
     let keeping = config.keeping();
     if keeping.daily + keeping.weekly + keeping.monthly == 0 {
         return Err(("backup.keep_daily", "must not be 0 beside keep_weekly and keep_monthly of 0".into()));
     }
     Ok(())
+}
+
+/// The bucket that is named, if it is one.
+fn bucket(text: &str) -> Option<Result<BucketUrl, String>> {
+    text.starts_with("s3://").then(|| text.parse())
 }
 
 /// Minutes since midnight (UTC); none for an empty text.
@@ -65,13 +72,5 @@ impl Config {
         }
         let passphrase = &self.backup_passphrase;
         (!passphrase.reveal().is_empty()).then(|| Lock::Passphrase(passphrase.clone()))
-    }
-
-    /// Where they are kept.
-    pub fn backup_dir(&self) -> PathBuf {
-        match self.backup_to.as_str() {
-            "" => self.data_dir.join("backups"),
-            dir => dir.into(),
-        }
     }
 }

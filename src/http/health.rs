@@ -6,7 +6,9 @@ use http::{StatusCode, header};
 use serde_json::json;
 
 use super::{Answer, Reply, Req, Routes, get, ok};
+use crate::backup::standing;
 use crate::payments::gateway::test::PROVIDER;
+use crate::payments::restored;
 
 pub fn routes() -> Routes {
     Routes::new().at("/healthz", get(healthz)).at("/readyz", get(readyz))
@@ -30,6 +32,12 @@ async fn readyz(req: Req) -> Answer {
     probed?;
     req.app.probed_at.fetch_max(now.0, Ordering::Relaxed);
     let seq = store.seq()?;
+    let backup = req.app.config.schedule().map(|_| req.app.store.read(standing)).transpose()?;
+    let backup = backup.map(|standing| {
+        let age = standing.last_at.map(|at| (req.now().0 - at.0) / 1000);
+        json!({"last_at": standing.last_at, "age_seconds": age, "failed": standing.failed})
+    });
+    let restored = req.app.store.read(restored)?;
     let gateways = req.app.gateways.all().map(|gateway| {
         let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
         if gateway.provider() == PROVIDER {
@@ -44,5 +52,7 @@ async fn readyz(req: Req) -> Answer {
         "commit": seq,
         "demo": req.app.demo,
         "payment": gateways.collect::<Vec<_>>(),
+        "backup": backup,
+        "restored": restored,
     })))
 }

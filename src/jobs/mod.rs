@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::accounts;
 use crate::app::App;
+use crate::backup;
 use crate::catalogue;
 use crate::checkout;
 use crate::payments;
@@ -24,6 +25,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(15);
 /// Most rows that one commit of the housekeeping removes, so that it never holds up a checkout.
 const SWEPT: usize = 200;
+
+/// How soon a backup that failed is tried again.
+const TRY_BACKUP_AFTER: Duration = Duration::from_mins(15);
 
 /// Does once whatever is due.
 pub async fn run_due(app: &App) {
@@ -108,11 +112,30 @@ fn report<T, E: std::fmt::Display>(job: &str, result: Result<T, E>) {
     }
 }
 
+/// Makes a backup if one is due by the schedule. How it went is told by the log, `/readyz` and the metrics.
+pub async fn back_up(app: &Arc<App>) {
+    let Some(schedule) = app.config.schedule() else { return };
+    let standing = match app.store.read(backup::standing) {
+        Ok(standing) => standing,
+        Err(error) => return report("backup", Err::<(), _>(error)),
+    };
+    let now = app.clock.now();
+    let due = schedule.last_due(now);
+    let is_made = standing.last_at.is_some_and(|at| at >= due);
+    let is_early = standing.failed.is_some_and(|failed| now < failed.at.plus(TRY_BACKUP_AFTER));
+    if !is_made && !is_early {
+        // It says itself how it went.
+        let _ = backup::make(app, Some(schedule.keeping)).await;
+    }
+}
+
 /// Runs the jobs until `stop` says so, each beside the others, and each provider's beside the other providers': a
 /// gateway that does not answer holds up none but its own. What is cut short by the stop is journalled, and gone on
 /// with at the next start.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let whole = &app;
     let app = &*app;
+    report("backups that were cut off", backup::clear_away(app));
     report("open payments", payments::warn_of_switched_off(app));
     let of_providers = providers(app).into_iter().map(|provider| async move {
         tokio::join!(
@@ -130,6 +153,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         tokio::join!(
             again(app, "expire holds", || expire(app), pause),
             again(app, "test gateway", || tell(app), pause),
+            again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),

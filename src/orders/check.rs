@@ -2,12 +2,12 @@
 
 use super::lifecycle::Status;
 use super::model::Order;
-use super::store::{CREDIT_NOTES, INVOICES, ORDERS};
+use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, ORDERS};
 use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::MOVEMENTS;
 use crate::money::Money;
-use crate::store::{COUNTERS, Look, ReadTx, StoreError};
+use crate::store::{COUNTERS, Direction, Look, ReadTx, Span, StoreError};
 
 /// Stock that moved for an order or refund: few bytes each, because there are millions of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,16 +107,22 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
 /// The invoices by their orders; says which numbers are missing.
 fn invoices(tx: &ReadTx, look: &Look<'_>) -> Result<Vec<(OrderId, InvoiceId)>, StoreError> {
     look.begin("invoices", INVOICES.count(tx)?);
-    let (mut next, mut all) = (1, Vec::new());
-    look.each(tx, &INVOICES, |number, invoice| {
-        if number.0 != next {
+    let mut all = Vec::new();
+    // Index and records were seen to agree.
+    INVOICE_OF.scan(tx, Span::all(Direction::Up), |order, number| {
+        all.push((order, number));
+        look.row()
+    })?;
+    let mut numbers: Vec<_> = all.iter().map(|(_, number)| number.0).collect();
+    numbers.sort_unstable();
+    let mut next = 1;
+    for number in numbers {
+        if number != next {
             look.found("I6", format!("invoice {number}"), format!("number {next} is missing before it"));
         }
-        next = number.0 + 1;
-        all.push((invoice.order, number));
-    })?;
+        next = number + 1;
+    }
     counted(tx, look, "invoices", next - 1)?;
-    all.sort_unstable();
     Ok(all)
 }
 

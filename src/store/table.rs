@@ -306,17 +306,20 @@ impl<K: Key, V, I: Key> Indexed<V> for Index<K, V, I> {
     }
 }
 
+/// An encoded key and its encoded record.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A table without its types, for what is done to all of them.
 pub trait AnyTable: Sync {
     fn name(&self) -> &'static str;
     fn index_names(&self) -> Vec<&'static str>;
     /// Hands every row to `visit`, by key: the encoded key and record.
     fn each_row(&self, tx: &ReadTx, visit: &mut Visit<'_>) -> Result<(), StoreError>;
-    /// Writes an encoded row that is new in this file, and its index entries; no feed hears of it.
+    /// Writes encoded rows that are new in this file, and their index entries; no feed hears of them.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it does not decode.
-    fn put_row(&self, tx: &mut WriteTx, key: &[u8], record: &[u8]) -> Result<(), StoreError>;
+    /// [`StoreError::Corrupt`] when one does not decode.
+    fn put_rows(&self, tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError>;
     /// The highest key, where keys are numbers.
     fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError>;
     /// Enters every record into the indexes of these names, which are new in this file.
@@ -341,14 +344,20 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
         tx.scan_raw(self.name, Span::all(Direction::Up), visit)
     }
 
-    fn put_row(&self, tx: &mut WriteTx, key: &[u8], record: &[u8]) -> Result<(), StoreError> {
-        self.key(key)?;
-        let decoded = self.decode(record)?;
-        tx.put_raw(self.name, key, record)?;
-        for index in self.indexes {
-            for (entry, target) in entries(*index, &decoded, key) {
-                tx.put_raw(index.name(), &entry, &target)?;
+    fn put_rows(&self, tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError> {
+        let mut of_indexes = vec![Vec::new(); self.indexes.len()];
+        for (key, record) in rows {
+            self.key(key)?;
+            let decoded = self.decode(record)?;
+            for (index, all) in self.indexes.iter().zip(&mut of_indexes) {
+                all.append(&mut entries(*index, &decoded, key));
             }
+        }
+        tx.put_new(self.name, rows.iter().map(|(key, record)| (key, record)))?;
+        for (index, mut all) in self.indexes.iter().zip(of_indexes) {
+            // In order, they go into few pages.
+            all.sort_unstable();
+            tx.put_new(index.name(), all.into_iter())?;
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Transactions: a read sees one commit, whole; a write is the writer's alone.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
 
 use super::StoreError;
 use super::table::{COUNTERS, META};
@@ -89,11 +90,24 @@ pub struct ReadTx {
     pub(super) handle: u64,
     /// The disk failed under it.
     pub(super) is_broken: Cell<bool>,
+    /// Tables that were read from before: opening one is a look-up of its own.
+    open: RefCell<Vec<(&'static str, Arc<Opened>)>>,
 }
+
+type Opened = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl ReadTx {
     pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64) -> ReadTx {
-        ReadTx { inner, now, handle, is_broken: Cell::new(false) }
+        ReadTx { inner, now, handle, is_broken: Cell::new(false), open: RefCell::default() }
+    }
+
+    fn table(&self, name: &'static str) -> Result<Arc<Opened>, StoreError> {
+        if let Some((_, table)) = self.open.borrow().iter().find(|(known, _)| *known == name) {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(self.inner.open_table(raw(name))?);
+        self.open.borrow_mut().push((name, Arc::clone(&table)));
+        Ok(table)
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -111,17 +125,17 @@ impl ReadTx {
 
 impl Reads for ReadTx {
     fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let get = || Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()));
+        let get = || Ok(self.table(table)?.get(key)?.map(|value| value.value().to_vec()));
         self.note(get())
     }
 
     fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut rows = || scan(&self.inner.open_table(raw(table))?, &span, visit);
+        let mut rows = || scan(&*self.table(table)?, &span, visit);
         self.note(rows())
     }
 
     fn len_raw(&self, table: &'static str) -> Result<u64, StoreError> {
-        let len = || Ok(self.inner.open_table(raw(table))?.len()?);
+        let len = || Ok(self.table(table)?.len()?);
         self.note(len())
     }
 
@@ -188,6 +202,23 @@ impl WriteTx {
             Ok(open.remove(key)?.map(|old| old.value().to_vec()))
         };
         self.note(delete())
+    }
+
+    /// Writes rows that are new in this file, without asking what was there before.
+    pub(super) fn put_new(
+        &mut self,
+        table: &'static str,
+        rows: impl Iterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
+    ) -> Result<(), StoreError> {
+        self.writes += 1;
+        let put = || {
+            let mut open = self.inner.open_table(raw(table))?;
+            for (key, value) in rows {
+                open.insert(key.as_ref(), value.as_ref())?;
+            }
+            Ok(())
+        };
+        self.note(put())
     }
 
     /// The next number of the counter `name`, from 1, without gaps: a number taken by an act that is rolled

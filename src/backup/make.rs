@@ -1,0 +1,223 @@
+//! A backup that the shop makes by itself: written, proven good, put on the shelf, read back; then what is not to be
+//! kept makes room.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+
+use super::crypt::{Lock, seal};
+use super::format::{BackupError, Header, write};
+use super::keeping::Keeping;
+use super::shelf::{Kept, Shelf, ShelfError};
+use super::unpack::Trial;
+use crate::app::App;
+use crate::clock::Time;
+use crate::store::{META, Reads, StoreError};
+
+/// What is known of the last backups, among the file's properties.
+const NAME: &str = "backups";
+
+/// How the last backup went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// When the last good one was made.
+    pub last_at: Option<Time>,
+    /// Why the last try came to nothing, since when; none after a good one.
+    pub failed: Option<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub at: Time,
+    pub said: String,
+}
+
+/// How the last backup went.
+pub fn standing(tx: &impl Reads) -> Result<Standing, StoreError> {
+    let text = META.get(tx, &NAME.to_owned())?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+/// Why no backup came about.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    #[error("{0}")]
+    Backup(#[from] BackupError),
+    #[error("{0}")]
+    Shelf(#[from] ShelfError),
+    #[error("what was read back is not what was written")]
+    Changed,
+    #[error("another backup is being made; wait for its end")]
+    Running,
+    #[error("it was made and kept, and the check finds {0} things wrong in it: see `till check`")]
+    Findings(usize),
+}
+
+impl From<io::Error> for MakeError {
+    fn from(error: io::Error) -> MakeError {
+        MakeError::Backup(error.into())
+    }
+}
+
+/// A file that waits to be put on the shelf.
+struct Made {
+    header: Header,
+    digest: [u8; 32],
+    findings: usize,
+}
+
+/// Makes a backup, and writes down how that went.
+pub async fn make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, MakeError> {
+    let _alone = app.in_flight.enter("backup").map_err(|_| MakeError::Running)?;
+    let made = try_to_make(app, keeping).await;
+    let now = app.clock.now();
+    let mut standing = app.store.read(standing).unwrap_or_default();
+    match &made {
+        Ok(kept) => {
+            standing = Standing { last_at: Some(now), failed: None };
+            tracing::info!(name = kept.name, bytes = kept.bytes, "a backup was made and proven good");
+        }
+        Err(error) => {
+            standing.failed = Some(Failure { at: now, said: error.to_string() });
+            tracing::error!(%error, "no good backup could be made");
+        }
+    }
+    let text = serde_json::to_string(&standing).expect("plain data");
+    if let Err(error) = app.store.write(move |tx| tx.set_meta(NAME, &text)).await {
+        tracing::error!(%error, "how the backup went could not be written down");
+    }
+    made
+}
+
+/// What the names of the directories begin with in which this shop's backups are made.
+fn scratch_prefix(app: &App) -> String {
+    format!(".till-backup-{}-", app.shop)
+}
+
+/// Removes what a process that was killed has left of a backup.
+pub fn clear_away(app: &App) -> Result<(), MakeError> {
+    let Shelf::Dir(dir) = Shelf::of(&app.config)? else { return clear(&app.config.data_dir, &scratch_prefix(app)) };
+    clear(&dir, &scratch_prefix(app))
+}
+
+fn clear(dir: &Path, prefix: &str) -> Result<(), MakeError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+async fn try_to_make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, MakeError> {
+    let shelf = Shelf::of(&app.config)?;
+    let scratch = tempfile::Builder::new().prefix(&scratch_prefix(app)).tempdir_in(shelf.workplace(&app.config)?)?;
+    let (path, lock) = (scratch.path().join("made"), app.config.backup_lock());
+    let (of, to) = (Arc::clone(app), path.clone());
+    let working = spawn_blocking(move || work(&of, lock.as_ref(), &to));
+    let made = working.await.map_err(|error| BackupError::Unfit(error.to_string()))??;
+
+    let mut name = made.header.file_name();
+    if app.config.backup_lock().is_some() {
+        name.push_str(".age");
+    }
+    let bytes = path.metadata()?.len();
+    shelf.put(path, &name).await?;
+    if shelf.digest(&name).await? != made.digest {
+        shelf.delete(&name).await?;
+        return Err(MakeError::Changed);
+    }
+    if let Some(keeping) = keeping {
+        make_room(&shelf, &made.header.shop, keeping).await?;
+    }
+    if made.findings > 0 {
+        return Err(MakeError::Findings(made.findings));
+    }
+    let Header { shop, created_at, commit, .. } = made.header;
+    Ok(Kept { encrypted: app.config.backup_lock().is_some(), name, shop, created_at, commit, bytes })
+}
+
+/// Writes a backup to a file beside `to`, proves it good, and makes it what is kept.
+fn work(app: &App, lock: Option<&Lock>, to: &Path) -> Result<Made, BackupError> {
+    let going = || match app.stopping.load(Ordering::Relaxed) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let plain = to.with_extension("plain");
+    let mut out = Digested::create(&plain)?;
+    let header = app.store.read(|tx| {
+        let header = Header::of(tx)?;
+        write(tx, &header, &mut out, |_| going())?;
+        Ok::<_, BackupError>(header)
+    })?;
+    let mut digest = out.finish()?;
+    // It is proven before it is encrypted: who encrypts for others can't read it again.
+    let scratch = to.parent().unwrap_or(Path::new("."));
+    let trial = Trial::of_backup(BufReader::new(File::open(&plain)?), scratch, &mut |_, _, _| going())?;
+    let report = trial.check(&mut |_, _, _| going())?;
+    drop(trial);
+    match lock {
+        Some(lock) => {
+            let mut sealing = seal(lock, Digested::create(to)?)?;
+            io::copy(&mut File::open(&plain)?, &mut sealing)?;
+            digest = sealing.finish()?.finish()?;
+            fs::remove_file(&plain)?;
+        }
+        None => fs::rename(&plain, to)?,
+    }
+    Ok(Made { header, digest, findings: report.findings.len() })
+}
+
+/// A file and what its bytes come to.
+struct Digested {
+    out: BufWriter<File>,
+    digest: Sha256,
+}
+
+impl Digested {
+    fn create(path: &Path) -> io::Result<Digested> {
+        Ok(Digested { out: BufWriter::new(File::create(path)?), digest: Sha256::new() })
+    }
+
+    fn finish(mut self) -> io::Result<[u8; 32]> {
+        self.out.flush()?;
+        Ok(self.digest.finalize().into())
+    }
+}
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Other shops' backups on the same shelf are not touched.
+async fn make_room(shelf: &Shelf, shop: &str, keeping: Keeping) -> Result<(), ShelfError> {
+    let mut all = shelf.list().await?;
+    all.retain(|kept| kept.shop == shop);
+    let times: Vec<_> = all.iter().map(|kept| kept.created_at).collect();
+    let spare = keeping.spare(&times);
+    for kept in all.iter().filter(|kept| spare.contains(&kept.created_at)) {
+        shelf.delete(&kept.name).await?;
+        tracing::debug!(name = kept.name, "a backup made room for newer ones");
+    }
+    Ok(())
+}
