@@ -36,6 +36,7 @@ fn the_books_are_the_gateways_books_whatever_happens() {
         return;
     }
     let histories = from_env("SIM_HISTORIES").unwrap_or(HISTORIES);
+    LazyLock::force(&TEMPLATE);
     let had = Mutex::new(Tally::default());
     let (next, done) = (AtomicU64::new(FIRST), AtomicU64::new(0));
     let started = Instant::now();
