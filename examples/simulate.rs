@@ -76,8 +76,9 @@ impl Run {
 
     fn tell(&self, begun: Instant) {
         let (lived, seconds) = (self.lived.load(Ordering::Relaxed), begun.elapsed().as_secs_f64());
+        let rate = f64::from(u32::try_from(lived).unwrap_or(u32::MAX)) / seconds;
         let had = *self.had.lock().expect("nobody panics with it");
-        println!("{seconds:.0} s, {lived} histories, {:.1} a second: {}", lived as f64 / seconds, had.said());
+        println!("{seconds:.0} s, {lived} histories, {rate:.1} a second: {}", had.said());
     }
 }
 

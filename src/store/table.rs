@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 
 use super::codec::{LIMIT, Record};
 use super::key::Key;
-use super::tx::{Change, Direction, Reads, Span, WriteTx};
+use super::tx::{Change, Direction, Reads, Span, Visit, WriteTx};
 use super::{Finding, StoreError};
 use crate::page::{Page, Paged};
 
@@ -305,11 +305,7 @@ pub trait AnyTable: Sync {
     /// Enters every record into the indexes of these names, which are new in this file.
     fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError>;
     /// Hands every row to `visit`, as its bytes are: key, value. Index entries are not among them.
-    fn each_row(
-        &self,
-        tx: &super::ReadTx,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn each_row(&self, tx: &super::ReadTx, visit: &mut Visit<'_>) -> Result<(), StoreError>;
     /// I5: every record decodes and has its index entries, and every index entry has its record.
     fn check(&self, tx: &super::ReadTx, findings: &mut Vec<Finding>) -> Result<(), StoreError>;
 }
@@ -340,11 +336,7 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
         Ok(())
     }
 
-    fn each_row(
-        &self,
-        tx: &super::ReadTx,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn each_row(&self, tx: &super::ReadTx, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         tx.scan_raw(self.name, Span::all(Direction::Up), visit)
     }
 
