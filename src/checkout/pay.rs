@@ -117,7 +117,7 @@ fn pay_order(
     }
     gateway.takes(order.total).map_err(PlaceError::NotTaken)?;
     match payments::live_of(tx, id)? {
-        None => Ok(Attempt::Begun(payments::begin(tx, id, &order, gateway.provider())?.0)),
+        None => Ok(Attempt::Begun(payments::begin_anew(tx, id, &order, gateway.provider())?)),
         Some((payment, live)) if live.closing.is_some() => Err(PaymentError::Closing(payment).into()),
         Some((payment, live)) if live.provider == gateway.provider() => Ok(Attempt::Begun(payment)),
         Some((payment, _)) => {

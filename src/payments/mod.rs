@@ -42,8 +42,8 @@ pub use model::{
     Closing, Disputed, GatewayEvent, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why,
 };
 pub use ops::{
-    NewRefund, begin, begin_refund, close, get, get_refund, left_of, live_of, may_refund, of_order,
-    pay_by_hand, record_nothing_to_pay, refund_rest, refunds_of,
+    NewRefund, begin, begin_anew, begin_refund, close, get, get_refund, left_of, live_of, may_refund,
+    of_order, pay_by_hand, record_nothing_to_pay, refund_rest, refunds_of,
 };
 pub use reconcile::{reconcile, reconcile_all, warn_of_switched_off};
 pub use restored::{Restored, confirm, mark, restored};

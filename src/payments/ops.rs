@@ -103,6 +103,18 @@ pub fn begin(
     Ok((payment_id, payment))
 }
 
+/// [`begin`], for an order that may have attempts already: if they failed, it has not failed any more.
+pub fn begin_anew(
+    tx: &mut WriteTx,
+    id: OrderId,
+    order: &Order,
+    provider: &str,
+) -> Result<PaymentId, PaymentError> {
+    let (payment, _) = begin(tx, id, order, provider)?;
+    tell_order(tx, id)?;
+    Ok(payment)
+}
+
 /// Journals that the next of the attempt's idempotency keys is in use: nothing was made under those up to `spent`.
 /// Whoever comes second goes on with the key that the first took.
 pub fn renew_key(tx: &mut WriteTx, id: PaymentId, spent: Key) -> Result<Payment, PaymentError> {

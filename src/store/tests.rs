@@ -31,8 +31,8 @@ struct Image {
     read_fails: bool,
     /// How long the file can get; none: as long as it likes.
     capacity: Option<u64>,
-    /// It has wanted to get longer than that.
-    was_full: bool,
+    /// The length that it was refused.
+    refused: Option<u64>,
     /// How long it takes to open the file.
     opens_in: Duration,
 }
@@ -83,7 +83,7 @@ impl StorageBackend for FlakyDisk {
     fn set_len(&self, len: u64) -> std::io::Result<()> {
         let mut image = self.step()?;
         if image.capacity.is_some_and(|capacity| len > capacity) {
-            image.was_full = true;
+            image.refused = Some(len);
             return Err(std::io::ErrorKind::StorageFull.into());
         }
         image.now.resize(len as usize, 0);
@@ -123,7 +123,7 @@ impl Disk for FlakyDisk {
 
     fn room(&self) -> std::io::Result<()> {
         let image = self.image();
-        let lacks = |capacity| image.was_full || image.now.len() as u64 > capacity;
+        let lacks = |capacity| image.refused.is_some() || image.now.len() as u64 > capacity;
         let is_full = image.capacity.is_some_and(lacks);
         if is_full { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }

@@ -70,8 +70,10 @@ impl Shared {
     ) -> Result<(), StoreError> {
         hand.unresolved = commit;
         hand.is_broken = true;
-        let StoreError::Disk(why) = &error else { return Err(error) };
-        self.turn_read_only(why);
+        match &error {
+            StoreError::Disk(why) => self.turn_read_only(why),
+            other => self.turn_read_only(other),
+        }
         match self.reopen(hand) {
             Ok(true) => Ok(()),
             Ok(false) => Err(error),

@@ -310,6 +310,7 @@ impl Shared {
 
     fn begin(&self, hand: &mut Hand) -> Result<WriteTx, StoreError> {
         let mut inner = self.with_db(|db| Ok(db.begin_write()?))?;
+        // Not for speed alone: it has redb commit in two phases, which is what `reopen` goes by after a failed sync.
         inner.set_quick_repair(true);
         let mut seed = [0; 32];
         hand.rng.fill_bytes(&mut seed);

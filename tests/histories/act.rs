@@ -47,7 +47,7 @@ impl World<'_> {
                 let now = self.net.now();
                 self.net.gateways().deliver_late(now);
             }
-            97..99 => self.crash(End::PowerCut),
+            97..99 => self.disk.light(self.rng.random_range(1..60)),
             99 => self.crash(End::Killed),
             _ => self.trade(),
         }

@@ -36,6 +36,7 @@ fn the_books_are_the_gateways_books_whatever_happens() {
         return;
     }
     let histories = from_env("SIM_HISTORIES").unwrap_or(HISTORIES);
+    LazyLock::force(&TEMPLATE);
     let had = Mutex::new(Tally::default());
     let (next, done) = (AtomicU64::new(FIRST), AtomicU64::new(0));
     let started = Instant::now();
@@ -51,7 +52,7 @@ fn the_books_are_the_gateways_books_whatever_happens() {
                     }
                     let Some(lived) = try_history(&TEMPLATE, seed) else {
                         next.store(u64::MAX / 2, Ordering::Relaxed);
-                        panic!("history {seed} failed; replay it: SIM_SEED={seed} cargo test --test histories -- --nocapture");
+                        panic!("history {seed} failed; replay it: SIM_SEED={seed} cargo test --test histories -- --nocapture books");
                     };
                     *had.lock().expect("nobody panics with it") += lived.tally;
                     done.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +94,7 @@ fn a_crash_after_every_step_of_a_purchase_loses_nothing() {
 fn a_power_cut_under_a_write_of_a_purchase_loses_nothing() {
     each("WRITE", 1, STRIDE, |at| {
         purchase(&TEMPLATE, from_env("SIM_WRITE") == Some(at), |world: &mut World| {
-            world.disk.light(at as u32)
+            world.disk.light(at as u32);
         })
         .1
     });

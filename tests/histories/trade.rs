@@ -11,7 +11,7 @@ use super::shop::{Asked, GOODS, Who};
 use super::world::{KEYS_HOLD, World};
 
 /// How long descriptions are that make an import come in several commits.
-const LONG: usize = 20_000;
+const LONG: usize = 15_000;
 
 /// A file that the operator imports.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ impl World<'_> {
     /// New prices and stocks, or new products with much to say about each.
     fn sheet(&mut self) -> Sheet {
         let name = format!("sheet-{}", self.sheets.len());
-        let text = if self.rng.random() {
+        let text = if self.rng.random_ratio(4, 5) {
             let mut text = String::from("sku,price,stock_quantity\n");
             for (sku, ..) in GOODS {
                 if self.rng.random_ratio(2, 3) {
@@ -118,7 +118,7 @@ impl World<'_> {
             text
         } else {
             let mut text = String::from("sku,handle,name,price,stock_quantity,description\n");
-            for n in 0..self.rng.random_range(3..16) {
+            for n in 0..self.rng.random_range(4..11) {
                 text += &format!("{name}-{n},{name}-{n},New {n},3.00,{n},{}\n", "words ".repeat(LONG / 6));
             }
             text

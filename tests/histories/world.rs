@@ -436,7 +436,7 @@ impl<'a> World<'a> {
 
     /// A good deal of everything.
     pub fn live(&mut self) {
-        for _ in 0..self.rng.random_range(15..60) {
+        for _ in 0..self.rng.random_range(15..50) {
             self.act();
             for _ in 0..self.rng.random_range(0..30) {
                 self.step();

@@ -84,6 +84,23 @@ async fn a_pending_capture_holds_and_ends_either_way() {
 }
 
 #[tokio::test]
+async fn a_new_attempt_after_a_failed_one_makes_the_order_unpaid_at_once() {
+    let shop = PayPalShop::open().await;
+    let tea = shop.product("Tea", "4", 9).await;
+    let ann = shop.buyer().await;
+    let (order, payment) = begun(&ann, tea.id, 1).await;
+    let reference = shop.reference(&payment).await;
+    shop.paypal.fake().approve(shop.paypal.now(), &reference, Instrument::Pending).expect("approved");
+    shop.deliver().await;
+    shop.paypal.fake().finish_capture(shop.paypal.now(), &reference, "DECLINED").expect("it was pending");
+    shop.deliver().await;
+    assert_eq!(stand(&ann, order).await, pair("pending", "failed"));
+    ann.post("/api/payment/", json!({"order_id": order})).await.status(201);
+    // The shop, too, is checked at the end.
+    assert_eq!(stand(&ann, order).await, pair("pending", "unpaid"));
+}
+
+#[tokio::test]
 async fn an_approval_that_comes_after_the_cancellation_is_never_captured() {
     let shop = PayPalShop::open().await;
     let tea = shop.product("Tea", "4", 9).await;
