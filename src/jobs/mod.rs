@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::accounts;
 use crate::app::App;
+use crate::cart;
 use crate::catalogue;
 use crate::checkout;
 use crate::payments;
@@ -66,7 +67,8 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
-/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out.
+/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out, and carts that
+/// were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -76,7 +78,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     loop {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
-            let swept = [store::forget(tx, SWEPT)?, sessions, payments::forget_events(tx, SWEPT)?];
+            let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;

@@ -16,7 +16,7 @@ use super::{AnyTable, META, Store, StoreError, WriteTx, schema};
 use crate::clock::Clock;
 
 /// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Where the file is. The simulation has one of its own.
 pub trait Disk: Send + Sync {
