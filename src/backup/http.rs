@@ -17,9 +17,7 @@ use crate::page::Paged;
 pub const MEDIA_TYPE: &str = "application/vnd.till.backup";
 
 pub fn routes() -> Routes {
-    Routes::new()
-        .at("/api/admin/backup/", post(stream))
-        .at("/api/admin/backups/", get(list).post(keep))
+    Routes::new().at("/api/admin/backup/", post(stream)).at("/api/admin/backups/", get(list).post(keep))
 }
 
 /// Streams one snapshot.
@@ -62,7 +60,11 @@ async fn keep(mut req: Req) -> Answer {
 
 impl From<ShelfError> for ApiError {
     fn from(error: ShelfError) -> ApiError {
-        ApiError::new(502, "backup_place_failed", format!("Where the backups are kept can't be used: {error}"))
+        ApiError::new(
+            502,
+            "backup_place_failed",
+            format!("Where the backups are kept can't be used: {error}"),
+        )
     }
 }
 

@@ -103,7 +103,9 @@ fn scratch_prefix(app: &App) -> String {
 
 /// Removes what a process that was killed has left of a backup.
 pub fn clear_away(app: &App) -> Result<(), MakeError> {
-    let Shelf::Dir(dir) = Shelf::of(&app.config)? else { return clear(&app.config.data_dir, &scratch_prefix(app)) };
+    let Shelf::Dir(dir) = Shelf::of(&app.config)? else {
+        return clear(&app.config.data_dir, &scratch_prefix(app));
+    };
     clear(&dir, &scratch_prefix(app))
 }
 
@@ -123,7 +125,8 @@ fn clear(dir: &Path, prefix: &str) -> Result<(), MakeError> {
 
 async fn try_to_make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, MakeError> {
     let shelf = Shelf::of(&app.config)?;
-    let scratch = tempfile::Builder::new().prefix(&scratch_prefix(app)).tempdir_in(shelf.workplace(&app.config)?)?;
+    let scratch =
+        tempfile::Builder::new().prefix(&scratch_prefix(app)).tempdir_in(shelf.workplace(&app.config)?)?;
     let (path, lock) = (scratch.path().join("made"), app.config.backup_lock());
     let (of, to) = (Arc::clone(app), path.clone());
     let working = spawn_blocking(move || work(&of, lock.as_ref(), &to));
@@ -151,9 +154,9 @@ async fn try_to_make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, M
 
 /// Writes a backup to a file beside `to`, proves it good, and makes it what is kept.
 fn work(app: &App, lock: Option<&Lock>, to: &Path) -> Result<Made, BackupError> {
-    let going = || match app.stopping.load(Ordering::Relaxed) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
+    let going = || {
+        let is_stopping = app.stopping.load(Ordering::Relaxed);
+        if is_stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let plain = to.with_extension("plain");
     let mut out = Digested::create(&plain)?;

@@ -137,7 +137,8 @@ impl Shelf {
                 moved.map_err(|error| ShelfError::Dir { path: path.clone(), error })
             }
             Shelf::Bucket(bucket) => {
-                let file = File::open(&made).map_err(|error| ShelfError::Dir { path: made.clone(), error })?;
+                let file =
+                    File::open(&made).map_err(|error| ShelfError::Dir { path: made.clone(), error })?;
                 bucket.put(name, pieces(file), |_| {}).await?;
                 Ok(())
             }
@@ -178,7 +179,11 @@ fn list_dir(path: &Path) -> io::Result<Vec<Kept>> {
         let entry = entry?;
         let about = entry.metadata()?;
         found.extend(
-            entry.file_name().to_str().filter(|_| about.is_file()).and_then(|name| Kept::of(name, about.len())),
+            entry
+                .file_name()
+                .to_str()
+                .filter(|_| about.is_file())
+                .and_then(|name| Kept::of(name, about.len())),
         );
     }
     Ok(found)
@@ -190,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_name_says_when_and_of_which_commit() {
-        let kept = Kept::of("till-0123456789abcdef-20261123T033000Z-4711.backup.age", 9).expect("one of ours");
+        let kept =
+            Kept::of("till-0123456789abcdef-20261123T033000Z-4711.backup.age", 9).expect("one of ours");
         assert_eq!(
             (kept.shop.as_str(), kept.created_at.to_string().as_str(), kept.commit, kept.encrypted),
             ("0123456789abcdef", "2026-11-23T03:30:00.000Z", 4711, true)

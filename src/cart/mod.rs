@@ -11,4 +11,4 @@ pub mod totals;
 mod view;
 
 pub use model::{Cart, CartError, Line};
-pub use ops::{clear, get};
+pub use ops::{clear, forget, get};

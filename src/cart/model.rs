@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::CatalogueError;
+use crate::clock::Time;
 use crate::id::{CartLineId, ProductId, VariantId};
 use crate::money::{Money, Overflow};
 use crate::store::StoreError;
@@ -14,6 +15,20 @@ pub const MOST_UNITS: u32 = 1_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cart {
     pub lines: Vec<Line>,
+    /// The day of the last change, as its first moment; `None` if that was before days were noted.
+    pub changed_on: Option<Time>,
+}
+
+/// Before carts were forgotten.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CartV1 {
+    pub(super) lines: Vec<Line>,
+}
+
+impl From<CartV1> for Cart {
+    fn from(old: CartV1) -> Cart {
+        Cart { lines: old.lines, changed_on: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod export;
 mod file;
 mod import;
 mod init;
+mod notify;
 mod order;
 mod output;
 mod payment;

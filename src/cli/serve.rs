@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{CliError, Global, Output};
+use super::{CliError, Global, Output, notify};
 use crate::app::{App, Parts};
 use crate::config::{Config, Flags, LogFormat, Setting, Source};
 use crate::http::Listeners;
@@ -21,6 +21,7 @@ use crate::{demo, jobs};
 ///
 /// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr.
 /// SIGTERM and Ctrl-C let running requests finish; a second one stops at once.
+/// systemd is told when it asks (Type=notify, WatchdogSec=).
 ///
 /// till serve --demo
 /// till serve --listen 0.0.0.0:8080
@@ -43,6 +44,7 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     }
     let mut config = global.load_config(flags)?;
     start_log(&config)?;
+    let starting = notify::starting();
 
     let mut temporary = None;
     let mut login = None;
@@ -93,7 +95,10 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         }
         std::io::stdout().flush()?;
     }
+    starting.end().await;
+    let alive = notify::ready(&app, running.address());
     stops.next().await;
+    notify::stopping();
     tracing::info!("stopping: requests that run may finish; a second signal stops at once");
     app.stopping.store(true, Ordering::Relaxed);
     tokio::spawn(async move {
@@ -103,6 +108,9 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     running.stop().await;
     let _ = stop.send(true);
     clock.await?;
+    if let Some(alive) = alive {
+        alive.end().await;
+    }
     drop(app);
     drop(temporary);
     tracing::info!("stopped");

@@ -199,8 +199,14 @@ where
             }
         };
         let (server, service, watcher) = (server.clone(), service.clone(), graceful.watcher());
+        let mut stopping = stopping.clone();
         tokio::spawn(async move {
-            if !matches!(tokio::time::timeout(HEADER_TIME, stream.greeting()).await, Ok(Ok(()))) {
+            let is_greeted = tokio::select! {
+                greeted = tokio::time::timeout(HEADER_TIME, stream.greeting()) => matches!(greeted, Ok(Ok(()))),
+                // Who has asked for nothing must not hold up the stop.
+                _ = stopping.wait_for(|stop| *stop) => false,
+            };
+            if !is_greeted {
                 return;
             }
             let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::accounts;
 use crate::app::App;
 use crate::backup;
+use crate::cart;
 use crate::catalogue;
 use crate::checkout;
 use crate::payments;
@@ -82,7 +83,8 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
-/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out.
+/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out, and carts that
+/// were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -92,7 +94,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
     loop {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
-            let swept = [store::forget(tx, SWEPT)?, sessions, payments::forget_events(tx, SWEPT)?];
+            let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;

@@ -16,8 +16,9 @@ use super::writer::Shared;
 use super::{AnyTable, META, Reads, Store, StoreError, WriteTx, schema};
 use crate::clock::Clock;
 
-/// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways.
-pub const FORMAT: u32 = 2;
+/// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways. 3: when
+/// a cart was changed.
+pub const FORMAT: u32 = 3;
 
 /// Its name among the file's properties.
 pub(super) const FORMAT_IS: &str = "format";

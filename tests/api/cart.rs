@@ -1,6 +1,10 @@
 //! The cart.
 
+use std::time::Duration;
+
 use serde_json::json;
+
+use till::id::UserId;
 
 use crate::support::{Shop, number};
 
@@ -156,4 +160,26 @@ async fn amounts_that_can_not_be_counted_are_refused() {
     ann.puts_in_cart(other.id, 90_000).await.status(201);
     ann.get("/api/cart/").await.refused(422, "amount_too_large");
     ann.orders().await.refused(422, "amount_too_large");
+}
+
+#[tokio::test]
+async fn a_cart_that_nobody_changes_for_90_days_is_forgotten() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4.00", 10).await;
+    let days = |days: u64| Duration::from_hours(24 * days);
+    // Nobody stays logged in for as long.
+    let lines = |of: u64| {
+        let cart = shop.app.store.read(|tx| till::cart::get(tx, UserId(of))).expect("it reads");
+        cart.lines.iter().map(|line| line.quantity).collect::<Vec<_>>()
+    };
+    let ann = shop.buyer().await;
+    ann.puts_in_cart(tea.id, 2).await.status(201);
+    shop.later(days(89));
+    let bob = shop.buyer().await;
+    bob.puts_in_cart(tea.id, 3).await.status(201);
+    shop.run_jobs().await;
+    assert_eq!((lines(ann.id), lines(bob.id)), (vec![2], vec![3]));
+    shop.later(days(3));
+    shop.run_jobs().await;
+    assert_eq!((lines(ann.id), lines(bob.id)), (vec![], vec![3]));
 }

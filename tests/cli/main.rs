@@ -9,5 +9,7 @@ mod gateways;
 mod readme;
 mod sealed;
 mod serve;
+mod shoppers;
+mod stop;
 mod support;
 mod terminal;
