@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use serde_json::Value;
 
-use crate::shoppers::{compare, open_shop, seeded};
+use crate::shoppers::{Client, compare, open_shop, seeded};
 use crate::support::Home;
 
 const ROUNDS: usize = 50;
+/// Requests that are answered in all of them.
+const ENOUGH: usize = 20 * ROUNDS;
 /// The kill comes within this time of the load's begin.
 const LOAD: Duration = Duration::from_millis(250);
 /// Before, up to two starts are killed within this time: while the shop sees to what the kill before has left.
@@ -22,7 +24,9 @@ async fn what_was_answered_before_kill_9_is_there_after_it() {
     let (home, mut clients) = open_shop(&mut random).await;
     let http = till::http::outgoing().build().unwrap();
     let mut recoveries = Vec::new();
-    for _ in 0..ROUNDS {
+    let answered = |clients: &[Client]| clients.iter().map(|client| client.answered.len()).sum::<usize>();
+    // On a machine that is slow or busy it takes some more rounds until enough was answered.
+    while recoveries.len() < ROUNDS || (answered(&clients) < ENOUGH && recoveries.len() < 4 * ROUNDS) {
         for _ in 0..random.random_range(0..3) {
             let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -62,13 +66,14 @@ async fn what_was_answered_before_kill_9_is_there_after_it() {
         client.repeated = 0;
     }
     compare(&server.base, &mut clients).await;
-    let answered: usize = clients.iter().map(|client| client.answered.len()).sum();
-    assert!(answered >= 20 * ROUNDS, "only {answered} requests were answered");
+    let answered = answered(&clients);
+    assert!(answered >= ENOUGH, "only {answered} requests were answered");
     recoveries.sort();
     let of = |at: usize| recoveries[at].as_millis();
     println!(
-        "{ROUNDS} rounds, {answered} requests answered, {} orders; from the start to the first answer: {} ms at \
+        "{} rounds, {answered} requests answered, {} orders; from the start to the first answer: {} ms at \
          best, {} in the middle, {} at worst",
+        recoveries.len(),
         there.len(),
         of(0),
         of(recoveries.len() / 2),
