@@ -122,7 +122,10 @@ impl Parts {
         let cache = (config.data_cache_mb.0 as usize) << 20;
         Ok(Parts {
             clock: Arc::new(SystemClock),
-            disk: Box::new(FileDisk { path: dir.join(DATA_FILE), cache }),
+            disk: Box::new(FileDisk {
+                upgrade: config.data_upgrade,
+                ..FileDisk::new(dir.join(DATA_FILE), cache)
+            }),
             seed: rand::make_rng::<StdRng>().random(),
             signing_key,
             threaded: true,

@@ -38,3 +38,4 @@ pub mod page;
 pub mod payments;
 pub mod reports;
 pub mod store;
+pub mod upkeep;

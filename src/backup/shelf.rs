@@ -64,7 +64,7 @@ impl Kept {
 }
 
 /// A file, piece by piece.
-fn pieces(file: File) -> impl stream::Stream<Item = io::Result<Bytes>> + Send {
+pub fn pieces(file: File) -> impl stream::Stream<Item = io::Result<Bytes>> + Send {
     stream::unfold(Some(file), |file| async {
         let mut file = file?;
         let read = spawn_blocking(move || {

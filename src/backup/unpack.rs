@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::format::{Backup, BackupError, Header};
 use crate::check::{Report, check_all};
 use crate::clock::SystemClock;
-use crate::store::{Disk, FileDisk, Options, Rebuild, Store, StoreError, Tell, is_sound};
+use crate::store::{Disk, FileDisk, Options, Rebuild, Store, StoreError, Tell, Upgrade, is_sound};
 
 /// redb's page cache of a file that is made or tried out (bytes).
 const CACHE: usize = 64 << 20;
@@ -19,7 +19,7 @@ const CACHE: usize = 64 << 20;
 pub fn unpack(input: impl Read, into: &Path, tell: &mut Tell<'_>) -> Result<Header, BackupError> {
     let backup = Backup::open(input)?;
     let rows = backup.header.rows();
-    let disk = FileDisk { path: into.to_owned(), cache: CACHE };
+    let disk = FileDisk::new(into.to_owned(), CACHE);
     let db = disk.open().map_err(|error| StoreError::Disk(error.to_string()))?;
     let mut file = Rebuild::begin(db);
     let mut done = 0;
@@ -86,7 +86,7 @@ impl Trial {
 
 /// Opens a data file that nobody else knows of.
 pub fn open_alone(path: &Path) -> Result<Store, BackupError> {
-    let disk = Box::new(FileDisk { path: path.to_owned(), cache: CACHE });
+    let disk = Box::new(FileDisk { upgrade: Upgrade::Direct, ..FileDisk::new(path.to_owned(), CACHE) });
     let options = Options { disk, clock: Arc::new(SystemClock), seed: [0; 32], threaded: false };
     Store::open(options).map_err(|error| BackupError::Unfit(error.to_string()))
 }

@@ -139,7 +139,7 @@ mod tests {
     fn the_time_of_a_cart_that_an_earlier_till_wrote_begins_when_it_is_first_looked_at() {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(ManualClock::at(Time::parse("2026-11-23T07:00:00Z").expect("a time")));
-        let disk = || Box::new(FileDisk { path: dir.path().join("till.redb"), cache: 1 << 20 });
+        let disk = || Box::new(FileDisk::new(dir.path().join("till.redb"), 1 << 20));
         let clocked = || Arc::clone(&clock) as Arc<dyn Clock>;
         let store = Store::open(Options { disk: disk(), clock: clocked(), seed: [1; 32], threaded: false });
         let store = store.expect("it opens");

@@ -1,21 +1,25 @@
 //! `till backup`
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use http::{Method, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::check::{look, shown};
-use super::client::{Payload, Shop, broken_off, refusal};
+use super::client::{Answering, Payload, Shop, broken_off, refusal};
 use super::file::OutFile;
-use super::output::{Column, Output};
-use super::sealed::{Unlock, asked, passphrase_in};
+use super::output::{Column, Output, text_of};
+use super::progress::Progress;
+use super::sealed::{Unlock, asked, bucket, in_bucket, passphrase_in};
 use super::{CliError, Global, stopped};
 use crate::backup::crypt::{self, Lock, Recipient, Sealing};
+use crate::backup::shelf::{self, Shelf};
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -23,14 +27,20 @@ pub enum Options {
     ///
     /// till backup create
     /// till backup create --out /mnt/usb/shop.backup --encrypt
+    /// till backup create --out s3://bucket/prefix
+    /// till backup create --keep
     /// till --url https://shop.example.com --token till_… backup create
     #[command(verbatim_doc_comment)]
     Create(Create),
-    /// Lists the backups that the schedule keeps
+    /// Lists the backups that the shop keeps, or what there is in a directory or bucket
     ///
     /// till backup list
+    /// till backup list s3://bucket/prefix
     #[command(verbatim_doc_comment)]
-    List,
+    List {
+        /// A directory, or s3://BUCKET/PREFIX [default: where the shop keeps its own]
+        from: Option<PathBuf>,
+    },
     /// Reads a backup to its end, and runs every check on what is in it
     ///
     /// till backup verify till-20261123T033000Z-4711.backup
@@ -40,9 +50,12 @@ pub enum Options {
 
 #[derive(Args)]
 pub struct Create {
-    /// Where it goes; - is stdout [default: till-TIME-COMMIT.backup in this directory]
+    /// Where it goes; - is stdout, s3://BUCKET/PREFIX a bucket [default: till-SHOP-TIME-COMMIT.backup in this directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Has the shop make it, prove it good, and keep it where it keeps those of its schedule
+    #[arg(long, conflicts_with_all = ["out", "encrypt", "passphrase_file", "recipient"])]
+    keep: bool,
     /// Encrypts it (age format) with a passphrase, which is asked for
     #[arg(long)]
     encrypt: bool,
@@ -65,23 +78,44 @@ pub struct Verify {
     unlock: Unlock,
 }
 
-pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+pub async fn run(options: Options, shop: &Shop, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     match options {
-        Options::Create(create) => create.run(shop, out).await,
-        Options::List => {
-            let columns = [
-                Column("NAME", "name", false),
-                Column("MADE", "created_at", false),
-                Column("COMMIT", "commit", true),
-                Column("BYTES", "bytes", true),
-                Column("ENCRYPTED", "encrypted", false),
-            ];
+        Options::Create(create) if create.keep => {
+            let kept = shop.follow("/api/admin/backups/", Payload::None, out).await?;
+            out.document(&kept, |kept| format!("{}\n", text_of(kept, "name")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Options::Create(create) => create.run(shop, global, out).await,
+        Options::List { .. } => {
             let (items, _) = shop.list("/api/admin/backups/", 0).await?;
-            out.list(&items, &columns);
+            listed(&items, out);
             Ok(ExitCode::SUCCESS)
         }
         Options::Verify(_) => unreachable!("it needs no shop"),
     }
+}
+
+fn listed(items: &[Value], out: &Output) {
+    let columns = [
+        Column("name", "name", false),
+        Column("made", "created_at", false),
+        Column("commit", "commit", true),
+        Column("bytes", "bytes", true),
+        Column("encrypted", "encrypted", false),
+    ];
+    out.list(items, &columns);
+}
+
+/// Lists what is in a directory or bucket, whosever it is.
+pub fn list(from: &Path, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+    let shelf = match in_bucket(from) {
+        Some(url) => Shelf::Bucket(Box::new(bucket(url, global)?)),
+        None => Shelf::Dir(from.to_owned()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let kept = runtime.block_on(shelf.list())?;
+    listed(&kept.iter().map(|kept| json!(kept)).collect::<Vec<_>>(), out);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a file that need not be this shop's.
@@ -119,49 +153,68 @@ impl Create {
         Ok(Some(Lock::Passphrase(passphrase)))
     }
 
-    async fn run(self, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+    async fn run(self, shop: &Shop, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
         let lock = self.lock()?;
+        // What can't be sent there is better known before anything is read.
+        let target = self.out.as_deref().and_then(in_bucket).map(|url| bucket(url, global)).transpose()?;
         let mut answering = shop.open(Method::POST, "/api/admin/backup/", None, Payload::None).await?;
         if answering.status >= 400 {
             let answered = answering.whole().await?;
             return Err(CliError(refusal(&answered.json(), answered.status)));
         }
-        let named = answering.headers.get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
-        let named =
-            named.and_then(|value| value.split('"').nth(1)).and_then(|name| Path::new(name).file_name());
-        let named = named.unwrap_or("till.backup".as_ref()).to_owned();
-        let path = self.out.unwrap_or_else(|| {
-            let mut name = named;
-            if lock.is_some() {
-                name.push(".age");
-            }
-            name.into()
-        });
+        let name = file_name(&answering, lock.is_some());
+        let mut passing = None;
+        let path = match (&target, self.out) {
+            (Some(_), _) => passing.insert(tempfile::NamedTempFile::new()?).path().to_owned(),
+            (None, Some(path)) => path,
+            (None, None) => PathBuf::from(&name),
+        };
         let mut to = Target::new(OutFile::create(&path, true)?, lock.as_ref())?;
         let mut progress = out.progress();
-        let mut bytes = 0;
-        loop {
-            let piece = tokio::select! {
-                piece = answering.body.next() => piece,
-                () = stopped() => {
-                    progress.end();
-                    return Err(CliError("stopped; no backup was made".into()));
-                }
-            };
-            let Some(piece) = piece else { break };
-            let piece = piece.map_err(|said| broken_off(&said))?;
-            to.write_all(&piece)?;
-            bytes += piece.len() as u64;
-            progress.at("backing up", bytes, 0, true);
-        }
+        let copied = copy(&mut answering, &mut to, &mut progress).await;
         progress.end();
+        let bytes = copied?;
         to.finish()?;
-        if path != Path::new("-") {
-            let said = path.display().to_string();
-            out.document(&json!({"file": said, "bytes": bytes}), |_| format!("{said}\n"));
-            out.note("till backup verify reads it back; till restore puts it in place");
-        }
+        let said = match &target {
+            Some(bucket) => {
+                let (pieces, size) = (shelf::pieces(File::open(&path)?), path.metadata()?.len());
+                let progress = Mutex::new(out.progress());
+                let sent =
+                    |bytes| progress.lock().expect("no holder panics").at("sending", bytes, size, true);
+                let put = bucket.put(&name, pieces, sent).await;
+                progress.into_inner().expect("no holder panics").end();
+                put?;
+                format!("{}/{name}", bucket.url())
+            }
+            None if path == Path::new("-") => return Ok(ExitCode::SUCCESS),
+            None => path.display().to_string(),
+        };
+        out.document(&json!({"file": said, "bytes": bytes}), |_| format!("{said}\n"));
+        out.note("till backup verify proves it good; till restore puts it in place");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the shop calls the backup that it sends.
+fn file_name(answering: &Answering, is_sealed: bool) -> String {
+    let said = answering.headers.get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
+    let name = said.and_then(|value| value.split('"').nth(1)).filter(|name| !name.contains('/'));
+    format!("{}{}", name.unwrap_or("till.backup"), if is_sealed { ".age" } else { "" })
+}
+
+/// Takes the backup as it comes; how many bytes it has.
+async fn copy(answering: &mut Answering, to: &mut Target, progress: &mut Progress) -> Result<u64, CliError> {
+    let mut bytes = 0;
+    loop {
+        let piece = tokio::select! {
+            piece = answering.body.next() => piece,
+            () = stopped() => return Err(CliError("stopped; no backup was made".into())),
+        };
+        let Some(piece) = piece else { return Ok(bytes) };
+        let piece = piece.map_err(|said| broken_off(&said))?;
+        to.write_all(&piece)?;
+        bytes += piece.len() as u64;
+        progress.at("backing up", bytes, 0, true);
     }
 }
 

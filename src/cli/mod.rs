@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod client;
+mod compact;
 mod config;
 mod export;
 mod file;
@@ -106,6 +107,7 @@ enum Command {
     Backup(backup::Options),
     Restore(restore::Options),
     Check(check::Options),
+    Compact(compact::Options),
     Stats(stats::Options),
     /// Prints the API's description (OpenAPI 3.1): till openapi > openapi.json
     Openapi,
@@ -165,6 +167,9 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         Command::Config(options) => return config::run(&options, global, out),
         Command::Check(options) if options.of_file() => return check::run_on_file(options, global, out),
         Command::Restore(options) => return restore::run(&options, global, out),
+        Command::Backup(backup::Options::List { from: Some(from) }) => {
+            return backup::list(&from, global, out);
+        }
         Command::Backup(backup::Options::Verify(options)) => return backup::verify(&options, global, out),
         _ => {}
     }
@@ -189,8 +194,9 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
+            Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
-            Command::Backup(options) => backup::run(options, &shop, out).await,
+            Command::Backup(options) => backup::run(options, &shop, global, out).await,
             Command::Check(options) => check::run(&options, &shop, out).await,
             Command::Init(_)
             | Command::Restore(_)

@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_stands_still_is_no_sign_of_life() {
         let dir = tempfile::tempdir().expect("a directory");
-        let disk = Box::new(FileDisk { path: dir.path().join("till.redb"), cache: 1 << 20 });
+        let disk = Box::new(FileDisk::new(dir.path().join("till.redb"), 1 << 20));
         let options = Options { disk, clock: Arc::new(SystemClock), seed: [1; 32], threaded: false };
         let store = Store::open(options).expect("it opens");
         let commits = store.seq().expect("it reads");

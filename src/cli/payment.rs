@@ -129,7 +129,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                     Column("after", "after", false),
                     Column("error", "error", false),
                 ];
-                let mut text = out.table(&results, &columns);
+                let mut text = if results.is_empty() { String::new() } else { out.table(&results, &columns) };
                 if !report["restored"].is_null() {
                     let [at, n] = ["restored.backup_of", "not_asked"].map(|name| text_of(report, name));
                     text.push_str(&format!(

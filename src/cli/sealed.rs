@@ -3,11 +3,16 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
+use bytes::Bytes;
 use clap::Args;
+use futures_util::{Stream, StreamExt};
+use tokio::runtime::Runtime;
 
 use super::{CliError, Global};
 use crate::backup::MAGIC;
+use crate::backup::bucket::{Bucket, BucketUrl};
 use crate::backup::crypt::{self, Keys};
 use crate::config::{Flags, Secret, Setting};
 
@@ -71,11 +76,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// `-` is stdin.
+    /// `-` is stdin, `s3://BUCKET/PREFIX/NAME` a bucket's.
     pub fn open(file: &Path, unlock: &Unlock, global: &Global) -> Result<Source, CliError> {
         let said = |error: io::Error| CliError(format!("{}: {error}", file.display()));
         let input: Box<dyn Read> = if file == Path::new("-") {
             Box::new(io::stdin())
+        } else if let Some(url) = in_bucket(file) {
+            Box::new(Fetched::open(url, global)?)
         } else {
             Box::new(File::open(file).map_err(said)?)
         };
@@ -99,6 +106,51 @@ impl Source {
     pub fn is_backup(&self) -> bool {
         self.head.get_ref().starts_with(MAGIC)
     }
+}
+
+/// A bucket's URL, if it is one.
+pub fn in_bucket(file: &Path) -> Option<&str> {
+    file.to_str().filter(|text| text.starts_with("s3://"))
+}
+
+/// What a bucket has, as it comes.
+struct Fetched {
+    runtime: Runtime,
+    pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>>>>,
+    piece: Bytes,
+}
+
+impl Fetched {
+    fn open(url: &str, global: &Global) -> Result<Fetched, CliError> {
+        let Some((prefix, name)) = url.rsplit_once('/').filter(|(prefix, _)| prefix.len() > "s3://".len())
+        else {
+            return Err(CliError(format!("{url}: a backup in a bucket is named s3://BUCKET/PREFIX/NAME")));
+        };
+        let bucket = bucket(prefix, global)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let pieces = runtime.block_on(bucket.get(name))?;
+        Ok(Fetched { runtime, pieces: Box::pin(pieces), piece: Bytes::new() })
+    }
+}
+
+impl Read for Fetched {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.runtime.block_on(self.pieces.next()) {
+                Some(piece) => self.piece = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = out.len().min(self.piece.len());
+        out[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
+}
+
+/// A bucket, asked with what the settings say.
+pub fn bucket(url: &str, global: &Global) -> Result<Bucket, CliError> {
+    let parsed: BucketUrl = url.parse().map_err(|said| CliError(format!("{url} {said}")))?;
+    Ok(Bucket::new(parsed, global.load_config(Flags::default())?.s3())?)
 }
 
 impl Read for Source {

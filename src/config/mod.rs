@@ -18,6 +18,7 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 use crate::cart::totals::Charges;
 use crate::money::{Currency, Rate};
 use crate::orders::Seller;
+use crate::store::Upgrade;
 
 /// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
 pub struct Declared {
@@ -100,6 +101,9 @@ settings! {
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).
     "data.cache_mb" data_cache_mb: CacheSize = "32";
+    /// What is done with a data file that an older till wrote, before it is brought up to date: snapshot keeps a copy
+    /// beside it, direct does not, refuse leaves the file as it is and does not start.
+    "data.upgrade" data_upgrade: Upgrade = "snapshot";
     /// The shop's name, on invoices.
     "shop.name" shop_name: String = "till";
     /// The seller's address and tax number, on invoices; lines are split at "\n".

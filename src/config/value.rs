@@ -8,6 +8,7 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use crate::money::{Currency, Rate};
+use crate::store::Upgrade;
 
 /// A type that a setting can have. All layers bring text.
 pub trait Setting: Sized {
@@ -163,6 +164,25 @@ impl Setting for LogFormat {
         match self {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),
+        }
+    }
+}
+
+impl Setting for Upgrade {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "snapshot" => Ok(Upgrade::Snapshot),
+            "direct" => Ok(Upgrade::Direct),
+            "refuse" => Ok(Upgrade::Refuse),
+            _ => Err("must be snapshot, direct or refuse".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Upgrade::Snapshot => "snapshot".into(),
+            Upgrade::Direct => "direct".into(),
+            Upgrade::Refuse => "refuse".into(),
         }
     }
 }

@@ -122,6 +122,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         match error {
             StoreError::Corrupt { .. } | StoreError::Panicked(_) => ApiError::internal(error),
+            StoreError::Busy => {
+                ApiError::new(409, "compaction_running", "The data file is being compacted already.")
+            }
             // The store logs a disk that fails, once.
             StoreError::ReadOnly(_) | StoreError::Disk(_) => ApiError::new(
                 503,

@@ -66,6 +66,7 @@ fn routes() -> Routes {
         .and(crate::reports::admin::routes())
         .and(crate::check::http::routes())
         .and(crate::backup::http::routes())
+        .and(crate::upkeep::routes())
 }
 
 /// The path finder, made once.

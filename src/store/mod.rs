@@ -9,6 +9,8 @@
 
 mod agree;
 mod codec;
+mod compact;
+mod disk;
 mod key;
 mod look;
 mod once;
@@ -24,16 +26,19 @@ mod writer;
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 pub(crate) use codec::record;
 pub use codec::{Record, decode, encode};
+pub use compact::Compacted;
+pub use disk::{Disk, FileDisk, Upgrade};
 pub use key::Key;
 pub use look::{Finding, Look, Tell};
 pub use once::{KeyReused, Once, OnceKey, Seen};
 pub(crate) use once::{ONCE, forget};
-pub use open::{Disk, FORMAT, FileDisk, OpenError, Options, format_of, is_sound};
+pub use open::{FORMAT, OpenError, Options, format_of, is_sound};
 pub use rebuild::Rebuild;
 pub use table::{AnyTable, Index, Indexed, Table};
 pub(crate) use table::{COUNTERS, META};
@@ -54,6 +59,9 @@ pub enum StoreError {
     Unavailable,
     #[error("the data file is damaged at {table}: {said}")]
     Corrupt { table: &'static str, said: String },
+    /// The file is being made anew already.
+    #[error("the data file is being compacted already")]
+    Busy,
     /// An act panicked; it changed nothing.
     #[error("an operation failed inside: {0}")]
     Panicked(String),
@@ -83,7 +91,26 @@ impl From<StoreError> for std::io::Error {
     }
 }
 
+/// How long a measure of the live pages is good.
+const MEASURED_EVERY: Duration = Duration::from_hours(1);
+
+/// How large the data file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub file_bytes: u64,
+    pub live_bytes: u64,
+}
+
+impl Size {
+    /// What the file takes for each byte that is in use.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn ratio(self) -> f64 {
+        self.file_bytes as f64 / self.live_bytes.max(1) as f64
+    }
+}
+
 /// A commit that took place: its sequence number and the rows it changed.
+#[derive(Clone)]
 pub struct Commit {
     pub seq: u64,
     pub changes: Vec<Change>,
@@ -167,6 +194,22 @@ impl Store {
     /// thread, must be quick and must not write.
     pub fn on_commit(&self, hear: impl Fn(&Commit) + Send + Sync + 'static) {
         self.shared.hear(Box::new(hear));
+    }
+
+    /// What the file takes, and how much of that something was in within the last hour: finding out means to read
+    /// every page.
+    pub fn measure(&self) -> Result<Size, StoreError> {
+        let file_bytes = self.shared.disk.size().map_err(|error| StoreError::Disk(error.to_string()))?;
+        let now = self.shared.now();
+        let known = *writer::lock(&self.shared.live);
+        let live_bytes = match known {
+            Some((at, bytes)) if now < at.plus(MEASURED_EVERY) => bytes,
+            _ => self.read(ReadTx::live_bytes)?,
+        };
+        if known.is_none_or(|(_, bytes)| bytes != live_bytes) {
+            *writer::lock(&self.shared.live) = Some((now, live_bytes));
+        }
+        Ok(Size { file_bytes, live_bytes })
     }
 
     /// The sequence number of the newest commit.

@@ -2,19 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 
+use super::disk::{Disk, FileDisk, Upgrade};
 use super::writer::Shared;
-use super::{AnyTable, META, Reads, Store, StoreError, WriteTx, schema};
-use crate::clock::Clock;
+use super::{AnyTable, META, ReadTx, Reads, Store, StoreError, WriteTx, schema};
+use crate::clock::{Clock, Time};
 
 /// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways. 3: when
 /// a cart was changed.
@@ -22,74 +20,6 @@ pub const FORMAT: u32 = 3;
 
 /// Its name among the file's properties.
 pub(super) const FORMAT_IS: &str = "format";
-/// How many bytes a commit may need: many orders, or a chunk of an import.
-const ROOM: usize = 1 << 20;
-
-/// Where the file is. The simulation has one of its own.
-pub trait Disk: Send + Sync {
-    /// Opens the file, or makes it.
-    ///
-    /// # Errors
-    /// [`DatabaseError::DatabaseAlreadyOpen`] when another process has it.
-    fn open(&self) -> Result<Database, DatabaseError>;
-
-    /// Whether it has room for the commits that come next.
-    ///
-    /// # Errors
-    /// What the disk says when it has not.
-    fn room(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// What to call it in messages.
-    fn name(&self) -> String;
-}
-
-/// A file on the machine's own disk.
-pub struct FileDisk {
-    pub path: PathBuf,
-    /// redb's page cache (bytes).
-    pub cache: usize,
-}
-
-impl FileDisk {
-    fn dir(&self) -> &Path {
-        self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    }
-
-    /// Makes the file, for this user alone, before redb opens it.
-    fn make(&self) -> io::Result<()> {
-        let mut how = OpenOptions::new();
-        match how.append(true).create_new(true).mode(0o600).open(&self.path) {
-            // Its name, too, must be there after a power cut.
-            Ok(_) => File::open(self.dir())?.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl Disk for FileDisk {
-    fn open(&self) -> Result<Database, DatabaseError> {
-        self.make().map_err(StorageError::Io)?;
-        Database::builder().set_cache_size(self.cache).create(&self.path)
-    }
-
-    /// The system promises room when a page is written, so nothing need be synced, and what is thrown away at once
-    /// does not come to the disk.
-    fn room(&self) -> io::Result<()> {
-        match tempfile::tempfile_in(self.dir()) {
-            Ok(mut file) => file.write_all(&vec![0; ROOM]),
-            // This user may write the data file and nothing beside it: that is no matter of room.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn name(&self) -> String {
-        self.path.display().to_string()
-    }
-}
 
 /// How a store is run.
 pub struct Options {
@@ -144,18 +74,25 @@ impl Store {
         let file = disk.name();
         let failed =
             |said: &dyn fmt::Display| OpenError::Failed { file: file.clone(), said: said.to_string() };
-        let db = disk.open().map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(file.clone()),
-            other => failed(&other),
-        })?;
-        let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
-
+        let open = || {
+            disk.open().map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(file.clone()),
+                other => failed(&other),
+            })
+        };
+        let mut db = open()?;
         // Looked at before anything is written: a newer till's file is left as it is.
-        let format = shared.format().map_err(|error| failed(&error))?;
-        let format = format.and_then(|text| text.parse::<u32>().ok());
-        if let Some(format) = format.filter(|format| *format > FORMAT) {
-            return Err(OpenError::Newer { file, format });
+        match format_in(&db).map_err(|error| failed(&error))? {
+            Some(format) if format > FORMAT => return Err(OpenError::Newer { file, format }),
+            Some(format) if format < FORMAT => {
+                // Whoever copies it has it alone.
+                drop(db);
+                disk.before_upgrade(format).map_err(|error| failed(&error))?;
+                db = open()?;
+            }
+            _ => {}
         }
+        let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
 
         let writer = threaded.then(|| {
@@ -181,13 +118,14 @@ impl Store {
     }
 }
 
-impl Shared {
-    /// The format that the file says it has; none for a new one.
-    fn format(&self) -> Result<Option<String>, StoreError> {
-        let tx = self.snapshot()?;
-        if tx.has_table(META.name)? { META.get(&tx, &FORMAT_IS.to_owned()) } else { Ok(None) }
-    }
+/// The format that a file says it has; none for a new one.
+fn format_in(db: &Database) -> Result<Option<u32>, StoreError> {
+    let tx = ReadTx::new(db.begin_read()?, Time(0), 0);
+    let is_new = !tx.has_table(META.name)? || META.get(&tx, &FORMAT_IS.to_owned())?.is_none();
+    if is_new { Ok(None) } else { format_of(&tx).map(Some) }
+}
 
+impl Shared {
     /// Makes the tables that the file lacks, so that no read meets one that is not there, and fills the indexes that
     /// an older till did not keep.
     fn ensure_tables(&self) -> Result<(), StoreError> {
@@ -197,7 +135,8 @@ impl Shared {
             let has_all = |table: &&dyn AnyTable| {
                 have.contains(table.name()) && table.index_names().iter().all(|name| have.contains(*name))
             };
-            if schema::tables().iter().all(has_all) {
+            let is_current = format_in(db)?.is_none_or(|format| format == FORMAT);
+            if is_current && schema::tables().iter().all(has_all) {
                 return Ok(());
             }
             let mut inner = db.begin_write()?;
@@ -228,7 +167,7 @@ pub fn format_of(tx: &impl Reads) -> Result<u32, StoreError> {
 /// redb's own look at every page of a file that nobody has open: whether all are as it wrote them. What it finds it
 /// mends, so this is for copies.
 pub fn is_sound(path: &Path, cache: usize) -> Result<bool, StoreError> {
-    let disk = FileDisk { path: path.to_owned(), cache };
+    let disk = FileDisk { path: path.to_owned(), cache, upgrade: Upgrade::Direct };
     let looked = disk.open().and_then(|mut db| db.check_integrity());
     match looked {
         Err(DatabaseError::Storage(StorageError::Corrupted(_))) => Ok(false),

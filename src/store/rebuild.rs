@@ -79,13 +79,22 @@ impl Rebuild {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when a row does not decode.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    pub fn finish(mut self) -> Result<Database, StoreError> {
         self.enter()?;
+        let tables: Vec<_> = self.tables.values().copied().collect();
+        // Empty ones, too: no read may meet a table that is not there.
+        for table in tables {
+            let names = table.index_names();
+            for name in names.into_iter().chain([table.name()]) {
+                self.tx()?.put_new(name, std::iter::empty::<(&[u8], &[u8])>())?;
+            }
+        }
         self.tx()?.set_meta(FORMAT_IS, &FORMAT.to_string())?;
         self.commit()?;
         // The commits before this one are safe with it.
         let mut last = self.db.begin_write()?;
         last.set_quick_repair(true);
-        Ok(last.commit()?)
+        last.commit()?;
+        Ok(self.db)
     }
 }

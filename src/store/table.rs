@@ -320,6 +320,8 @@ pub trait AnyTable: Sync {
     /// # Errors
     /// [`StoreError::Corrupt`] when one does not decode.
     fn put_rows(&self, tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError>;
+    /// Puts or deletes a row as another file's change did, with its index entries; no feed hears of it.
+    fn repeat(&self, tx: &mut WriteTx, key: &[u8], after: Option<&[u8]>) -> Result<(), StoreError>;
     /// The highest key, where keys are numbers.
     fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError>;
     /// Enters every record into the indexes of these names, which are new in this file.
@@ -360,6 +362,15 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
             tx.put_new(index.name(), all.into_iter())?;
         }
         Ok(())
+    }
+
+    fn repeat(&self, tx: &mut WriteTx, key: &[u8], after: Option<&[u8]>) -> Result<(), StoreError> {
+        let before = match after {
+            Some(record) => tx.put_raw(self.name, key, record)?,
+            None => tx.delete_raw(self.name, key)?,
+        };
+        let after = after.map(|record| self.decode(record)).transpose()?;
+        self.reindex(tx, key, before.as_deref(), after.as_ref())
     }
 
     fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError> {

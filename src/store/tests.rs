@@ -291,7 +291,7 @@ fn a_reader_never_sees_half_a_batch() {
 #[test]
 fn a_file_that_is_in_use_is_said_plainly() {
     let dir = tempfile::tempdir().expect("a directory");
-    let disk = || Box::new(FileDisk { path: dir.path().join("till.redb"), cache: 1 << 20 });
+    let disk = || Box::new(FileDisk::new(dir.path().join("till.redb"), 1 << 20));
     let options =
         |disk| Options { disk, clock: Arc::new(ManualClock::at(START)), seed: [1; 32], threaded: false };
     let _first = Store::open(options(disk())).expect("it opens");

@@ -53,7 +53,7 @@ impl Shared {
         self.recover(hand);
     }
 
-    fn turn_read_only(&self, why: &dyn Display) {
+    pub(super) fn turn_read_only(&self, why: &dyn Display) {
         let mut trouble = lock(&self.trouble);
         if trouble.is_none() {
             tracing::error!(%why, "the disk fails: the shop is read-only until it takes writes again");

@@ -117,6 +117,18 @@ impl ReadTx {
         result
     }
 
+    /// Bytes of the pages that rows are in, and of those that lead to them.
+    pub(super) fn live_bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for table in super::schema::tables() {
+            for name in table.index_names().into_iter().chain([table.name()]) {
+                let stats = self.table(name)?.stats()?;
+                bytes += stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Whether the file has this table at all: a new one has none.
     pub(super) fn has_table(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.inner.list_tables()?.any(|table| table.name() == name))

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
 
-use super::open::Disk;
+use super::disk::Disk;
 use super::trouble::TRY_EVERY;
 use super::tx::{ReadTx, WriteTx};
 use super::{Commit, StoreError};
@@ -112,8 +112,12 @@ pub(super) struct Shared {
     pub handle: RwLock<Handle>,
     pub queue: Mutex<Queue>,
     pub wake: Condvar,
-    hand: Mutex<Hand>,
+    pub hand: Mutex<Hand>,
+    /// What is committed while a new file is made.
+    pub recorded: Mutex<Option<Vec<Commit>>>,
     hearers: RwLock<Vec<Hear>>,
+    /// How many bytes of the file something was in, and when.
+    pub live: Mutex<Option<(Time, u64)>>,
     /// Why nothing is written just now.
     pub trouble: Mutex<Option<String>>,
 }
@@ -152,7 +156,9 @@ impl Shared {
                 unresolved: None,
                 tried: None,
             }),
+            recorded: Mutex::default(),
             hearers: RwLock::default(),
+            live: Mutex::default(),
             trouble: Mutex::default(),
         }
     }
@@ -318,6 +324,9 @@ impl Shared {
     }
 
     pub(super) fn publish(&self, commit: &Commit) {
+        if let Some(recorded) = &mut *lock(&self.recorded) {
+            recorded.push(commit.clone());
+        }
         for hear in self.hearers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             hear(commit);
         }

@@ -79,6 +79,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/openapi.json", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
     ("POST", "/api/admin/backup/", For::Admins, "all"),
+    ("POST", "/api/admin/compact/", For::Admins, "all"),
+    ("GET", "/metrics", For::Everybody, ""),
     ("GET", "/api/admin/backups/", For::Admins, "shop:read"),
     ("POST", "/api/admin/backups/", For::Admins, "all"),
 ];
