@@ -7,6 +7,7 @@ mod support;
 
 mod accounts;
 mod authorisation;
+mod backup;
 mod cart;
 mod catalogue;
 mod conventions;

@@ -4,6 +4,7 @@
 mod failures;
 mod paypal;
 mod report;
+mod restore;
 mod stripe;
 mod upgrade;
 mod webhooks;

@@ -56,7 +56,16 @@ impl Shop {
         settings: Settings<'_>,
         gateways: Vec<Arc<dyn Gateway>>,
     ) -> Shop {
-        let dir = tempfile::tempdir().expect("a directory");
+        Shop::in_dir(tempfile::tempdir().expect("a directory"), clock, settings, gateways).await
+    }
+
+    /// A shop whose data is in `dir` already, or is to be.
+    pub async fn in_dir(
+        dir: TempDir,
+        clock: Arc<ManualClock>,
+        settings: Settings<'_>,
+        gateways: Vec<Arc<dyn Gateway>>,
+    ) -> Shop {
         let mut flags = Flags::default();
         flags.0.push(("data.dir", "test", dir.path().display().to_string()));
         flags.0.push(("payment.test.enabled", "test", "true".into()));
