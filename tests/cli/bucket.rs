@@ -20,14 +20,14 @@ const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0
 const MIB: usize = 1 << 20;
 
 /// A server with a bucket, `shop-backups`, and three users, each with a key.
-struct Moto {
+pub struct Moto {
     child: Child,
-    base: String,
+    pub base: String,
     keys: Value,
 }
 
 impl Moto {
-    fn start() -> Moto {
+    pub fn start() -> Moto {
         let mut command = Command::new(python("moto-server", "moto.server, flask_cors", &PACKAGES));
         command.args(["-m", "moto.server", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
@@ -67,7 +67,7 @@ requests.post(base + "/moto-api/reset-auth", data="0").raise_for_status()
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
     }
 
-    fn key(&self, who: &str) -> [String; 2] {
+    pub fn key(&self, who: &str) -> [String; 2] {
         [0, 1].map(|at| self.keys[who][at].as_str().expect("a key").to_owned())
     }
 

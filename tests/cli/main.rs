@@ -1,5 +1,6 @@
 //! The real binary: started, asked, killed, and started again.
 
+mod backup;
 mod bucket;
 mod commands;
 mod crash;
@@ -13,3 +14,4 @@ mod shoppers;
 mod stop;
 mod support;
 mod terminal;
+mod upgrade;
