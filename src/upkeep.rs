@@ -1,5 +1,6 @@
 //! The data file's upkeep: compaction, and what the operator's tools are told of it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use http::header;
@@ -43,22 +44,22 @@ async fn metrics(req: Req) -> Answer {
     let (standing, restored) =
         req.app.store.read(|tx| Ok::<_, ApiError>((backup::standing(tx)?, payments::restored(tx)?)))?;
     let mut text = String::new();
-    let mut put = |name: &str, kind: &str, says: &str, value: f64| {
+    let mut put = |name: &str, kind: &str, says: &str, value: &dyn Display| {
         text.push_str(&format!(
             "# HELP till_{name} {says}\n# TYPE till_{name} {kind}\ntill_{name} {value}\n"
         ));
     };
-    let flag = |is: bool| if is { 1.0 } else { 0.0 };
-    put("commits_total", "counter", "Durable commits of this shop.", req.app.store.seq()? as f64);
-    put("read_only", "gauge", "1 while the disk takes no writes.", flag(req.app.store.trouble().is_some()));
-    put("data_file_bytes", "gauge", "What the data file takes on the disk.", size.file_bytes as f64);
-    put("data_live_bytes", "gauge", "Pages of the data file that something is in.", size.live_bytes as f64);
-    put("data_file_ratio", "gauge", "File to live bytes; `till compact` brings it near 1.", size.ratio());
-    put("restored", "gauge", "1 until a restored shop is confirmed.", flag(restored.is_some()));
+    let flag = u8::from;
+    put("commits_total", "counter", "Durable commits of this shop.", &req.app.store.seq()?);
+    put("read_only", "gauge", "1 while the disk takes no writes.", &flag(req.app.store.trouble().is_some()));
+    put("data_file_bytes", "gauge", "What the data file takes on the disk.", &size.file_bytes);
+    put("data_live_bytes", "gauge", "Pages of the data file that something is in.", &size.live_bytes);
+    put("data_file_ratio", "gauge", "File to live bytes; `till compact` brings it near 1.", &size.ratio());
+    put("restored", "gauge", "1 until a restored shop is confirmed.", &flag(restored.is_some()));
     if let Some(last) = standing.last_at {
-        let age = (req.now().0 - last.0) as f64 / 1000.0;
-        put("backup_age_seconds", "gauge", "Since the last good backup was made.", age);
+        let age = (req.now().0 - last.0) / 1000;
+        put("backup_age_seconds", "gauge", "Since the last good backup was made.", &age);
     }
-    put("backup_failed", "gauge", "1 when the last try to back up failed.", flag(standing.failed.is_some()));
+    put("backup_failed", "gauge", "1 when the last try to back up failed.", &flag(standing.failed.is_some()));
     Ok(Reply::bytes(http::StatusCode::OK, METRICS_TYPE, text).header(header::CACHE_CONTROL, "no-store"))
 }

@@ -94,6 +94,14 @@ impl Shared {
                 hand.tried = None;
                 tracing::warn!("the disk takes writes again: the shop is not read-only any more");
             }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                let why = Some(error.to_string());
+                let mut trouble = lock(&self.trouble);
+                if *trouble != why {
+                    tracing::error!(%error, "the shop stays read-only until its own data file is back");
+                    *trouble = why;
+                }
+            }
             Err(error) => tracing::debug!(%error, "the disk still fails"),
         }
     }
@@ -129,12 +137,21 @@ impl Shared {
         let newest = ReadTx::new(db.begin_read()?, self.now(), number);
         let seq = super::commit_of(&newest)?;
         drop(newest);
+        if seq < hand.newest {
+            // Somebody took the file away, or put an older one in its place: nothing may be built on that.
+            let said = format!(
+                "it ends with commit {seq}, and {} was answered: it is not the file it was",
+                hand.newest
+            );
+            return Err(StoreError::corrupt("the data file", said));
+        }
         (handle.db, handle.number) = (Some(db), number);
         drop(handle);
         hand.is_broken = false;
         tracing::info!(seq, "the data file is open again");
         let landed = hand.unresolved.take().filter(|commit| commit.seq == seq);
         if let Some(commit) = &landed {
+            hand.newest = commit.seq;
             self.publish(commit);
         }
         Ok(landed.is_some())

@@ -91,6 +91,8 @@ pub(super) struct Hand {
     rng: StdRng,
     /// The disk failed under the handle that is open, which is of no more use.
     pub is_broken: bool,
+    /// The newest commit that took place while this store was open.
+    pub newest: u64,
     /// A commit whose sync failed before the file could be opened again: did it get through?
     pub unresolved: Option<Commit>,
     /// When the disk in trouble was last tried.
@@ -153,6 +155,7 @@ impl Shared {
             hand: Mutex::new(Hand {
                 rng: StdRng::from_seed(seed),
                 is_broken: false,
+                newest: 0,
                 unresolved: None,
                 tried: None,
             }),
@@ -308,6 +311,7 @@ impl Shared {
         match tx.inner.commit() {
             Ok(()) => {
                 self.publish(&commit);
+                hand.newest = commit.seq;
                 Tried::Committed
             }
             Err(error) => Tried::Broken(Some(commit), error.into()),

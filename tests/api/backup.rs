@@ -169,8 +169,8 @@ async fn the_file_is_made_anew_while_it_is_bought_from() {
     let tea = shop.product("Tea", "4", 100_000).await;
     let staff = shop.staff().await;
     // Something to leave out.
-    let rows: String = (0..3000).map(|n| format!("item-{n},Item {n},1\n")).collect();
-    let file = format!("handle,name,price\n{rows}");
+    let rows: Vec<_> = (0..3000).map(|n| format!("item-{n},Item {n},1")).collect();
+    let file = format!("handle,name,price\n{}\n", rows.join("\n"));
     let import = staff.asks(reqwest::Method::POST, "/api/admin/products/import/").body("text/csv", file);
     let import = number(&import.send().await.status(200).json["id"]);
     staff.post(&format!("/api/admin/products/imports/{import}/undo/"), json!({})).await.status(200);

@@ -94,3 +94,29 @@ fn who_reads_while_the_file_is_opened_anew_waits_for_it() {
     assert!(writing.join().expect("it ends").is_err());
     in_time("it comes back by itself", || store.trouble().is_none());
 }
+
+#[test]
+fn an_older_file_in_the_place_of_the_open_one_is_not_built_on() {
+    let disk = FlakyDisk::default();
+    let store = open(&disk, false);
+    let old = disk.image().now.clone();
+    store.write_now(|tx| tx.next_number("tea")).expect("it writes");
+    let own = {
+        let mut image = disk.image();
+        image.fails_at = Some(image.steps + 1);
+        image.synced.clone_from(&old);
+        std::mem::replace(&mut image.now, old)
+    };
+    assert!(store.write_now(|tx| tx.next_number("tea")).is_err());
+    store.step();
+    let why = store.trouble().expect("it is read-only");
+    assert!(why.contains("not the file it was"), "{why}");
+    {
+        let mut image = disk.image();
+        image.now.clone_from(&own);
+        image.synced = own;
+    }
+    store.step();
+    assert_eq!(store.trouble(), None);
+    assert_eq!(store.write_now(|tx| tx.next_number("tea")).expect("it writes"), 2);
+}
