@@ -5,7 +5,8 @@
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
 //! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
 //!   [`reports`]: the shop.
-//! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] seals copies and takes them elsewhere.
+//! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
+//!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
 //!   and `store/schema.rs` lists their tables.
 //! - [`app`] puts the shop together, [`config`] says how, [`demo`] fills one to try things out, [`cli`] is the
