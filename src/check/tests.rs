@@ -206,6 +206,12 @@ fn money_that_does_not_add_up_is_i4() {
 #[test]
 fn invoices_that_are_missing_or_out_of_order_are_i6() {
     plant("I6", "order 1", |tx| INVOICES.delete(tx, &InvoiceId(1)));
+    plant("I6", "invoice 1", |tx| {
+        let mut invoice = INVOICES.expect(tx, &InvoiceId(1))?;
+        invoice.total.minor += 100;
+        INVOICES.put(tx, &InvoiceId(1), &invoice)
+    });
+    plant("I6", "invoices", |tx| COUNTERS.put(tx, &"invoices".to_owned(), &2));
     plant("I6", "invoice 3", |tx| {
         let invoice = INVOICES.expect(tx, &InvoiceId(1))?;
         INVOICES.delete(tx, &InvoiceId(1))?;

@@ -1,7 +1,8 @@
 //! The invariants of orders, over one snapshot.
 
+use super::invoice::Invoice;
 use super::lifecycle::Status;
-use super::model::Order;
+use super::model::{Order, OrderLine};
 use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, ORDERS};
 use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
@@ -69,7 +70,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     };
     let (mut taken, mut returned) = (0, 0);
     look.begin("orders", ORDERS.count(tx)?);
-    look.each(tx, &ORDERS, |id, order| {
+    look.try_each(tx, &ORDERS, |id, order| {
         totals(id, &order, look);
         history(id, &order, look);
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
@@ -85,10 +86,18 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
             if order.paid_at.is_none() {
                 not_paid(own);
             }
+            if !says_what_it_cost(&INVOICES.expect(tx, &own.1)?, &order) {
+                look.found(
+                    "I6",
+                    format!("invoice {}", own.1),
+                    format!("it does not say what order {id} cost"),
+                );
+            }
         }
         if order.paid_at.is_some() && count != 1 {
             look.found("I6", format!("order {id}"), format!("it is paid and has {count} invoices"));
         }
+        Ok(())
     })?;
     invoiced.for_each(not_paid);
     if (taken, returned) != (moves.taken.len(), moves.returned.len()) {
@@ -102,6 +111,19 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         }
     }
     numbers(tx, look)
+}
+
+/// What an order costs is settled when it is placed, so that an invoice which says something else was changed.
+fn says_what_it_cost(invoice: &Invoice, order: &Order) -> bool {
+    let figures = [invoice.subtotal, invoice.discount, invoice.shipping, invoice.tax, invoice.total];
+    let lines = |lines: &[OrderLine]| -> Vec<_> {
+        lines
+            .iter()
+            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.tax))
+            .collect()
+    };
+    figures == [order.subtotal, order.discount, order.shipping, order.tax, order.total]
+        && lines(&invoice.lines) == lines(&order.lines)
 }
 
 /// The invoices by their orders; says which numbers are missing.
