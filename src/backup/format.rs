@@ -72,7 +72,7 @@ impl Header {
 
     /// Rows in all.
     pub fn rows(&self) -> u64 {
-        self.tables.values().sum()
+        self.tables.values().fold(0, |sum, rows| sum.saturating_add(*rows))
     }
 }
 
@@ -260,7 +260,9 @@ impl<R: Read> Backup<R> {
                     let mut name = vec![0; usize::from(self.byte()?)];
                     self.fill(&mut name)?;
                     table = String::from_utf8(name).map_err(|_| damaged("a table's name"))?;
-                    counts.insert(table.clone(), 0);
+                    if !self.header.tables.contains_key(&table) || counts.insert(table.clone(), 0).is_some() {
+                        return Err(damaged("a table that it does not say it has"));
+                    }
                 }
                 ROW => {
                     let lengths = (self.length(LONGEST_KEY)?, self.length(LONGEST_RECORD)?);

@@ -52,7 +52,9 @@ async fn keep(mut req: Req) -> Answer {
     req.json_or_nothing::<Nothing>().await?;
     let (app, (_teller, told)) = (Arc::clone(&req.app), teller(&req.app));
     let ending = async move {
-        let kept = make(&app, None).await?;
+        // It goes on when the client hangs up, so that nothing half-done is left where it is kept.
+        let making = tokio::spawn(async move { make(&app, None).await });
+        let kept = making.await.map_err(ApiError::internal)??;
         Ok(created(&kept))
     };
     told.answer(&req, ending).await

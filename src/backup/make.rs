@@ -29,6 +29,9 @@ const NAME: &str = "backups";
 pub struct Standing {
     /// When the last good one was made.
     pub last_at: Option<Time>,
+    /// When the last one was made and kept, good or with something wrong in what it shows.
+    #[serde(default)]
+    pub made_at: Option<Time>,
     /// Why the last try came to nothing, since when; none after a good one.
     pub failed: Option<Failure>,
 }
@@ -81,10 +84,13 @@ pub async fn make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, Make
     let mut standing = app.store.read(standing).unwrap_or_default();
     match &made {
         Ok(kept) => {
-            standing = Standing { last_at: Some(now), failed: None };
+            standing = Standing { last_at: Some(now), made_at: Some(now), failed: None };
             tracing::info!(name = kept.name, bytes = kept.bytes, "a backup was made and proven good");
         }
         Err(error) => {
+            if let MakeError::Findings(_) = error {
+                standing.made_at = Some(now);
+            }
             standing.failed = Some(Failure { at: now, said: error.to_string() });
             tracing::error!(%error, "no good backup could be made");
         }
@@ -103,10 +109,12 @@ fn scratch_prefix(app: &App) -> String {
 
 /// Removes what a process that was killed has left of a backup.
 pub fn clear_away(app: &App) -> Result<(), MakeError> {
-    let Shelf::Dir(dir) = Shelf::of(&app.config)? else {
-        return clear(&app.config.data_dir, &scratch_prefix(app));
-    };
-    clear(&dir, &scratch_prefix(app))
+    let shelf = Shelf::of(&app.config)?;
+    let dir = if let Shelf::Dir(dir) = &shelf { dir } else { &app.config.data_dir };
+    for dir in [dir, &app.config.data_dir] {
+        clear(dir, &scratch_prefix(app))?;
+    }
+    Ok(())
 }
 
 fn clear(dir: &Path, prefix: &str) -> Result<(), MakeError> {
@@ -128,28 +136,34 @@ async fn try_to_make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, M
     let scratch =
         tempfile::Builder::new().prefix(&scratch_prefix(app)).tempdir_in(shelf.workplace(&app.config)?)?;
     let (path, lock) = (scratch.path().join("made"), app.config.backup_lock());
+    let is_sealed = lock.is_some();
     let (of, to) = (Arc::clone(app), path.clone());
     let working = spawn_blocking(move || work(&of, lock.as_ref(), &to));
     let made = working.await.map_err(|error| BackupError::Unfit(error.to_string()))??;
 
     let mut name = made.header.file_name();
-    if app.config.backup_lock().is_some() {
+    if is_sealed {
         name.push_str(".age");
     }
     let bytes = path.metadata()?.len();
     shelf.put(path, &name).await?;
-    if shelf.digest(&name).await? != made.digest {
-        shelf.delete(&name).await?;
-        return Err(MakeError::Changed);
-    }
-    if let Some(keeping) = keeping {
-        make_room(&shelf, &made.header.shop, keeping).await?;
+    let read_back = shelf.digest(&name).await;
+    if !matches!(read_back, Ok(digest) if digest == made.digest) {
+        // Under this name nobody would doubt it.
+        let _ = shelf.delete(&name).await;
+        return Err(read_back.map_or_else(MakeError::from, |_| MakeError::Changed));
     }
     if made.findings > 0 {
+        // It makes no room for itself: the good ones are from before.
         return Err(MakeError::Findings(made.findings));
     }
+    if let Some(keeping) = keeping
+        && let Err(error) = make_room(&shelf, &made.header.shop, keeping).await
+    {
+        tracing::warn!(%error, "backups that are not to be kept could not be removed");
+    }
     let Header { shop, created_at, commit, .. } = made.header;
-    Ok(Kept { encrypted: app.config.backup_lock().is_some(), name, shop, created_at, commit, bytes })
+    Ok(Kept { encrypted: is_sealed, name, shop, created_at, commit, bytes })
 }
 
 /// Writes a backup to a file beside `to`, proves it good, and makes it what is kept.

@@ -44,7 +44,7 @@ pub enum RestoreError {
 pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -> Result<Done, RestoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let target = dir.join(DATA_FILE);
-    // Held to the end, so that no till begins to run on what is replaced.
+    // Held to the end, so that no till begins to run on what is replaced, and no other restore replaces it.
     let old = match File::open(&target) {
         Ok(old) => {
             match old.try_lock() {
@@ -80,10 +80,28 @@ pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -
         report
     };
 
-    let aside = if old.is_some() { Some(set_aside(dir, &target)?) } else { None };
-    fs::rename(&new, &target)?;
+    let aside = if old.is_some() {
+        let aside = set_aside(dir, &target)?;
+        fs::rename(&new, &target)?;
+        Some(aside)
+    } else {
+        put_in_place(&new, &target)?;
+        None
+    };
     File::open(dir)?.sync_all()?;
     Ok(Done { header, report, aside })
+}
+
+/// Gives the file its name, unless a shop has begun there meanwhile.
+fn put_in_place(new: &Path, target: &Path) -> Result<(), RestoreError> {
+    let occupied = || RestoreError::Occupied(target.parent().unwrap_or(target).to_owned());
+    match fs::hard_link(new, target) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(occupied()),
+        // Not every file system has such links.
+        Err(_) if target.exists() => Err(occupied()),
+        Err(_) => Ok(fs::rename(new, target)?),
+    }
 }
 
 /// Gives the data that is there a second name, which it keeps when the first becomes another's.
@@ -92,8 +110,12 @@ fn set_aside(dir: &Path, target: &Path) -> io::Result<PathBuf> {
         let aside = dir.join(format!("{DATA_FILE}.before-restore-{n}"));
         match fs::hard_link(target, &aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Not every file system has such links.
-            Err(_) if !aside.exists() => return fs::copy(target, &aside).map(|_| aside),
+            Err(_) if !aside.exists() => {
+                let copy = tempfile::NamedTempFile::new_in(dir)?;
+                fs::copy(target, copy.path())?;
+                copy.as_file().sync_all()?;
+                return copy.persist(&aside).map(|_| aside).map_err(|error| error.error);
+            }
             linked => return linked.map(|()| aside),
         }
     }

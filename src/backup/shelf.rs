@@ -48,11 +48,12 @@ pub enum ShelfError {
 
 impl Kept {
     /// What a file's name says of it; `None` for what is no backup of ours.
-    fn of(name: &str, bytes: u64) -> Option<Kept> {
+    pub fn of(name: &str, bytes: u64) -> Option<Kept> {
         let bare = name.strip_suffix(".age");
         let mut parts = bare.unwrap_or(name).strip_suffix(".backup")?.strip_prefix("till-")?.split('-');
         let (shop, at, commit) = (parts.next()?, parts.next()?, parts.next()?);
-        if at.len() != 16 || !at.is_ascii() || parts.next().is_some() {
+        let is_id = shop.len() == 16 && shop.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id || at.len() != 16 || !at.is_ascii() || parts.next().is_some() {
             return None;
         }
         let [year, month, day] = [&at[..4], &at[4..6], &at[6..8]];
@@ -95,12 +96,13 @@ impl Shelf {
         Ok(Shelf::Bucket(Box::new(Bucket::new(url, config.s3())?)))
     }
 
-    /// Where a file is made that is to go there, so that there is room for it.
+    /// Where a file is made that is to go there: beside where it goes, but for what is encrypted, whose plain text must
+    /// not leave the data directory.
     pub fn workplace<'a>(&'a self, config: &'a Config) -> Result<&'a Path, ShelfError> {
         let Shelf::Dir(path) = self else { return Ok(&config.data_dir) };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| ShelfError::Dir { path: path.clone(), error })?;
-        Ok(path)
+        Ok(if config.backup_lock().is_some() { &config.data_dir } else { path })
     }
 
     /// What is there, newest first.
@@ -130,7 +132,7 @@ impl Shelf {
                 let moved = spawn_blocking(move || {
                     fs::set_permissions(&made, Permissions::from_mode(0o600))?;
                     File::open(&made)?.sync_all()?;
-                    fs::rename(&made, &to)?;
+                    move_to(&made, &dir, &to)?;
                     File::open(&dir)?.sync_all()
                 });
                 let moved = moved.await.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -168,6 +170,19 @@ impl Shelf {
     }
 }
 
+/// Moves a file, across file systems too: whole or not at all.
+fn move_to(made: &Path, dir: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(made, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        moved => return moved,
+    }
+    let mut copy = tempfile::Builder::new().prefix(".till-moving-").tempfile_in(dir)?;
+    io::copy(&mut File::open(made)?, &mut copy)?;
+    copy.as_file().sync_all()?;
+    copy.persist(to).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// No directory yet is an empty one.
 fn list_dir(path: &Path) -> io::Result<Vec<Kept>> {
     let entries = match fs::read_dir(path) {
@@ -202,11 +217,11 @@ mod tests {
             ("0123456789abcdef", "2026-11-23T03:30:00.000Z", 4711, true)
         );
         for other in [
-            "till-a-20261123T033000Z-4711.backup.part",
-            "till-a-x-1.backup",
+            "till-0123456789abcdef-20261123T033000Z-4711.backup.part",
+            "till-0123456789abcdef-x-1.backup",
             "notes.txt",
-            "till-a-2026é123T03300-1.backup",
-            "till-a-20261123T033000Z-4711-1.backup",
+            "till-0123456789abcdef-2026é123T03300-1.backup",
+            "till-0123456789abcdef-20261123T033000Z-4711-1.backup",
         ] {
             assert_eq!(Kept::of(other, 1), None, "{other}");
         }

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::sealed::{Unlock, asked, bucket, in_bucket, passphrase_in};
 use super::{CliError, Global, stopped};
 use crate::backup::crypt::{self, Lock, Recipient, Sealing};
-use crate::backup::shelf::{self, Shelf};
+use crate::backup::shelf::{self, Kept, Shelf};
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -167,6 +167,9 @@ impl Create {
         let path = match (&target, self.out) {
             (Some(_), _) => passing.insert(tempfile::NamedTempFile::new()?).path().to_owned(),
             (None, Some(path)) => path,
+            (None, None) if Path::new(&name).exists() => {
+                return Err(CliError(format!("{name} is there already; --out names another file")));
+            }
             (None, None) => PathBuf::from(&name),
         };
         let mut to = Target::new(OutFile::create(&path, true)?, lock.as_ref())?;
@@ -198,7 +201,8 @@ impl Create {
 /// What the shop calls the backup that it sends.
 fn file_name(answering: &Answering, is_sealed: bool) -> String {
     let said = answering.headers.get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
-    let name = said.and_then(|value| value.split('"').nth(1)).filter(|name| !name.contains('/'));
+    // A shop elsewhere does not choose which of our files is overwritten.
+    let name = said.and_then(|value| value.split('"').nth(1)).filter(|name| Kept::of(name, 0).is_some());
     format!("{}{}", name.unwrap_or("till.backup"), if is_sealed { ".age" } else { "" })
 }
 

@@ -91,7 +91,8 @@ pub fn look(
     out: &Output,
 ) -> Result<Looked, CliError> {
     let source = Source::open(file, unlock, global)?;
-    let scratch = scratch(file);
+    // What is encrypted is not written beside itself as it is.
+    let scratch = if source.is_sealed { std::env::temp_dir() } else { scratch(file) };
     let mut progress = out.progress();
     let mut tell = |stage: &'static str, done, of| {
         progress.at(stage, done, of, false);

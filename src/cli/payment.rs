@@ -131,10 +131,11 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 ];
                 let mut text = if results.is_empty() { String::new() } else { out.table(&results, &columns) };
                 if !report["restored"].is_null() {
-                    let [at, n] = ["restored.backup_of", "not_asked"].map(|name| text_of(report, name));
+                    let at = text_of(report, "restored.backup_of");
                     text.push_str(&format!(
-                        "The shop was restored from a backup of {at}. {n} open payments and refunds are left alone, and no money\n\
-                         goes back, until you have seen to what is above: till payment reconcile --after-restore\n"
+                        "The shop was restored from a backup of {at}. What the backup has of payments is asked after and otherwise\n\
+                         left alone, and no money goes back, until you have seen to what is above:\n\
+                         till payment reconcile --after-restore\n"
                     ));
                 } else if report["not_asked"] != 0 {
                     let n = text_of(report, "not_asked");
@@ -150,7 +151,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                         .into(),
                 ));
             }
-            if errors().next().is_some() {
+            if errors().next().is_some() && report["restored"].is_null() {
                 return Err(CliError(
                     "some could not be asked after; they are tried again by themselves".into(),
                 ));

@@ -15,9 +15,9 @@ use crate::config::Flags;
 
 /// Puts a backup in the place of a stopped shop's data
 ///
-/// The backup is read to its end and checked first; what was there before is kept beside it. The restored shop asks
-/// nothing of its payment gateways until `till payment reconcile --after-restore`, because they may have payments
-/// that the backup does not know of.
+/// The backup is read to its end and checked first; what was there before is kept beside it. The restored shop begins,
+/// captures, ends and refunds nothing that the backup has of payments until `till payment reconcile --after-restore`,
+/// because its gateways may have payments that the backup does not know of.
 ///
 /// till restore till-20261123T033000Z-4711.backup
 /// till --data-dir /srv/shop restore shop.backup --force

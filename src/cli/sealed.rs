@@ -73,6 +73,8 @@ fn read_text(file: &Path) -> Result<String, CliError> {
 pub struct Source {
     head: io::Cursor<Vec<u8>>,
     rest: Box<dyn Read>,
+    /// Whether it is encrypted where it is.
+    pub is_sealed: bool,
 }
 
 impl Source {
@@ -93,13 +95,14 @@ impl Source {
         let keys = unlock.keys(global)?;
         let opened = crypt::open(&keys, source);
         let opened = opened.map_err(|error| CliError(format!("{}: {error}", file.display())))?;
-        Source::of(Box::new(opened)).map_err(said)
+        let source = Source::of(Box::new(opened)).map_err(said)?;
+        Ok(Source { is_sealed: true, ..source })
     }
 
     fn of(mut input: Box<dyn Read>) -> io::Result<Source> {
         let mut head = Vec::new();
         input.by_ref().take(HEAD).read_to_end(&mut head)?;
-        Ok(Source { head: io::Cursor::new(head), rest: input })
+        Ok(Source { head: io::Cursor::new(head), rest: input, is_sealed: false })
     }
 
     /// Whether it is a backup, by what it begins with.

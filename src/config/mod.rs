@@ -1,7 +1,7 @@
 //! Every setting: its name, meaning, default and check. A value comes from the file, the environment or a flag,
 //! each beating the one before, and every fault is said at once, with where it stands and what is allowed.
 
-mod backup;
+mod bucket;
 mod gateways;
 mod read;
 mod schedule;
@@ -243,7 +243,7 @@ impl Config {
         }
         gateways::check(self)?;
         schedule::check(self)?;
-        backup::check(self)
+        bucket::check(self)
     }
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{SETTINGS, Setting, Source, backup};
+use super::{SETTINGS, Setting, Source, bucket};
 
 /// What is wrong with the settings, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +50,10 @@ impl Given {
                 given.put(&rest.to_lowercase().replace("__", "."), value.clone(), source);
             }
         }
-        for (name, key) in backup::ENDPOINT_AND_REGION {
+        for (name, key) in bucket::ENDPOINT_AND_REGION {
             given.borrow(&[(name, key)], &environment);
         }
-        given.borrow(&backup::KEYS, &environment);
+        given.borrow(&bucket::KEYS, &environment);
         for (key, flag, value) in &flags.0 {
             given.put(key, value.clone(), Source::Flag(flag));
         }

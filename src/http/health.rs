@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::{Answer, Reply, Req, Routes, get, ok};
+use super::{Answer, Origin, Reply, Req, Routes, get, ok};
 use crate::backup::standing;
 use crate::payments::gateway::test::PROVIDER;
 use crate::payments::restored;
@@ -32,12 +32,16 @@ async fn readyz(req: Req) -> Answer {
     probed?;
     req.app.probed_at.fetch_max(now.0, Ordering::Relaxed);
     let seq = store.seq()?;
+    let is_operator = req.origin == Origin::Operator;
     let backup = req.app.config.schedule().map(|_| req.app.store.read(standing)).transpose()?;
     let backup = backup.map(|standing| {
         let age = standing.last_at.map(|at| (req.now().0 - at.0) / 1000);
-        json!({"last_at": standing.last_at, "age_seconds": age, "failed": standing.failed})
+        // Where they are kept, and why that failed, is the operator's business.
+        let failed =
+            standing.failed.map(|failed| if is_operator { json!(failed) } else { json!({"at": failed.at}) });
+        json!({"last_at": standing.last_at, "age_seconds": age, "failed": failed})
     });
-    let restored = req.app.store.read(restored)?;
+    let restored = req.app.store.read(restored)?.map(|mark| json!({"restored_at": mark.restored_at}));
     let gateways = req.app.gateways.all().map(|gateway| {
         let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
         if gateway.provider() == PROVIDER {

@@ -49,16 +49,7 @@ fn providers(app: &App) -> BTreeSet<&'static str> {
     app.gateways.all().map(|gateway| gateway.provider()).chain([PROVIDER]).collect()
 }
 
-/// Whether the shop was restored from a backup, and nobody has looked at its gateways yet: nothing ends by itself then.
-fn is_on_hold(app: &App) -> bool {
-    // What can't be read is no permission.
-    app.store.read(payments::restored).map_or(true, |mark| mark.is_some())
-}
-
 async fn expire(app: &App) {
-    if is_on_hold(app) {
-        return;
-    }
     report("expire holds", checkout::expire_holds(app).await);
 }
 
@@ -77,9 +68,6 @@ async fn reconcile(app: &App, provider: &str) {
 }
 
 async fn try_again(app: &App) {
-    if is_on_hold(app) {
-        return;
-    }
     report("failed refunds", payments::try_again(app).await);
 }
 
@@ -124,7 +112,7 @@ pub async fn back_up(app: &Arc<App>) {
     };
     let now = app.clock.now();
     let due = schedule.last_due(now);
-    let is_made = standing.last_at.is_some_and(|at| at >= due);
+    let is_made = standing.made_at.is_some_and(|at| at >= due);
     let is_early = standing.failed.is_some_and(|failed| now < failed.at.plus(TRY_BACKUP_AFTER));
     if !is_made && !is_early {
         // It says itself how it went.

@@ -1,5 +1,7 @@
 //! The invariants of orders, over one snapshot.
 
+use std::collections::BTreeSet;
+
 use super::invoice::Invoice;
 use super::lifecycle::Status;
 use super::model::{Order, OrderLine};
@@ -69,6 +71,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         look.found("I6", format!("invoice {invoice}"), "its order is not paid");
     };
     let (mut taken, mut returned) = (0, 0);
+    let mut refunds: BTreeSet<u64> = moves.restocked.iter().map(|one| one.of).collect();
     look.begin("orders", ORDERS.count(tx)?);
     look.try_each(tx, &ORDERS, |id, order| {
         totals(id, &order, look);
@@ -76,6 +79,9 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
         (taken, returned) = (taken + own.0.len(), returned + own.1.len());
         stock(id, &order, own, &moves.restocked, look);
+        for refund in &order.refunds {
+            refunds.remove(&refund.id.0);
+        }
 
         while let Some(before) = invoiced.next_if(|(order, _)| *order < id) {
             not_paid(before);
@@ -100,6 +106,9 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     invoiced.for_each(not_paid);
+    for refund in refunds {
+        look.found("I3", format!("refund {refund}"), "stock moved for it, but no order shows such a refund");
+    }
     if (taken, returned) != (moves.taken.len(), moves.returned.len()) {
         let mut ids: Vec<_> = moves.taken.iter().chain(&moves.returned).map(|one| one.of).collect();
         ids.sort_unstable();

@@ -7,7 +7,8 @@ use super::gateway::{Charge, Gateway, GatewayError, Intent, Return};
 use super::lifecycle::Status;
 use super::model::{Payment, PaymentError, Refund};
 use super::ops::{self, refunds_of_payment};
-use super::returned;
+use super::restored::is_held;
+use super::returned::{self, BY_ITSELF};
 use super::settle::{drop_unmade, refuse, settle};
 use crate::app::App;
 use crate::hex::hex;
@@ -45,6 +46,9 @@ pub async fn drive(app: &App, id: PaymentId) -> Result<Payment, DriveError> {
     let gateway = app.gateways.of(&payment.provider)?;
     let driver = Driver { app, gateway: &*gateway, id };
     if payment.reference.is_none() {
+        if driver.is_held(&payment)? {
+            return Ok(payment);
+        }
         let payment = driver.make(payment).await?;
         if payment.closing.is_none() || payment.status.is_final() {
             return Ok(payment);
@@ -141,6 +145,10 @@ impl Driver<'_> {
         let (app, id) = (self.app, self.id);
         let payment = app.store.read(|tx| ops::get(tx, id))?;
         let Some(reference) = payment.reference.clone() else { return Ok(payment) };
+        if self.is_held(&payment)? {
+            let said = self.gateway.fetch(&reference).await?;
+            return self.take_over(said, false).await;
+        }
         if payment.closing.is_some() {
             let said = self.end(&payment, &reference).await?;
             return self.take_over(said, false).await;
@@ -161,6 +169,11 @@ impl Driver<'_> {
             said.status = payment.status;
         }
         self.take_over(said, false).await
+    }
+
+    /// Whether it is only asked after: it came with a backup, and nobody has confirmed.
+    fn is_held(&self, payment: &Payment) -> Result<bool, StoreError> {
+        self.app.store.read(|tx| is_held(tx, payment.created_at))
     }
 
     /// Whether it is no wonder when the gateway has no such object any more: no money has been under way.
@@ -230,7 +243,7 @@ impl Driver<'_> {
                 settle(tx, id, &said, &terms)
             })
             .await?;
-        if payment.status.is_final() && is_live && self.gateway.cancels() {
+        if payment.status.is_final() && is_live && self.gateway.cancels() && !self.is_held(&payment)? {
             // Made at the gateway while it was given up here. Nobody was told its secret: this is tidiness.
             let key = format!("{}-cancel-late", hex(&payment.nonce));
             let _ = self.gateway.cancel(&reference, &key).await;
@@ -284,7 +297,9 @@ pub async fn drive_refund(app: &App, id: RefundId) -> Result<(), DriveError> {
         return Ok(());
     };
     let gateway = app.gateways.of(&refund.provider)?;
-    if refund.reference.is_some() {
+    // One that the shop begins by itself is held with the payment that it is of.
+    let since = if refund.by == BY_ITSELF { payment.created_at } else { refund.created_at };
+    if refund.reference.is_some() || app.store.read(|tx| is_held(tx, since))? {
         return look_at_refunds(app, refund.payment).await;
     }
     let mut made = Err(GatewayError::KeySpent);

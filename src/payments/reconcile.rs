@@ -75,9 +75,6 @@ impl Due {
 /// Asks a provider after what is due, at most some hundreds; with none, after all that is open. When it does not
 /// answer, the rest is left for later.
 pub async fn reconcile(app: &App, provider: &str, due: Option<Time>) -> Result<(), StoreError> {
-    if app.store.read(restored)?.is_some() {
-        return Ok(());
-    }
     let (by, most) = due.map_or((Time(i64::MAX), usize::MAX), |due| (due.plus(SOON), MOST));
     let due = app.store.read(|tx| Due::read(tx, provider, by, most))?;
     let rows = ask(app, due, true).await?;
@@ -110,7 +107,7 @@ fn tell_log(app: &App, provider: &str, rows: &[Reconciled]) {
 /// What reconciling by hand came to.
 #[derive(Serialize)]
 pub struct Report {
-    /// The shop was restored from a backup, and nobody has confirmed: nothing was asked for, ended or given back.
+    /// The shop was restored from a backup, and nobody has confirmed: what the backup has was only asked after.
     restored: Option<Restored>,
     looked_at: usize,
     /// Because their gateway does not answer.
@@ -119,7 +116,7 @@ pub struct Report {
 }
 
 /// Asks after everything that is open, due or not, and looks around at every gateway. `by_hand`: money that the journal
-/// does not know of goes back, too. In a shop that is marked as restored it is only told what there is.
+/// does not know of goes back, too. In a shop that is marked as restored none does.
 pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentError> {
     let restored = app.store.read(restored)?;
     let by_hand = by_hand && restored.is_none();
@@ -136,10 +133,6 @@ pub async fn reconcile_all(app: &App, by_hand: bool) -> Result<Report, PaymentEr
     for provider in app.store.read(providers)? {
         let due = app.store.read(|tx| Due::read(tx, &provider, Time(i64::MAX), usize::MAX))?;
         let wanted = due.len();
-        if restored.is_some() {
-            not_asked += wanted;
-            continue;
-        }
         let rows = ask(app, due, false).await?;
         looked_at += rows.len();
         not_asked += wanted - rows.len();

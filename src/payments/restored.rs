@@ -1,5 +1,7 @@
 //! The mark of a shop that was restored from a backup. Its gateways may have payments and refunds that the backup does
-//! not know of: until an operator has looked at them, nothing is asked for, ended or given back by itself.
+//! not know of. Until an operator has looked at them, what the backup has of payments and refunds is held: its gateway
+//! is asked how it stands, and nothing is begun, captured, ended or given back there. What was begun since goes on as
+//! ever.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,11 @@ pub fn restored(tx: &impl Reads) -> Result<Option<Restored>, StoreError> {
         serde_json::from_str(&text).map_err(|error| StoreError::corrupt("meta", format!("{NAME}: {error}")))
     };
     text.map(read).transpose()
+}
+
+/// Whether what was written down at this time came with the backup, and is held.
+pub fn is_held(tx: &impl Reads, created_at: Time) -> Result<bool, StoreError> {
+    Ok(restored(tx)?.is_some_and(|mark| created_at <= mark.restored_at))
 }
 
 /// An operator has seen to it: from now on all goes on by itself.

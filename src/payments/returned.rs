@@ -12,6 +12,9 @@ use crate::id::{PaymentId, RefundId};
 use crate::orders::{self, RefundStatus};
 use crate::store::{Reads, WriteTx};
 
+/// Who gives back money that is not the order's to keep.
+pub const BY_ITSELF: &str = "system";
+
 /// Takes over the gateway's refund object as it was seen. The credit note is made when the money has gone back.
 pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<(), PaymentError> {
     let mut refund = ops::get_refund(tx, id)?;
@@ -102,7 +105,7 @@ pub fn send_back(tx: &mut WriteTx, id: PaymentId) -> Result<(), PaymentError> {
     } else {
         "order cancelled"
     };
-    match ops::begin_refund(tx, id, NewRefund::of_rest(&payment, left, reason, "system")) {
+    match ops::begin_refund(tx, id, NewRefund::of_rest(&payment, left, reason, BY_ITSELF)) {
         Ok(_) | Err(PaymentError::Disputed { .. }) => Ok(()),
         Err(error) => Err(error),
     }

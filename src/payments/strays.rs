@@ -6,6 +6,7 @@ use super::drive::DriveError;
 use super::gateway::{GatewayError, Intent, Return};
 use super::model::{Key, PaymentError, Stray};
 use super::ops::{FIRST_LOOK, next_wait};
+use super::restored::restored;
 use super::store::STRAYS;
 use crate::app::App;
 use crate::hex::hex;
@@ -55,7 +56,7 @@ pub fn note_stray(
 /// Has the gateway give stray money back, or finds out what became of that.
 pub async fn drive_stray(app: &App, id: &StrayId) -> Result<Stray, DriveError> {
     let mut stray = app.store.read(|tx| STRAYS.expect(tx, id))?;
-    if stray.status != RefundStatus::Pending {
+    if stray.status != RefundStatus::Pending || app.store.read(restored)?.is_some() {
         return Ok(stray);
     }
     let gateway = app.gateways.of(&id.0)?;

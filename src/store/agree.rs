@@ -61,6 +61,9 @@ impl<K: Key, V: Record> Table<K, V> {
             stopped = look.row().is_break();
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        if stopped {
+            return Err(StoreError::Unavailable);
+        }
         for (index, wanted) in self.indexes.iter().zip(wanted) {
             let mut found = Sum::default();
             tx.scan_raw(index.name(), Span::all(Direction::Up), &mut |entry, target| {
@@ -108,7 +111,8 @@ impl<K: Key, V: Record> Table<K, V> {
         tx.scan_raw(index.name(), Span::all(Direction::Up), &mut |entry, target| {
             let record = index.leads_to(entry, target).map(|key| tx.get_raw(self.name, key));
             let called_for = match record {
-                Some(Ok(Some(value))) => V::decode(&value).is_some_and(|record| {
+                // Of a record that does not decode nobody knows.
+                Some(Ok(Some(value))) => V::decode(&value).is_none_or(|record| {
                     let key = index.leads_to(entry, target).unwrap_or_default();
                     distinct(index, &record, key).contains(&(entry.to_vec(), target.to_vec()))
                 }),

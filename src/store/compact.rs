@@ -5,7 +5,7 @@
 //! shop's and has everything; from then on the new one is, and has the same.
 
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -13,13 +13,16 @@ use rand::rngs::StdRng;
 use redb::Database;
 
 use super::writer::{Shared, lock};
-use super::{Commit, Rebuild, Store, StoreError, Tell, WriteTx, commit_of, schema};
+use super::{Commit, Reads, Rebuild, Store, StoreError, Tell, WriteTx, commit_of, schema};
 use crate::clock::Time;
 
 /// How often the new file catches up at most before the writer is made to wait for it.
 const ROUNDS: usize = 20;
 /// So few changes are caught up with in some milliseconds.
 const FEW: usize = 500;
+
+/// How often is looked whether an old file is still read from.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What became of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -72,19 +75,21 @@ impl Store {
                 return Err(error);
             }
         };
-        let compacted = Compacted { bytes_before, bytes_after: shared.disk.size().map_err(disk)?, paused_ms };
-        tracing::info!(bytes_before, compacted.bytes_after, paused_ms, "the data file was compacted");
+        // It is done, whatever can be found out of it.
+        let bytes_after = shared.disk.size().unwrap_or(0);
+        let compacted = Compacted { bytes_before, bytes_after, paused_ms };
+        tracing::info!(bytes_before, bytes_after, paused_ms, "the data file was compacted");
         Ok(compacted)
     }
 
     /// A new file with nearly all that this one has, and the commit that it has caught up with.
     fn copy(&self, recording: &Recording<'_>, tell: &mut Tell<'_>) -> Result<(Database, u64), StoreError> {
-        let mut file = Rebuild::begin(self.shared.disk.open_beside().map_err(|error| disk(&error))?);
+        let mut file = Rebuild::begin(self.shared.disk.open_beside().map_err(disk)?);
         let mut seq = self.read(|tx| {
             let (mut done, mut stopped) = (0, false);
             let mut of = 0;
             for table in schema::tables() {
-                of += super::Reads::len_raw(tx, table.name())?;
+                of += tx.len_raw(table.name())?;
             }
             for table in schema::tables() {
                 let mut failed = None;
@@ -108,7 +113,7 @@ impl Store {
         })?;
         let mut db = file.finish()?;
         // What the filling itself has left over.
-        db.compact().map_err(|error| disk(&error))?;
+        db.compact().map_err(disk)?;
         for _ in 0..ROUNDS {
             let recorded = recording.take();
             let changes: usize = recorded.iter().map(|commit| commit.changes.len()).sum();
@@ -129,6 +134,7 @@ impl Shared {
         db: Database,
         seq: u64,
     ) -> Result<Duration, StoreError> {
+        let _held = Held::begin(self);
         let mut hand = lock(&self.hand);
         let began = Instant::now();
         if let Some(why) = self.trouble() {
@@ -142,7 +148,7 @@ impl Shared {
         let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
         self.disk.replace().map_err(disk)?;
         handle.number += 1;
-        let old = handle.db.replace(db);
+        let (old, readers) = (handle.db.replace(db), std::mem::take(&mut handle.readers));
         drop(handle);
         if let Err(error) = self.disk.keep_place() {
             // Nothing may be written before it is known that it will be found again.
@@ -152,10 +158,40 @@ impl Shared {
         let paused = began.elapsed();
         drop(hand);
         *lock(&self.live) = None;
-        // Closing it takes a while, and nobody need wait for that.
-        drop(old);
+        close_when_read(old, readers);
         Ok(paused)
     }
+}
+
+/// Keeps the writer from its next batch: without this, one that always has something to do would never let go of the
+/// file.
+struct Held<'a>(&'a Shared);
+
+impl<'a> Held<'a> {
+    fn begin(shared: &'a Shared) -> Held<'a> {
+        lock(&shared.queue).is_held = true;
+        Held(shared)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue).is_held = false;
+        self.0.wake.notify_one();
+    }
+}
+
+/// Closes a file when nobody reads from it any more: closing it would cut them off.
+fn close_when_read(old: Option<Database>, readers: Arc<()>) {
+    if Arc::strong_count(&readers) == 1 {
+        return;
+    }
+    std::thread::spawn(move || {
+        while Arc::strong_count(&readers) > 1 {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        drop(old);
+    });
 }
 
 /// Does in the new file what was done in the old one after the commit `seq`; the commit that it has then.

@@ -95,12 +95,28 @@ impl FileDisk {
 
     /// Keeps a copy under another name: whole, or not at all.
     fn keep_copy(&self, from: u32) -> io::Result<()> {
+        let mut file = File::open(&self.path)?;
+        // Nobody may write to it meanwhile.
+        file.try_lock().map_err(|_| io::Error::other("another process has the file"))?;
+        let mut copy = tempfile::Builder::new().prefix(".till-copy-").tempfile_in(self.dir())?;
+        io::copy(&mut file, &mut copy)?;
+        copy.as_file().sync_all()?;
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".format-{from}"));
-        let copy = tempfile::Builder::new().prefix(".till-copy-").tempfile_in(self.dir())?;
-        fs::copy(&self.path, copy.path())?;
-        copy.as_file().sync_all()?;
-        copy.persist(&name).map_err(|error| error.error)?;
+        for n in 1.. {
+            match copy.persist_noclobber(&name) {
+                // One that is there is from another time.
+                Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => {
+                    copy = taken.file;
+                    name = self.path.clone().into_os_string();
+                    name.push(format!(".format-{from}-{n}"));
+                }
+                kept => {
+                    kept.map_err(|error| error.error)?;
+                    break;
+                }
+            }
+        }
         self.sync_dir()?;
         let kept = Path::new(&name).display();
         tracing::info!(%kept, from, to = FORMAT, "the data file is brought up to date; as it was, it is kept");

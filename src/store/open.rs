@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 
-use super::disk::{Disk, FileDisk, Upgrade};
+use super::disk::Disk;
 use super::writer::Shared;
 use super::{AnyTable, META, ReadTx, Reads, Store, StoreError, WriteTx, schema};
 use crate::clock::{Clock, Time};
@@ -92,6 +92,8 @@ impl Store {
             }
             _ => {}
         }
+        // Left by a compaction that was killed.
+        disk.give_up_beside();
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
 
@@ -120,7 +122,7 @@ impl Store {
 
 /// The format that a file says it has; none for a new one.
 fn format_in(db: &Database) -> Result<Option<u32>, StoreError> {
-    let tx = ReadTx::new(db.begin_read()?, Time(0), 0);
+    let tx = ReadTx::new(db.begin_read()?, Time(0), 0, Arc::default());
     let is_new = !tx.has_table(META.name)? || META.get(&tx, &FORMAT_IS.to_owned())?.is_none();
     if is_new { Ok(None) } else { format_of(&tx).map(Some) }
 }
@@ -167,8 +169,10 @@ pub fn format_of(tx: &impl Reads) -> Result<u32, StoreError> {
 /// redb's own look at every page of a file that nobody has open: whether all are as it wrote them. What it finds it
 /// mends, so this is for copies.
 pub fn is_sound(path: &Path, cache: usize) -> Result<bool, StoreError> {
-    let disk = FileDisk { path: path.to_owned(), cache, upgrade: Upgrade::Direct };
-    let looked = disk.open().and_then(|mut db| db.check_integrity());
+    let mut how = Database::builder();
+    // Looked at from the beginning: what was changed behind redb's back is not to be trusted anywhere.
+    how.set_cache_size(cache).set_check_integrity_on_open(true);
+    let looked = how.open(path).and_then(|mut db| db.check_integrity());
     match looked {
         Err(DatabaseError::Storage(StorageError::Corrupted(_))) => Ok(false),
         looked => looked.map_err(|error| StoreError::Disk(error.to_string())),

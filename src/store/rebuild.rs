@@ -76,9 +76,6 @@ impl Rebuild {
     }
 
     /// Makes it a file of this till's format, safe on the disk.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] when a row does not decode.
     pub fn finish(mut self) -> Result<Database, StoreError> {
         self.enter()?;
         let tables: Vec<_> = self.tables.values().copied().collect();

@@ -3,7 +3,7 @@
 //! or not anybody writes, until the disk has room and a commit has gone through.
 
 use std::fmt::Display;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
@@ -59,6 +59,10 @@ impl Shared {
             tracing::error!(%why, "the disk fails: the shop is read-only until it takes writes again");
             *trouble = Some(why.to_string());
         }
+        drop(trouble);
+        // A writer that has nothing to do is to look after the disk now and then, from now on.
+        drop(lock(&self.queue));
+        self.wake.notify_one();
     }
 
     /// What became of a batch under which the disk failed: the file is opened anew, and answers.
@@ -134,7 +138,7 @@ impl Shared {
         handle.db = None;
         let db = self.disk.open().map_err(|error| failed(&error))?;
         let number = handle.number + 1;
-        let newest = ReadTx::new(db.begin_read()?, self.now(), number);
+        let newest = ReadTx::new(db.begin_read()?, self.now(), number, Arc::default());
         let seq = super::commit_of(&newest)?;
         drop(newest);
         if seq < hand.newest {

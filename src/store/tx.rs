@@ -88,6 +88,8 @@ pub struct ReadTx {
     now: Time,
     /// The number of the handle of the file that it reads from.
     pub(super) handle: u64,
+    /// As long as it lives, the handle is not closed for a new file's sake.
+    _reader: Arc<()>,
     /// The disk failed under it.
     pub(super) is_broken: Cell<bool>,
     /// Tables that were read from before: opening one is a look-up of its own.
@@ -97,8 +99,8 @@ pub struct ReadTx {
 type Opened = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl ReadTx {
-    pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64) -> ReadTx {
-        ReadTx { inner, now, handle, is_broken: Cell::new(false), open: RefCell::default() }
+    pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64, reader: Arc<()>) -> ReadTx {
+        ReadTx { inner, now, handle, _reader: reader, is_broken: Cell::new(false), open: RefCell::default() }
     }
 
     fn table(&self, name: &'static str) -> Result<Arc<Opened>, StoreError> {

@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase};
 
 use super::disk::Disk;
 use super::trouble::TRY_EVERY;
-use super::tx::{ReadTx, WriteTx};
+use super::tx::{Change, ReadTx, WriteTx};
 use super::{Commit, StoreError};
 use crate::clock::{Clock, Time};
 
@@ -82,6 +82,8 @@ pub(super) struct Queue {
     closing: bool,
     /// A read of this handle of the file failed.
     pub alarm: Option<u64>,
+    /// The writer is to let somebody else have the file for a moment.
+    pub is_held: bool,
     /// Whether somebody wants to know that the disk has room.
     pub is_probed: bool,
 }
@@ -104,6 +106,8 @@ pub(super) struct Hand {
 pub(super) struct Handle {
     pub db: Option<Database>,
     pub number: u64,
+    /// Held by everybody who reads from it.
+    pub readers: Arc<()>,
 }
 
 /// The store behind its doors.
@@ -149,7 +153,7 @@ impl Shared {
             disk,
             clock,
             threaded,
-            handle: RwLock::new(Handle { db: Some(db), number: 0 }),
+            handle: RwLock::new(Handle { db: Some(db), ..Handle::default() }),
             queue: Mutex::default(),
             wake: Condvar::new(),
             hand: Mutex::new(Hand {
@@ -184,7 +188,7 @@ impl Shared {
         if begun.is_err() {
             self.raise_alarm(handle.number);
         }
-        Ok(ReadTx::new(begun?, self.clock.now(), handle.number))
+        Ok(ReadTx::new(begun?, self.clock.now(), handle.number, Arc::clone(&handle.readers)))
     }
 
     /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.
@@ -223,11 +227,11 @@ impl Shared {
     pub(super) fn run_until_closed(&self) {
         loop {
             let mut queue = lock(&self.queue);
-            while queue.waiting.is_empty() && queue.alarm.is_none() {
-                if queue.closing {
+            while queue.is_held || (queue.waiting.is_empty() && queue.alarm.is_none()) {
+                if queue.closing && !queue.is_held {
                     return;
                 }
-                if self.trouble().is_none() {
+                if self.trouble().is_none() || queue.is_held {
                     queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
@@ -329,7 +333,11 @@ impl Shared {
 
     pub(super) fn publish(&self, commit: &Commit) {
         if let Some(recorded) = &mut *lock(&self.recorded) {
-            recorded.push(commit.clone());
+            let without_before = |change: &Change| Change { before: None, ..change.clone() };
+            recorded.push(Commit {
+                seq: commit.seq,
+                changes: commit.changes.iter().map(without_before).collect(),
+            });
         }
         for hear in self.hearers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             hear(commit);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use till::clock::Clock;
+use till::clock::{Clock, ManualClock};
 use till::config::{Secret, Setting};
 use till::payments::gateway::Gateway;
 use till::payments::gateway::paypal::{PayPal, Settings as PayPalSettings, Trust};
@@ -137,6 +137,12 @@ impl PayPalShop {
         let clock = Shop::new_clock();
         let paypal = Served::start_tls(FakePayPal::new(), Arc::clone(&clock)).await;
         paypal.fake().cert_url = format!("{}/v1/notifications/certs/CERT-1", paypal.base);
+        let gateways = vec![PayPalShop::gateway(&paypal, &clock)];
+        PayPalShop { shop: Shop::on(clock, settings, gateways).await, paypal }
+    }
+
+    /// What asks it.
+    pub fn gateway(paypal: &Served<FakePayPal>, clock: &Arc<ManualClock>) -> Arc<dyn Gateway> {
         let root = fixture("root.pem");
         let trusted = reqwest::Certificate::from_pem(&root).expect("a certificate");
         let wire = Arc::new(HttpWire::new(Duration::from_secs(1), vec![trusted]));
@@ -149,10 +155,8 @@ impl PayPalShop {
             cert_hosts: vec!["localhost".into()],
             return_url: Some("https://shop.example.com/thanks".into()),
         };
-        let gateway =
-            PayPal::new(asked, wire, Arc::clone(&clock) as Arc<dyn Clock>, Trust::These(vec![roots]));
-        let gateways: Vec<Arc<dyn Gateway>> = vec![Arc::new(gateway)];
-        PayPalShop { shop: Shop::on(clock, settings, gateways).await, paypal }
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Arc::new(PayPal::new(asked, wire, clock, Trust::These(vec![roots])))
     }
 
     pub async fn deliver(&self) -> usize {
