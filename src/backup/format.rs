@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::digest::Digesting;
 use crate::clock::Time;
 use crate::store::{META, ReadTx, Reads, StoreError, commit_of, format_of, schema};
 
@@ -103,24 +104,6 @@ fn damaged(said: impl Into<String>) -> BackupError {
     BackupError::Damaged(said.into())
 }
 
-/// Bytes on their way out, and their digest.
-struct Digesting<W> {
-    out: W,
-    digest: Sha256,
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 /// Writes a backup of one snapshot. Nobody waits for it. `tell` hears how many rows are written, and ends it by
 /// breaking.
 pub fn write(
@@ -129,7 +112,7 @@ pub fn write(
     out: impl Write,
     mut tell: impl FnMut(u64) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let mut out = Digesting { out, digest: Sha256::new() };
+    let mut out = Digesting::new(out);
     out.write_all(MAGIC)?;
     let text = serde_json::to_vec(header)?;
     out.write_all(&length(&text)?)?;
@@ -167,8 +150,8 @@ pub fn write(
     }
     rows.write_all(&[END])?;
     rows.finish()?;
-    let Digesting { mut out, digest } = out;
-    out.write_all(&digest.finalize())?;
+    let (mut out, digest) = out.finish();
+    out.write_all(&digest)?;
     out.flush()
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::crypt::{Lock, seal};
+use super::digest::Digesting;
 use super::format::{BackupError, Header, write};
 use super::keeping::Keeping;
 use super::shelf::{Kept, Shelf, ShelfError};
@@ -173,13 +173,13 @@ fn work(app: &App, lock: Option<&Lock>, to: &Path) -> Result<Made, BackupError> 
         if is_stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let plain = to.with_extension("plain");
-    let mut out = Digested::create(&plain)?;
+    let mut out = Digesting::new(BufWriter::new(File::create(&plain)?));
     let header = app.store.read(|tx| {
         let header = Header::of(tx)?;
         write(tx, &header, &mut out, |_| going())?;
         Ok::<_, BackupError>(header)
     })?;
-    let mut digest = out.finish()?;
+    let mut digest = finish(out)?;
     // It is proven before it is encrypted: who encrypts for others can't read it again.
     let scratch = to.parent().unwrap_or(Path::new("."));
     let trial = Trial::of_backup(BufReader::new(File::open(&plain)?), scratch, &mut |_, _, _| going())?;
@@ -187,9 +187,9 @@ fn work(app: &App, lock: Option<&Lock>, to: &Path) -> Result<Made, BackupError> 
     drop(trial);
     match lock {
         Some(lock) => {
-            let mut sealing = seal(lock, Digested::create(to)?)?;
+            let mut sealing = seal(lock, Digesting::new(BufWriter::new(File::create(to)?)))?;
             io::copy(&mut File::open(&plain)?, &mut sealing)?;
-            digest = sealing.finish()?.finish()?;
+            digest = finish(sealing.finish()?)?;
             fs::remove_file(&plain)?;
         }
         None => fs::rename(&plain, to)?,
@@ -197,33 +197,11 @@ fn work(app: &App, lock: Option<&Lock>, to: &Path) -> Result<Made, BackupError> 
     Ok(Made { header, digest, findings: report.findings.len() })
 }
 
-/// A file and what its bytes come to.
-struct Digested {
-    out: BufWriter<File>,
-    digest: Sha256,
-}
-
-impl Digested {
-    fn create(path: &Path) -> io::Result<Digested> {
-        Ok(Digested { out: BufWriter::new(File::create(path)?), digest: Sha256::new() })
-    }
-
-    fn finish(mut self) -> io::Result<[u8; 32]> {
-        self.out.flush()?;
-        Ok(self.digest.finalize().into())
-    }
-}
-
-impl Write for Digested {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
+/// Ends a file; the digest of what is in it.
+fn finish(file: Digesting<BufWriter<File>>) -> io::Result<[u8; 32]> {
+    let (mut out, digest) = file.finish();
+    out.flush()?;
+    Ok(digest)
 }
 
 /// Other shops' backups on the same shelf are not touched.

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod crypt;
+mod digest;
 pub mod format;
 pub mod http;
 mod keeping;
