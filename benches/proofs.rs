@@ -213,4 +213,17 @@ fn main() {
         }
     });
     told(&format!("{BUYERS} buyers beside backups without pause"), took, span);
+    let compacting = || {
+        let began = Instant::now();
+        let done = app.store.compact(&mut |_, _, _| ControlFlow::Continue(())).expect("there is room");
+        println!(
+            "compaction: {:.1} s, {:.0} MB to {:.0} MB; orders waited {} ms for it",
+            began.elapsed().as_secs_f64(),
+            done.bytes_before as f64 / 1e6,
+            done.bytes_after as f64 / 1e6,
+            done.paused_ms
+        );
+    };
+    let (took, span) = span_of(&compacting);
+    told(&format!("{BUYERS} buyers beside it"), took, span);
 }
