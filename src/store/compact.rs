@@ -90,7 +90,8 @@ impl Store {
                 let mut failed = None;
                 table.each_row(tx, &mut |key, record| {
                     done += 1;
-                    stopped = done % 4096 == 0 && tell("copying", done, of).is_break();
+                    // The first one, too: however short it is, it can be ended.
+                    stopped = done % 4096 == 1 && tell("copying", done, of).is_break();
                     failed = file.put(table.name(), key, record).err();
                     if stopped || failed.is_some() {
                         ControlFlow::Break(())
@@ -113,6 +114,9 @@ impl Store {
             let recorded = recording.take();
             let changes: usize = recorded.iter().map(|commit| commit.changes.len()).sum();
             seq = catch_up(&db, seq, &recorded)?;
+            if tell("catching up", changes as u64, changes as u64).is_break() {
+                return Err(StoreError::Unavailable);
+            }
             if changes <= FEW {
                 break;
             }
@@ -143,6 +147,9 @@ impl Shared {
         self.disk.replace().map_err(disk)?;
         handle.number += 1;
         let old = handle.db.replace(db);
+        // It is closed when the last who reads from it is done.
+        let readers = std::mem::take(&mut handle.readers);
+        *lock(&readers) = old;
         drop(handle);
         if let Err(error) = self.disk.keep_place() {
             // Nothing may be written before it is known that it will be found again.
@@ -153,7 +160,7 @@ impl Shared {
         drop(hand);
         *lock(&self.live) = None;
         // Closing it takes a while, and nobody need wait for that.
-        drop(old);
+        drop(readers);
         Ok(paused)
     }
 }

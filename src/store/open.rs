@@ -92,6 +92,8 @@ impl Store {
             }
             _ => {}
         }
+        // What a compaction that was cut off has left takes room for nothing.
+        disk.give_up_beside();
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
 

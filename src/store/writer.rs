@@ -102,7 +102,12 @@ pub(super) struct Hand {
 pub(super) struct Handle {
     pub db: Option<Database>,
     pub number: u64,
+    pub readers: Readers,
 }
+
+/// What all who read through a handle hold. Closing a file cuts off who reads from it, so one whose place was taken
+/// stays open in here as long as anybody does.
+pub(super) type Readers = Arc<Mutex<Option<Database>>>;
 
 /// The store behind its doors.
 pub(super) struct Shared {
@@ -147,7 +152,7 @@ impl Shared {
             disk,
             clock,
             threaded,
-            handle: RwLock::new(Handle { db: Some(db), number: 0 }),
+            handle: RwLock::new(Handle { db: Some(db), ..Handle::default() }),
             queue: Mutex::default(),
             wake: Condvar::new(),
             hand: Mutex::new(Hand {
@@ -181,7 +186,8 @@ impl Shared {
         if begun.is_err() {
             self.raise_alarm(handle.number);
         }
-        Ok(ReadTx::new(begun?, self.clock.now(), handle.number))
+        let tx = ReadTx::new(begun?, self.clock.now(), handle.number);
+        Ok(tx.among(Arc::clone(&handle.readers)))
     }
 
     /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.
