@@ -5,7 +5,7 @@
 //! shop's and has everything; from then on the new one is, and has the same.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -20,9 +20,6 @@ use crate::clock::Time;
 const ROUNDS: usize = 20;
 /// So few changes are caught up with in some milliseconds.
 const FEW: usize = 500;
-
-/// How often is looked whether an old file is still read from.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What became of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -95,7 +92,8 @@ impl Store {
                 let mut failed = None;
                 table.each_row(tx, &mut |key, record| {
                     done += 1;
-                    stopped = done % 4096 == 0 && tell("copying", done, of).is_break();
+                    // The first one, too: however short it is, it can be ended.
+                    stopped = done % 4096 == 1 && tell("copying", done, of).is_break();
                     failed = file.put(table.name(), key, record).err();
                     if stopped || failed.is_some() {
                         ControlFlow::Break(())
@@ -118,6 +116,9 @@ impl Store {
             let recorded = recording.take();
             let changes: usize = recorded.iter().map(|commit| commit.changes.len()).sum();
             seq = catch_up(&db, seq, &recorded)?;
+            if tell("catching up", changes as u64, changes as u64).is_break() {
+                return Err(StoreError::Unavailable);
+            }
             if changes <= FEW {
                 break;
             }
@@ -148,7 +149,10 @@ impl Shared {
         let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
         self.disk.replace().map_err(disk)?;
         handle.number += 1;
-        let (old, readers) = (handle.db.replace(db), std::mem::take(&mut handle.readers));
+        let old = handle.db.replace(db);
+        // It is closed when the last who reads from it is done.
+        let readers = std::mem::take(&mut handle.readers);
+        *lock(&readers) = old;
         drop(handle);
         if let Err(error) = self.disk.keep_place() {
             // Nothing may be written before it is known that it will be found again.
@@ -158,7 +162,8 @@ impl Shared {
         let paused = began.elapsed();
         drop(hand);
         *lock(&self.live) = None;
-        close_when_read(old, readers);
+        // Closing it takes a while, and nobody need wait for that.
+        drop(readers);
         Ok(paused)
     }
 }
@@ -179,19 +184,6 @@ impl Drop for Held<'_> {
         lock(&self.0.queue).is_held = false;
         self.0.wake.notify_one();
     }
-}
-
-/// Closes a file when nobody reads from it any more: closing it would cut them off.
-fn close_when_read(old: Option<Database>, readers: Arc<()>) {
-    if Arc::strong_count(&readers) == 1 {
-        return;
-    }
-    std::thread::spawn(move || {
-        while Arc::strong_count(&readers) > 1 {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        drop(old);
-    });
 }
 
 /// Does in the new file what was done in the old one after the commit `seq`; the commit that it has then.

@@ -92,7 +92,7 @@ impl Store {
             }
             _ => {}
         }
-        // Left by a compaction that was killed.
+        // What a compaction that was cut off has left takes room for nothing.
         disk.give_up_beside();
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
@@ -122,7 +122,7 @@ impl Store {
 
 /// The format that a file says it has; none for a new one.
 fn format_in(db: &Database) -> Result<Option<u32>, StoreError> {
-    let tx = ReadTx::new(db.begin_read()?, Time(0), 0, Arc::default());
+    let tx = ReadTx::new(db.begin_read()?, Time(0), 0);
     let is_new = !tx.has_table(META.name)? || META.get(&tx, &FORMAT_IS.to_owned())?.is_none();
     if is_new { Ok(None) } else { format_of(&tx).map(Some) }
 }

@@ -3,7 +3,7 @@
 //! or not anybody writes, until the disk has room and a commit has gone through.
 
 use std::fmt::Display;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
@@ -138,7 +138,7 @@ impl Shared {
         handle.db = None;
         let db = self.disk.open().map_err(|error| failed(&error))?;
         let number = handle.number + 1;
-        let newest = ReadTx::new(db.begin_read()?, self.now(), number, Arc::default());
+        let newest = ReadTx::new(db.begin_read()?, self.now(), number);
         let seq = super::commit_of(&newest)?;
         drop(newest);
         if seq < hand.newest {

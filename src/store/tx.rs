@@ -11,6 +11,7 @@ use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition,
 
 use super::StoreError;
 use super::table::{COUNTERS, META};
+use super::writer::Readers;
 use crate::clock::Time;
 
 /// Which way a range is read.
@@ -88,19 +89,25 @@ pub struct ReadTx {
     now: Time,
     /// The number of the handle of the file that it reads from.
     pub(super) handle: u64,
-    /// As long as it lives, the handle is not closed for a new file's sake.
-    _reader: Arc<()>,
     /// The disk failed under it.
     pub(super) is_broken: Cell<bool>,
     /// Tables that were read from before: opening one is a look-up of its own.
     open: RefCell<Vec<(&'static str, Arc<Opened>)>>,
+    /// Let go of last: it may be what keeps the file open.
+    _readers: Readers,
 }
 
 type Opened = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl ReadTx {
-    pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64, reader: Arc<()>) -> ReadTx {
-        ReadTx { inner, now, handle, _reader: reader, is_broken: Cell::new(false), open: RefCell::default() }
+    pub(super) fn new(inner: redb::ReadTransaction, now: Time, handle: u64) -> ReadTx {
+        let (is_broken, open, readers) = (Cell::new(false), RefCell::default(), Readers::default());
+        ReadTx { inner, now, handle, is_broken, open, _readers: readers }
+    }
+
+    /// Reads from a file that is open as long as any of these read.
+    pub(super) fn among(self, readers: Readers) -> ReadTx {
+        ReadTx { _readers: readers, ..self }
     }
 
     fn table(&self, name: &'static str) -> Result<Arc<Opened>, StoreError> {

@@ -106,9 +106,12 @@ pub(super) struct Hand {
 pub(super) struct Handle {
     pub db: Option<Database>,
     pub number: u64,
-    /// Held by everybody who reads from it.
-    pub readers: Arc<()>,
+    pub readers: Readers,
 }
+
+/// What all who read through a handle hold. Closing a file cuts off who reads from it, so one whose place was taken
+/// stays open in here as long as anybody does.
+pub(super) type Readers = Arc<Mutex<Option<Database>>>;
 
 /// The store behind its doors.
 pub(super) struct Shared {
@@ -188,7 +191,8 @@ impl Shared {
         if begun.is_err() {
             self.raise_alarm(handle.number);
         }
-        Ok(ReadTx::new(begun?, self.clock.now(), handle.number, Arc::clone(&handle.readers)))
+        let tx = ReadTx::new(begun?, self.clock.now(), handle.number);
+        Ok(tx.among(Arc::clone(&handle.readers)))
     }
 
     /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.

@@ -298,7 +298,7 @@ impl World<'_> {
     }
 
     /// An event is delivered: one of those that are not told yet, or one from before, again.
-    fn tell(&mut self) {
+    pub fn tell(&mut self) {
         let new: Vec<_> = {
             let mut all = self.net.gateways();
             let stripe = all.stripe.take_events().into_iter().map(|event| ("stripe", event));

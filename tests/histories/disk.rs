@@ -1,40 +1,25 @@
 //! A disk that can do what disks do: lose, keep or tear what was not synced when the power fails, fail for a while, get
-//! full, and forget after a failed sync what it was to write.
+//! full, and forget after a failed sync what it was to write; and when the power fails after a rename that was not
+//! synced, show the old name or the new one.
 //!
 //! redb's design document (docs/design.md, "Assumptions about underlying media") takes three things for granted, and so
 //! does this disk: a byte is written or not, never something else; what was synced stays; bytes beside those that are
 //! written don't change. So a write is torn between any two bytes, and sectors of it land in any order.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use redb::{BackendError, Database, DatabaseError, StorageBackend};
+use redb::{BackendError, Database, DatabaseError, StorageBackend, StorageError};
 use till::store::Disk;
 
-const SECTOR: usize = 512;
-/// What the system caches, and gives room on the disk, at once.
-const PAGE: usize = 4096;
+use super::file::{Change, Content, pages};
+
 /// Small, so that pages are read again and written early.
 const CACHE: usize = 256 << 10;
-
-/// What was not synced yet.
-#[derive(Debug)]
-enum Change {
-    Write { at: usize, bytes: Vec<u8> },
-    Length(usize),
-}
-
-/// What became of a change when the power failed.
-#[derive(Clone, Copy)]
-enum Fate {
-    Lost,
-    Kept,
-    Torn,
-}
 
 /// How a shop ends without being asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +43,20 @@ pub struct Doings {
     pub digest: u64,
 }
 
+/// Which file is the shop's, and which is beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Names {
+    first: u32,
+    beside: Option<u32>,
+}
+
 #[derive(Debug)]
 struct Platter {
-    /// What is there when the power is back.
-    durable: Vec<u8>,
-    /// What the system shows.
-    shown: Vec<u8>,
-    pending: Vec<Change>,
-    /// Pages that a failed sync has left in the cache, taken for clean: they are never written, and may be dropped.
-    forgotten: BTreeSet<usize>,
-    /// Pages that have room on the disk. The others are holes, as in a file that was made longer.
-    backed: BTreeSet<usize>,
+    /// By their inodes.
+    files: BTreeMap<u32, Content>,
+    /// Whose names are what: as the system shows it, and as it is when the power is back.
+    names: Names,
+    kept: Names,
     /// How many more pages find room; none: as many as want it.
     room: Option<usize>,
     /// One of so many operations fails; none: the disk is sound.
@@ -79,6 +67,8 @@ struct Platter {
     failing: u32,
     /// The power fails under the write or sync after so many.
     fuse: Option<u32>,
+    /// Whether something is likely to happen while files change places.
+    is_slippery: bool,
     is_off: bool,
     rng: StdRng,
     doings: Doings,
@@ -87,26 +77,20 @@ struct Platter {
 #[derive(Clone, Debug)]
 pub struct SimDisk(Arc<Mutex<Platter>>);
 
+/// A file that is open.
+#[derive(Debug)]
+struct Handle {
+    disk: SimDisk,
+    inode: u32,
+}
+
 fn broken() -> Error {
     Error::other("input/output error")
 }
 
-fn span(at: u64, len: usize) -> std::ops::Range<usize> {
+fn span(at: u64, len: usize) -> Range<usize> {
     let at = usize::try_from(at).expect("it is in memory");
     at..at + len
-}
-
-/// The pages that hold these bytes.
-fn pages(range: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-    range.start / PAGE..range.end.div_ceil(PAGE)
-}
-
-/// Puts `bytes` at `at`, as far as the file reaches.
-fn put(file: &mut [u8], at: usize, bytes: &[u8]) {
-    let end = file.len().min(at + bytes.len());
-    if at < end {
-        file[at..end].copy_from_slice(&bytes[..end - at]);
-    }
 }
 
 impl Platter {
@@ -118,6 +102,10 @@ impl Platter {
         }
     }
 
+    fn file(&mut self, inode: u32) -> &mut Content {
+        self.files.get_mut(&inode).expect("what has a name or a handle is there")
+    }
+
     /// Whether an operation that may fail goes well.
     fn attempt(&mut self, kind: u64, more: usize) -> Result<()> {
         self.doings.operations += 1;
@@ -125,8 +113,9 @@ impl Platter {
         if self.is_off {
             return Err(broken());
         }
-        if !self.is_calm && !self.forgotten.is_empty() && self.rng.random_ratio(1, 16) {
-            self.evict();
+        let has_forgotten = self.files.values().any(|file| !file.forgotten.is_empty());
+        if !self.is_calm && has_forgotten && self.rng.random_ratio(1, 16) {
+            self.files.values_mut().for_each(|file| file.evict(&mut self.rng));
         }
         if !self.is_calm
             && self.failing == 0
@@ -146,34 +135,29 @@ impl Platter {
     }
 
     /// Whether the power fails under this write or sync.
-    fn burns(&mut self) -> bool {
+    fn burns(&mut self) -> Result<()> {
         if let Some(left) = &mut self.fuse {
             *left = left.saturating_sub(1);
             self.is_off = *left == 0;
         }
-        self.is_off
+        if self.is_off { Err(broken()) } else { Ok(()) }
     }
 
-    fn change(&mut self, change: Change) {
-        match &change {
-            Change::Write { at, bytes } => {
-                put(&mut self.shown, *at, bytes);
-                // What is written again is written, whatever was forgotten.
-                for page in pages(&(*at..at + bytes.len())) {
-                    if bytes.len() >= PAGE {
-                        self.forgotten.remove(&page);
-                    }
-                }
+    /// Before files change places, and before that is synced.
+    fn slip(&mut self) {
+        if self.is_slippery && !self.is_calm {
+            match self.rng.random_range(0..6) {
+                0 => self.is_off = true,
+                1 => self.failing = self.rng.random_range(1..12),
+                _ => {}
             }
-            Change::Length(len) => self.shown.resize(*len, 0),
         }
-        self.pending.push(change);
     }
 
     /// Finds room for the pages of a write.
-    fn back(&mut self, range: &std::ops::Range<usize>) -> Result<()> {
+    fn back(&mut self, inode: u32, range: &Range<usize>) -> Result<()> {
         for page in pages(range) {
-            if self.backed.contains(&page) {
+            if self.file(inode).backed.contains(&page) {
                 continue;
             }
             if self.room == Some(0) && !self.is_calm {
@@ -181,93 +165,32 @@ impl Platter {
                 return Err(ErrorKind::StorageFull.into());
             }
             self.room = self.room.map(|room| room.saturating_sub(1));
-            self.backed.insert(page);
+            self.file(inode).backed.insert(page);
         }
         Ok(())
     }
 
-    /// Writes a change to the disk itself, or what `fate` lets land of it.
-    fn land(&mut self, change: &Change, fate: Fate) {
-        let (at, bytes) = match (fate, change) {
-            (Fate::Lost, _) => return,
-            // A file has one length or the other.
-            (_, Change::Length(len)) => return self.durable.resize(*len, 0),
-            (_, Change::Write { at, bytes }) => (*at, bytes),
-        };
-        let Fate::Torn = fate else { return put(&mut self.durable, at, bytes) };
-        let cut = self.rng.random_range(0..=bytes.len());
-        match self.rng.random_range(0..3) {
-            0 => put(&mut self.durable, at, &bytes[..cut]),
-            1 => put(&mut self.durable, at + cut, &bytes[cut..]),
-            _ => {
-                for (n, sector) in bytes.chunks(SECTOR).enumerate() {
-                    if self.rng.random() {
-                        put(&mut self.durable, at + n * SECTOR, sector);
-                    }
-                }
+    /// What has no name and no handle any more is gone, and its room is free.
+    fn clear_away(&mut self) {
+        let named = [Some(self.names.first), self.names.beside, Some(self.kept.first), self.kept.beside];
+        let room = &mut self.room;
+        self.files.retain(|inode, file| {
+            let stays = file.handles > 0 || named.contains(&Some(*inode));
+            if !stays {
+                *room = room.map(|room| room + file.backed.len());
             }
-        }
+            stays
+        });
     }
 
-    /// The end of all changes that were not synced: lost, kept or torn.
-    fn scatter(&mut self, changes: &[Change]) {
-        let all = self.rng.random_range(0..6);
-        for change in changes {
-            let fate = match (all, self.rng.random_range(0..5)) {
-                (0, _) => Fate::Kept,
-                (1, _) => Fate::Lost,
-                (_, 0 | 1) => Fate::Kept,
-                (_, 2 | 3) => Fate::Lost,
-                _ => Fate::Torn,
-            };
-            if !matches!(fate, Fate::Kept) {
-                self.doings.lost += 1;
-            }
-            self.land(change, fate);
-        }
-    }
-
-    /// Some of the pages that a failed sync has left behind are dropped from the cache: reads show what is on the disk.
-    fn evict(&mut self) {
-        let dropped: Vec<_> = self.forgotten.iter().copied().filter(|_| self.rng.random()).collect();
-        for page in dropped {
-            self.forgotten.remove(&page);
-            let range = page * PAGE..((page + 1) * PAGE).min(self.shown.len()).min(self.durable.len());
-            if range.start < range.end {
-                self.shown[range.clone()].copy_from_slice(&self.durable[range.clone()]);
-            }
-            for change in &self.pending {
-                if let Change::Write { at, bytes } = change
-                    && pages(&(*at..at + bytes.len())).contains(&page)
-                {
-                    put(&mut self.shown, *at, bytes);
-                }
-            }
-        }
-    }
-
-    /// All that was written comes to the disk.
-    fn flush(&mut self) {
-        for change in std::mem::take(&mut self.pending) {
-            self.land(&change, Fate::Kept);
-        }
-    }
-
-    /// What Linux does when a sync fails: it tells once, and takes the pages for clean, whether or not they came to the
-    /// disk. (A length is the file system's own record, and is not forgotten.)
-    fn forget(&mut self) {
-        let (writes, lengths) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition::<Vec<_>, _>(|change| matches!(change, Change::Write { .. }));
-        for length in &lengths {
-            self.land(length, Fate::Kept);
-        }
-        self.scatter(&writes);
-        for write in &writes {
-            if let Change::Write { at, bytes } = write {
-                self.forgotten.extend(pages(&(*at..at + bytes.len())));
-            }
-        }
+    /// What has which name is so after a power cut, too.
+    fn sync_names(&mut self) -> Result<()> {
+        self.slip();
+        self.attempt(7, 0)?;
+        self.burns()?;
+        self.kept = self.names;
+        self.clear_away();
+        Ok(())
     }
 }
 
@@ -277,18 +200,16 @@ impl SimDisk {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x6469_736b);
         // Most disks are sound, and lose no more than what was not synced.
         let rarity = if rng.random() { None } else { Some(rng.random_range(100..3000)) };
-        let used = bytes.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
         SimDisk(Arc::new(Mutex::new(Platter {
-            backed: used.map(|(page, _)| page).collect(),
-            durable: bytes.to_vec(),
-            shown: bytes.to_vec(),
-            pending: Vec::new(),
-            forgotten: BTreeSet::new(),
+            files: BTreeMap::from([(0, Content::of(bytes))]),
+            names: Names::default(),
+            kept: Names::default(),
             room: None,
             rarity,
             is_calm: true,
             failing: 0,
             fuse: None,
+            is_slippery: false,
             is_off: false,
             rng,
             doings: Doings::default(),
@@ -299,9 +220,16 @@ impl SimDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is on it.
+    /// What is in the shop's file.
     pub fn image(&self) -> Vec<u8> {
-        self.platter().durable.clone()
+        let mut platter = self.platter();
+        let first = platter.names.first;
+        platter.file(first).durable.clone()
+    }
+
+    /// Whether there is a second file.
+    pub fn has_beside(&self) -> bool {
+        self.platter().names.beside.is_some()
     }
 
     pub fn doings(&self) -> Doings {
@@ -320,6 +248,11 @@ impl SimDisk {
 
     pub fn is_lit(&self) -> bool {
         self.platter().fuse.is_some()
+    }
+
+    /// Whether the power may well fail, or the disk, when files change places.
+    pub fn slippery(&self, is_slippery: bool) {
+        self.platter().is_slippery = is_slippery;
     }
 
     /// Leaves room for so many pages.
@@ -343,23 +276,38 @@ impl SimDisk {
 
     /// It can be used again, by another process.
     pub fn come_back(&self, after: End) {
-        let mut platter = self.platter();
+        let mut guard = self.platter();
+        let platter = &mut *guard;
         if after == End::PowerCut {
-            let changes = std::mem::take(&mut platter.pending);
-            platter.scatter(&changes);
-            platter.forgotten.clear();
-            platter.shown = platter.durable.clone();
+            for file in platter.files.values_mut() {
+                platter.doings.lost += file.lose_power(&mut platter.rng);
+            }
+            // What was renamed or removed and not synced is so, or as it was.
+            if platter.rng.random() {
+                platter.names = platter.kept;
+            }
+            platter.kept = platter.names;
+            platter.clear_away();
         }
         platter.is_off = false;
         platter.fuse = None;
         platter.failing = 0;
+        platter.is_slippery = false;
         platter.note(8, 0);
+    }
+
+    fn open_file(&self, inode: u32) -> std::result::Result<Database, DatabaseError> {
+        self.platter().file(inode).handles += 1;
+        let handle = Handle { disk: self.clone(), inode };
+        Database::builder().set_cache_size(CACHE).create_with_backend(handle)
     }
 }
 
 impl Disk for SimDisk {
     fn open(&self) -> std::result::Result<Database, DatabaseError> {
-        Database::builder().set_cache_size(CACHE).create_with_backend(self.clone())
+        self.keep_place().map_err(StorageError::Io)?;
+        let first = self.platter().names.first;
+        self.open_file(first)
     }
 
     fn room(&self) -> Result<()> {
@@ -369,54 +317,102 @@ impl Disk for SimDisk {
         if is_full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
+    fn size(&self) -> Result<u64> {
+        let mut platter = self.platter();
+        platter.attempt(10, 0)?;
+        let first = platter.names.first;
+        Ok(platter.file(first).shown.len() as u64)
+    }
+
+    fn open_beside(&self) -> std::result::Result<Database, DatabaseError> {
+        self.give_up_beside();
+        let mut platter = self.platter();
+        platter.attempt(11, 0).map_err(StorageError::Io)?;
+        let inode = platter.files.keys().max().map_or(0, |last| last + 1);
+        platter.files.insert(inode, Content::default());
+        platter.names.beside = Some(inode);
+        platter.sync_names().map_err(StorageError::Io)?;
+        drop(platter);
+        self.open_file(inode)
+    }
+
+    fn replace(&self) -> Result<()> {
+        let mut platter = self.platter();
+        platter.slip();
+        platter.attempt(6, 0)?;
+        let beside = platter.names.beside.ok_or(ErrorKind::NotFound)?;
+        platter.names = Names { first: beside, beside: None };
+        platter.burns()
+    }
+
+    fn keep_place(&self) -> Result<()> {
+        self.platter().sync_names()
+    }
+
+    fn give_up_beside(&self) {
+        let mut platter = self.platter();
+        if platter.names.beside.is_some() && platter.attempt(12, 0).is_ok() {
+            platter.names.beside = None;
+            platter.clear_away();
+        }
+    }
+
     fn name(&self) -> String {
         "a simulated disk".into()
     }
 }
 
-impl StorageBackend for SimDisk {
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut platter = self.disk.platter();
+        platter.file(self.inode).handles -= 1;
+        platter.clear_away();
+    }
+}
+
+impl StorageBackend for Handle {
     fn len(&self) -> Result<u64> {
-        Ok(self.platter().shown.len() as u64)
+        Ok(self.disk.platter().file(self.inode).shown.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let mut platter = self.platter();
+        let mut platter = self.disk.platter();
         platter.attempt(2, out.len())?;
-        out.copy_from_slice(&platter.shown[span(offset, out.len())]);
+        out.copy_from_slice(&platter.file(self.inode).shown[span(offset, out.len())]);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        let mut platter = self.platter();
+        let mut platter = self.disk.platter();
         let len = usize::try_from(len).expect("it is in memory");
         platter.attempt(3, len)?;
-        platter.change(Change::Length(len));
-        if platter.burns() { Err(broken()) } else { Ok(()) }
+        platter.file(self.inode).change(Change::Length(len));
+        platter.burns()
     }
 
     fn sync_data(&self) -> Result<()> {
-        let mut platter = self.platter();
+        let mut guard = self.disk.platter();
+        let platter = &mut *guard;
         platter.doings.syncs += 1;
-        if let Err(error) = platter.attempt(4, 0) {
-            if !platter.is_off {
-                platter.forget();
-            }
-            return Err(error);
+        let attempted = platter.attempt(4, 0);
+        let file = platter.files.get_mut(&self.inode).expect("it is open");
+        if attempted.is_err() && !platter.is_off {
+            platter.doings.lost += file.forget(&mut platter.rng);
         }
-        if platter.burns() {
-            return Err(broken());
-        }
-        platter.flush();
+        attempted?;
+        platter.burns()?;
+        let file = platter.files.get_mut(&self.inode).expect("it is open");
+        file.flush(&mut platter.rng);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let mut platter = self.platter();
+        let mut platter = self.disk.platter();
         let range = span(offset, data.len());
         platter.attempt(5, range.start)?;
-        platter.back(&range)?;
-        platter.change(Change::Write { at: range.start, bytes: data.to_vec() });
-        if platter.burns() { Err(broken()) } else { Ok(()) }
+        platter.back(self.inode, &range)?;
+        platter.file(self.inode).change(Change::Write { at: range.start, bytes: data.to_vec() });
+        platter.burns()
     }
 
     fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> std::result::Result<bool, BackendError> {

@@ -2,9 +2,10 @@
 //! answers that are lost before and after the effect, requests that arrive after every timeout, failures that are stored
 //! under idempotency keys, events that come never, once or five times and in any order, money that comes after a
 //! cancellation, amounts that are not the order's; stock that runs out under several buyers, imports that are cut short;
-//! a process that is killed between two steps, and power that fails under any write.
+//! a process that is killed between two steps, and power that fails under any write; a data file that is compacted, and
+//! backups that are made, while all of this goes on.
 //!
-//! Whenever the shop is opened again, every answered write is there, nothing was sold that was not there, and
+//! Whenever the shop is opened again, or its file is another, every answered write is there, nothing was sold that was not there, and
 //! `till check` is clean. In the end the shop's books are the gateways' books, to the last cent.
 
 // The tests and the example each use a part of it.
@@ -13,11 +14,13 @@
 mod act;
 mod audit;
 mod disk;
+mod file;
 mod mirror;
 mod net;
 mod shop;
 mod tally;
 mod trade;
+mod upkeep;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +28,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use shop::Template;
 pub use tally::Tally;
 pub use world::World;
+
+/// Of so many histories, the last backup of one is unpacked.
+const PROVEN: u64 = 10;
 
 /// What happened in a history.
 #[derive(Debug)]
@@ -39,6 +45,9 @@ pub fn history(template: &Template, seed: u64, aloud: bool) -> Lived {
     world.live();
     world.come_to_rest();
     audit::audit(&mut world);
+    if seed.is_multiple_of(PROVEN) {
+        world.prove_backup();
+    }
     Lived { trace: world.trace, tally: world.tally }
 }
 

@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..50) {
+        match self.rng.random_range(0..56) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -41,6 +41,8 @@ impl World<'_> {
             45..47 => self.disk.light(self.rng.random_range(1..120)),
             47 => self.crash(End::Killed),
             48 => self.crash(End::PowerCut),
+            50..53 => self.compact(),
+            53..56 => self.back_up(),
             _ => self.restart(),
         }
     }
@@ -63,7 +65,7 @@ impl World<'_> {
     }
 
     /// Several want the last of something at once.
-    fn race(&mut self) {
+    pub fn race(&mut self) {
         let product = self.some_product();
         for _ in 0..self.rng.random_range(2..6) {
             let who = self.some_customer();
@@ -78,7 +80,7 @@ impl World<'_> {
         self.rng.random_range(1..=GOODS.len())
     }
 
-    fn adjust(&mut self) {
+    pub fn adjust(&mut self) {
         // Told apart by their reasons, so that none is lost or done twice.
         let reason = format!("adjustment {}", self.tally.requests);
         let mut body = json!({"variant_id": self.some_product(), "reason": reason});
@@ -127,7 +129,7 @@ impl World<'_> {
     }
 
     /// A file is imported, or one once more: under the key that it had, or to go on where it stopped.
-    fn import(&mut self) {
+    pub fn import(&mut self) {
         if self.sheets.is_empty() || self.rng.random() {
             let sheet = self.sheet();
             self.sheets.push(sheet);

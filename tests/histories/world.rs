@@ -23,6 +23,7 @@ use super::net::Net;
 use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin};
 use super::tally::Tally;
 use super::trade::Sheet;
+use super::upkeep::COMPACT;
 
 /// For so long at least a key gives its answer again.
 pub const KEYS_HOLD: Duration = Duration::from_hours(20);
@@ -86,6 +87,8 @@ pub struct World<'a> {
     pub events: Vec<(&'static str, String)>,
     pub trace: Vec<String>,
     pub tally: Tally,
+    /// The last backup.
+    pub backup: Option<Vec<u8>>,
     /// Whether the disk may do what it likes.
     pub is_rough: bool,
     tasks: Vec<Task>,
@@ -121,6 +124,7 @@ impl<'a> World<'a> {
             events: Vec::new(),
             trace: Vec::new(),
             tally: Tally::default(),
+            backup: None,
             is_rough: true,
             tasks: Vec::new(),
             template,
@@ -173,6 +177,7 @@ impl<'a> World<'a> {
     /// Opens the shop from its disk, and holds what is there against what was answered.
     fn start(&mut self) {
         self.disk.calm(true);
+        self.tally.leftovers += u64::from(self.disk.has_beside());
         let app = self.open().expect("it opens");
         if self.mirror.compare(&app) {
             self.tally.landed += 1;
@@ -253,7 +258,7 @@ impl<'a> World<'a> {
             Who::Customer(n) => Some(self.template.access[n].clone()),
             Who::Operator | Who::Gateway => None,
         };
-        let blocks = asked.path.contains("/import/");
+        let blocks = asked.path.contains("/import/") || asked.path == COMPACT;
         self.begin(blocks, async move { Some(ask(&app, access.as_deref(), asked).await) });
     }
 
@@ -288,7 +293,7 @@ impl<'a> World<'a> {
         moved
     }
 
-    fn move_on(&mut self) -> bool {
+    pub fn move_on(&mut self) -> bool {
         if self.tasks.is_empty() || self.rng.random_ratio(1, 3) {
             let stepped = self.app().store.step();
             if stepped > 0 || self.tasks.is_empty() {
@@ -374,6 +379,9 @@ impl<'a> World<'a> {
             self.tally.imports += 1;
             self.promises.imported.insert(id, json["rows"].as_u64().expect("rows"));
         }
+        if asked.path == COMPACT {
+            self.compacted();
+        }
         self.remember(&asked, &json);
         if json["provider"].is_string() && json["amount"].is_string() {
             self.learn_payment(asked.who, &json);
@@ -438,6 +446,9 @@ impl<'a> World<'a> {
     pub fn live(&mut self) {
         for _ in 0..self.rng.random_range(15..50) {
             self.act();
+            if self.disk.is_off() {
+                self.crash(End::PowerCut);
+            }
             for _ in 0..self.rng.random_range(0..30) {
                 self.step();
             }
