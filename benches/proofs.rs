@@ -184,7 +184,8 @@ fn main() {
     let began = Instant::now();
     let input = BufReader::new(File::open(&file).expect("it is there"));
     let place = dir.path().join("restored");
-    restore(input, &place, false, &mut |_, _, _| ControlFlow::Continue(())).expect("restored");
+    restore(input, &place, app.currency(), false, &mut |_, _, _| ControlFlow::Continue(()))
+        .expect("restored");
     println!(
         "restore, with its check: {:.1} s, a data file of {:.0} MB",
         began.elapsed().as_secs_f64(),

@@ -1,8 +1,8 @@
 //! Putting a backup in the place of a stopped shop's data.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::format::{BackupError, Header};
@@ -10,8 +10,12 @@ use super::unpack::{open_alone, unpack};
 use crate::accounts;
 use crate::app::DATA_FILE;
 use crate::check::{Report, check_all};
+use crate::money::Currency;
 use crate::payments::{self, Restored};
-use crate::store::{Reads, Tell};
+use crate::store::{META, Reads, Tell};
+
+/// What the directory's name begins with in which the new file is made.
+const MAKING: &str = ".till-restore-";
 
 /// What was restored.
 pub struct Done {
@@ -28,6 +32,8 @@ pub enum RestoreError {
     InUse(PathBuf),
     #[error("there is a shop in {} already; --force puts the backup in its place, and keeps what was there beside it", .0.display())]
     Occupied(PathBuf),
+    #[error("the backup is of a shop in {has}, and shop.currency is {wanted}: set it to {has} first")]
+    Currency { has: String, wanted: Currency },
     #[error("the backup is whole, but the check finds {} things wrong in it; --force restores it all the same", .0.findings.len())]
     Findings(Box<Report>),
     #[error("{0}")]
@@ -41,7 +47,13 @@ pub enum RestoreError {
 ///
 /// # Errors
 /// When a shop runs there; without `force`, when there is one, or when the check has findings.
-pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -> Result<Done, RestoreError> {
+pub fn restore(
+    input: impl Read,
+    dir: &Path,
+    currency: Currency,
+    force: bool,
+    tell: &mut Tell<'_>,
+) -> Result<Done, RestoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let target = dir.join(DATA_FILE);
     // Held to the end, so that no till begins to run on what is replaced, and no other restore replaces it.
@@ -61,12 +73,20 @@ pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -
         Err(error) => return Err(error.into()),
     };
 
+    if old.is_some() {
+        clear_away(dir)?;
+    }
     // In the same directory, so that it only needs another name in the end.
-    let making = tempfile::Builder::new().prefix(".till-restore-").tempdir_in(dir)?;
+    let mode = Permissions::from_mode(0o700);
+    let making = tempfile::Builder::new().prefix(MAKING).permissions(mode).tempdir_in(dir)?;
     let new = making.path().join(DATA_FILE);
     let header = unpack(input, &new, tell)?;
     let report = {
         let store = open_alone(&new)?;
+        let has = store.read(|tx| META.get(tx, &"currency".to_owned())).map_err(BackupError::from)?;
+        if let Some(has) = has.filter(|has| has != currency.code()) {
+            return Err(RestoreError::Currency { has, wanted: currency });
+        }
         let report = check_all(&store, tell).map_err(BackupError::from)?;
         if !report.ok && !force {
             return Err(RestoreError::Findings(Box::new(report)));
@@ -90,6 +110,17 @@ pub fn restore(input: impl Read, dir: &Path, force: bool, tell: &mut Tell<'_>) -
     };
     File::open(dir)?.sync_all()?;
     Ok(Done { header, report, aside })
+}
+
+/// Removes what a restore that was killed has left. Nobody else restores here just now.
+fn clear_away(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(MAKING) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives the file its name, unless a shop has begun there meanwhile.

@@ -1,7 +1,8 @@
 //! From a backup to a data file, and files that are tried out alone.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,7 +46,10 @@ pub struct Trial {
 
 impl Trial {
     fn begin(scratch: &Path) -> io::Result<Trial> {
-        let dir = tempfile::Builder::new().prefix(".till-check-").tempdir_in(scratch)?;
+        let dir = tempfile::Builder::new()
+            .prefix(".till-check-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(scratch)?;
         let path = dir.path().join("trial.redb");
         Ok(Trial { _dir: dir, path, header: None })
     }
@@ -67,6 +71,9 @@ impl Trial {
             Err(TryLockError::WouldBlock) => return Err(BackupError::InUse),
             Err(TryLockError::Error(error)) => return Err(error.into()),
             Ok(()) => {}
+        }
+        if file.metadata()?.len() == 0 {
+            return Err(BackupError::Unfit("it is empty: no shop was ever in it, or it is damaged".into()));
         }
         let trial = Trial::begin(scratch)?;
         std::fs::copy(path, &trial.path)?;

@@ -20,6 +20,7 @@ use super::sealed::{Unlock, asked, bucket, in_bucket, passphrase_in};
 use super::{CliError, Global, stopped};
 use crate::backup::crypt::{self, Lock, Recipient, Sealing};
 use crate::backup::shelf::{self, Kept, Shelf};
+use crate::config::Flags;
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -64,7 +65,7 @@ pub struct Create {
     passphrase_file: Option<PathBuf>,
     /// Encrypts it for somebody's age identity, age1…; may be given several times
     #[arg(long, value_name = "RECIPIENT", conflicts_with = "encrypt")]
-    recipient: Vec<Recipient>,
+    recipient: Vec<String>,
 }
 
 #[derive(Args)]
@@ -130,7 +131,11 @@ pub fn verify(options: &Verify, global: &Global, out: &Output) -> Result<ExitCod
 impl Create {
     fn lock(&self) -> Result<Option<Lock>, CliError> {
         if !self.recipient.is_empty() {
-            return Ok(Some(Lock::Recipients(self.recipient.clone())));
+            // Not read by clap, which would print what may be a secret key.
+            let parsed = self.recipient.iter().map(|text| text.parse::<Recipient>());
+            let parsed =
+                parsed.collect::<Result<_, _>>().map_err(|said| CliError(format!("--recipient {said}")))?;
+            return Ok(Some(Lock::Recipients(parsed)));
         }
         if let Some(file) = &self.passphrase_file {
             return Ok(Some(Lock::Passphrase(passphrase_in(file)?)));
@@ -163,6 +168,9 @@ impl Create {
             return Err(CliError(refusal(&answered.json(), answered.status)));
         }
         let name = file_name(&answering, lock.is_some());
+        if let Some(path) = self.out.as_deref().filter(|_| target.is_none()) {
+            not_the_shops_own(path, global)?;
+        }
         let mut passing = None;
         let path = match (&target, self.out) {
             (Some(_), _) => passing.insert(tempfile::NamedTempFile::new()?).path().to_owned(),
@@ -196,6 +204,20 @@ impl Create {
         out.note("till backup verify proves it good; till restore puts it in place");
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A file of the data directory must not be written over by its own backup.
+fn not_the_shops_own(path: &Path, global: &Global) -> Result<(), CliError> {
+    let own = global.load_config(Flags::default())?.data_dir;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_own = match (dir.canonicalize(), own.canonicalize()) {
+        (Ok(dir), Ok(own)) => dir == own,
+        _ => false,
+    };
+    if is_own && path.exists() {
+        return Err(CliError(format!("{} is the shop's own file; name another", path.display())));
+    }
+    Ok(())
 }
 
 /// What the shop calls the backup that it sends.

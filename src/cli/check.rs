@@ -1,6 +1,7 @@
 //! `till check`
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -109,7 +110,13 @@ pub fn look(
         let report = trial.check(&mut tell)?;
         Ok(Looked { header: trial.header, report, is_sound })
     };
-    let looked = looking();
+    // redb panics where a page is not what it wrote; that is an answer, too.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let looked = std::panic::catch_unwind(AssertUnwindSafe(looking)).unwrap_or_else(|_| {
+        Err(BackupError::Unfit("pages of it are damaged, so that it can't be read; restore a backup".into()))
+    });
+    std::panic::set_hook(hook);
     progress.end();
     looked.map_err(|error| match error {
         BackupError::InUse => CliError(format!(

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::sealed::{Source, Unlock};
 use super::{CliError, Global};
 use crate::app::{App, Parts};
-use crate::backup::{Done, restore};
+use crate::backup::{Done, RestoreError, restore};
 use crate::config::Flags;
 
 /// Puts a backup in the place of a stopped shop's data
@@ -40,13 +40,22 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
     let config = global.load_config(Flags::default())?;
     let source = Source::open(&options.file, &options.unlock, global)?;
     let mut progress = out.progress();
-    let restored = restore(source, &config.data_dir, options.force, &mut |stage, done, of| {
-        progress.at(stage, done, of, false);
-        std::ops::ControlFlow::Continue(())
-    });
+    let restored =
+        restore(source, &config.data_dir, config.shop_currency, options.force, &mut |stage, done, of| {
+            progress.at(stage, done, of, false);
+            std::ops::ControlFlow::Continue(())
+        });
     progress.end();
     let shown = options.file.display();
-    let Done { header, report, aside } = restored.map_err(|error| CliError(format!("{shown}: {error}")))?;
+    let Done { header, report, aside } = restored.map_err(|error| match error {
+        // The backup was read; it is the directory that can't be written.
+        RestoreError::Io(error) => {
+            let said = error.to_string();
+            let said = said.split(" at path ").next().unwrap_or_default();
+            CliError(format!("{}: {said}", config.data_dir.display()))
+        }
+        error => CliError(format!("{shown}: {error}")),
+    })?;
 
     let dir = config.data_dir.display().to_string();
     let document = json!({"data_dir": dir, "backup": header, "ok": report.ok, "findings": report.findings, "aside": aside});

@@ -59,7 +59,7 @@ pub fn asked(prompt: &str) -> Result<Secret, CliError> {
 /// The passphrase in a file: its first line.
 pub fn passphrase_in(file: &Path) -> Result<Secret, CliError> {
     let text = read_text(file)?;
-    match text.lines().next().filter(|line| !line.is_empty()) {
+    match text.lines().next().filter(|line| !line.trim().is_empty()) {
         Some(line) => Secret::read(line).map_err(CliError),
         None => Err(CliError(format!("{}: its first line must be the passphrase", file.display()))),
     }

@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
 
 /// The bucket that is named, if it is one.
 fn bucket(text: &str) -> Option<Result<BucketUrl, String>> {
-    text.starts_with("s3://").then(|| text.parse())
+    text.contains("://").then(|| text.parse())
 }
 
 /// Minutes since midnight (UTC); none for an empty text.

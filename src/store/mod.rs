@@ -57,7 +57,9 @@ pub enum StoreError {
     /// The store is closed or the file can't be opened again. What was asked may or may not have been saved.
     #[error("the store is not available")]
     Unavailable,
-    #[error("the data file is damaged at {table}: {said}")]
+    #[error(
+        "the data file is damaged at {table}: {said}. `till check --deep` on the stopped shop says where; `till restore` puts a backup in its place"
+    )]
     Corrupt { table: &'static str, said: String },
     /// The file is being made anew already.
     #[error("the data file is being compacted already")]

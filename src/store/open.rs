@@ -97,6 +97,10 @@ impl Store {
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
 
+        let is_new = shared.snapshot().and_then(|tx| super::commit_of(&tx)).map_err(|error| failed(&error))? == 0;
+        if is_new {
+            tracing::warn!(file, "a new shop begins: there was no data here");
+        }
         let writer = threaded.then(|| {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name("writer".into());
