@@ -1,5 +1,6 @@
 //! What the store promises, on a disk that can fail and a writer that is stepped.
 
+mod compact;
 mod trouble;
 
 use std::ops::{Bound, ControlFlow};
