@@ -97,7 +97,8 @@ impl Store {
         let shared = Arc::new(Shared::new(disk, clock, seed, threaded, db));
         shared.ensure_tables().map_err(|error| failed(&error))?;
 
-        let is_new = shared.snapshot().and_then(|tx| super::commit_of(&tx)).map_err(|error| failed(&error))? == 0;
+        let is_new =
+            shared.snapshot().and_then(|tx| super::commit_of(&tx)).map_err(|error| failed(&error))? == 0;
         if is_new {
             tracing::warn!(file, "a new shop begins: there was no data here");
         }

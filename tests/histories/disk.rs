@@ -148,7 +148,8 @@ impl Platter {
         if self.is_slippery && !self.is_calm {
             match self.rng.random_range(0..6) {
                 0 => self.is_off = true,
-                1 => self.failing = self.rng.random_range(1..12),
+                1 => self.failing = 1,
+                2 => self.failing = self.rng.random_range(2..12),
                 _ => {}
             }
         }

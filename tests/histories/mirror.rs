@@ -71,10 +71,9 @@ impl Mirror {
         app.store.on_commit(move |commit| heard.records().hear(commit));
     }
 
-    /// Holds the file against what was answered. A commit that was cut off may be there, whole, or not at all; `true`
+    /// Holds what is in the file against what was answered. A commit that was cut off may be there, whole, or not at all; `true`
     /// if it is.
-    pub fn compare(&self, app: &App) -> bool {
-        let found = Records::of(app).expect("it can be read");
+    pub fn compare(&self, found: Records) -> bool {
         let mut records = self.records();
         let landed = found.seq == records.seq + 1;
         assert!(

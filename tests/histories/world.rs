@@ -18,7 +18,7 @@ use till::jobs;
 
 use super::audit;
 use super::disk::{End, SimDisk};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Records};
 use super::net::Net;
 use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin};
 use super::tally::Tally;
@@ -179,7 +179,7 @@ impl<'a> World<'a> {
         self.disk.calm(true);
         self.tally.leftovers += u64::from(self.disk.has_beside());
         let app = self.open().expect("it opens");
-        if self.mirror.compare(&app) {
+        if self.mirror.compare(Records::of(&app).expect("it can be read")) {
             self.tally.landed += 1;
             self.note("the commit that was cut off is there".into());
         }
@@ -380,7 +380,7 @@ impl<'a> World<'a> {
             self.promises.imported.insert(id, json["rows"].as_u64().expect("rows"));
         }
         if asked.path == COMPACT {
-            self.compacted();
+            self.is_compacted();
         }
         self.remember(&asked, &json);
         if json["provider"].is_string() && json["amount"].is_string() {

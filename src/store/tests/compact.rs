@@ -1,13 +1,19 @@
-//! Making the file anew.
+//! A file that is made anew, as whoever reads meanwhile meets it, and as one that was cut off leaves it.
+
+use std::path::Path;
 
 use super::*;
+
+fn open_file(path: &Path) -> Store {
+    let disk = Box::new(FileDisk::new(path.to_owned(), 1 << 20));
+    let clock = Arc::new(ManualClock::at(Time(0)));
+    Store::open(Options { disk, clock, seed: [0; 32], threaded: false }).expect("it opens")
+}
 
 #[test]
 fn whoever_reads_while_the_file_is_made_anew_reads_on_to_the_end() {
     let dir = tempfile::tempdir().expect("a directory");
-    let disk = Box::new(FileDisk::new(dir.path().join("till.redb"), 1 << 20));
-    let clock = Arc::new(ManualClock::at(START));
-    let store = Store::open(Options { disk, clock, seed: [1; 32], threaded: true }).expect("it opens");
+    let store = open_file(&dir.path().join("till.redb"));
     store
         .write_now(|tx| (0..20_000).try_for_each(|n| tx.set_meta(&format!("row {n:05}"), &"x".repeat(100))))
         .expect("done");
@@ -29,4 +35,13 @@ fn whoever_reads_while_the_file_is_made_anew_reads_on_to_the_end() {
     assert!(rows.expect("it reads") > 20_000);
     assert_eq!(number(&store, "tea"), 1);
     assert_eq!(store.trouble(), None);
+}
+
+#[test]
+fn what_a_compaction_left_that_was_cut_off_is_removed_at_the_next_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, left) = (dir.path().join("till.redb"), dir.path().join("till.redb.compacting"));
+    std::fs::write(&left, "half a file").expect("it is written");
+    let _store = open_file(&path);
+    assert!(!left.exists());
 }
