@@ -16,7 +16,7 @@ pub fn routes() -> Routes {
 
 #[derive(Default)]
 struct Asked {
-    /// Whether what is derived is made anew first.
+    /// Whether what is derived is made anew where it is wrong.
     repair: bool,
 }
 

@@ -44,7 +44,7 @@ pub enum Options {
     },
     /// Reads a backup to its end, and runs every check on what is in it
     ///
-    /// till backup verify till-20261123T033000Z-4711.backup
+    /// till backup verify shop.backup
     #[command(verbatim_doc_comment)]
     Verify(Verify),
 }

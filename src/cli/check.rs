@@ -24,7 +24,7 @@ use crate::http::find_socket;
 /// Exit code 0: all is as it must be. 1: there are findings, one to a line.
 ///
 /// till check || mail -s "till: findings" owner@example.com
-/// till check till-20261123T033000Z-4711.backup --deep
+/// till check shop.backup --deep
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {

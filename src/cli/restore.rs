@@ -19,7 +19,7 @@ use crate::config::Flags;
 /// captures, ends and refunds nothing that the backup has of payments until `till payment reconcile --after-restore`,
 /// because its gateways may have payments that the backup does not know of.
 ///
-/// till restore till-20261123T033000Z-4711.backup
+/// till restore shop.backup
 /// till --data-dir /srv/shop restore shop.backup --force
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -61,11 +61,12 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
     let document = json!({"data_dir": dir, "backup": header, "ok": report.ok, "findings": report.findings, "aside": aside});
     out.document(&document, |_| {
         format!(
-            "restored to {dir}: shop {}, as it was at {} (commit {}, {} rows)\n",
+            "restored to {dir}: shop {}, as it was at {} (commit {}, {} rows); the check finds {} things wrong in it\n",
             header.shop,
             header.created_at,
             header.commit,
-            header.rows()
+            header.rows(),
+            report.findings.len()
         )
     });
     if let Some(aside) = &aside {

@@ -71,7 +71,7 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
-/// Removes idempotency keys, sessions, old events of gateways, and undo data of imports that ran out, and carts that
+/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, and carts that
 /// were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);

@@ -64,6 +64,10 @@ impl Store {
         let shared = &*self.shared;
         let recording = Recording::begin(shared)?;
         let bytes_before = shared.disk.size().map_err(disk)?;
+        tracing::info!(
+            bytes_before,
+            "compaction begins; orders will wait a moment when the files change places"
+        );
         let made = self.copy(&recording, tell);
         let paused_ms = match made.and_then(|(db, seq)| shared.change_files(&recording, db, seq)) {
             Ok(paused) => paused.as_millis() as u64,
