@@ -162,6 +162,14 @@ async fn who_asks_for_a_check_hears_how_far_it_is() {
     let repaired = admin.post("/api/admin/check/", json!({"repair": true})).await.status(200).json;
     assert_eq!((&repaired["repaired"], &repaired["ok"]), (&json!(0), &json!(true)));
     admin.post("/api/admin/check/", json!({"repair": "yes"})).await.faults(&["repair"]);
+    // Who may look may not mend.
+    let wanted = json!({"name": "looks", "scopes": ["shop:read"]});
+    let token = admin.post("/api/admin/tokens/", wanted).await.status(201).json["secret"].clone();
+    let looks = shop.request(reqwest::Method::POST, "/api/admin/check/");
+    let looks = looks.json(&json!({"repair": true})).token(token.as_str().expect("a secret"));
+    looks.send().await.refused(403, "permission_denied");
+    // Figures are for the operator's socket alone.
+    shop.get("/metrics").await.refused(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
