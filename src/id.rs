@@ -35,6 +35,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// An entry of the audit trail.
+    AuditId,
     UserId,
     SessionId,
     /// An API token, not its secret.
@@ -50,4 +52,6 @@ ids! {
     RefundId,
     InvoiceId,
     CreditNoteId,
+    ReviewId,
+    MailId,
 }

@@ -3,7 +3,7 @@
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
-//! - [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
+//! - [`audit`], [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
 //!   [`reports`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
@@ -18,6 +18,7 @@
 pub mod accounts;
 pub mod address;
 pub mod app;
+pub mod audit;
 pub mod backup;
 pub mod cart;
 pub mod catalogue;

@@ -4,8 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the shop, in the order of who may know whom: each may name those before it.
-const ROOMS: &[&str] =
-    &["accounts", "inventory", "catalogue", "cart", "orders", "payments", "checkout", "reports"];
+const ROOMS: &[&str] = &[
+    "audit",
+    "outbox",
+    "accounts",
+    "inventory",
+    "catalogue",
+    "promotions",
+    "cart",
+    "orders",
+    "payments",
+    "checkout",
+    "reviews",
+    "wishlist",
+    "reports",
+    "mail",
+    "privacy",
+];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("readable") {

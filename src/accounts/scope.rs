@@ -41,6 +41,12 @@ scopes! {
     TokensRead = "tokens:read", "the API tokens, without their secrets";
     TokensWrite = "tokens:write", "make tokens of no more than its own scopes, and revoke any";
     ShopRead = "shop:read", "figures, and the check of the data";
+    CouponsRead = "coupons:read", "coupons, and how often they were used";
+    CouponsWrite = "coupons:write", "create, change and disable coupons";
+    ReviewsWrite = "reviews:write", "hide, show and delete reviews";
+    MailsRead = "mails:read", "mails that were sent or wait, without the links in them that are secrets";
+    MailsWrite = "mails:write", "send mails again, and a trial mail";
+    AuditRead = "audit:read", "the audit trail";
 }
 
 impl Scope {
@@ -53,6 +59,8 @@ impl Scope {
             Scope::PaymentsWrite => Some(Scope::PaymentsRead),
             Scope::UsersWrite => Some(Scope::UsersRead),
             Scope::TokensWrite => Some(Scope::TokensRead),
+            Scope::CouponsWrite => Some(Scope::CouponsRead),
+            Scope::MailsWrite => Some(Scope::MailsRead),
             _ => None,
         };
         self == wanted || self == Scope::All || looks == Some(wanted)
@@ -88,6 +96,7 @@ mod tests {
             let covered = Scope::EACH.iter().filter(|(wanted, _)| scope.covers(*wanted)).count();
             let expected = match scope.as_str() {
                 "all" => Scope::EACH.len(),
+                "reviews:write" => 1,
                 name if name.ends_with(":write") => 2,
                 _ => 1,
             };

@@ -3,7 +3,8 @@
 use crate::store::{COUNTERS, Look, Reads, StoreError, WriteTx, schema};
 
 /// The tables whose keys are counted, each with its counter.
-const COUNTED: [(&str, &str); 12] = [
+const COUNTED: &[(&str, &str)] = &[
+    ("audit", "audit"),
     ("users", "users"),
     ("sessions", "sessions"),
     ("api_tokens", "api_tokens"),
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn the_tables_are_there() {
         for (table, _) in COUNTED {
-            assert!(schema::tables().iter().any(|one| one.name() == table), "{table}");
+            assert!(schema::tables().iter().any(|one| one.name() == *table), "{table}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::clock::{Clock, Time};
 
 /// The version of the file's layout. A file with a higher one is from a newer till. 2: payments at gateways. 3: when
 /// a cart was changed.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Its name among the file's properties.
 pub(super) const FORMAT_IS: &str = "format";

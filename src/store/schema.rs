@@ -7,6 +7,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &super::META,
         &super::COUNTERS,
         &super::ONCE,
+        &crate::audit::store::AUDIT,
         &crate::accounts::store::USERS,
         &crate::accounts::store::SESSIONS,
         &crate::accounts::store::API_TOKENS,
