@@ -1,12 +1,14 @@
 //! `/api/admin/users/`, `/api/admin/tokens/`: for administrators.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::http::{UserView, new_password};
 use super::model::{ApiToken, Email, NewUser, Role, Staff, User};
 use super::ops::{self, NewToken};
 use super::scope::Scope;
 use super::store::{API_TOKENS, USERS};
+use crate::audit;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, boolean, list as list_of, text, time, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
@@ -35,6 +37,15 @@ async fn list(req: Req) -> Answer {
     req.list(page, users.map(|(id, user)| UserView::new(id, user)))
 }
 
+fn subject(id: UserId) -> String {
+    format!("user:{id}")
+}
+
+/// A user as the audit trail keeps them.
+fn seen(id: UserId, user: &User) -> Value {
+    json!(UserView::new(id, user.clone()))
+}
+
 struct Creation {
     email: Email,
     password: String,
@@ -54,7 +65,7 @@ impl Input for Creation {
 }
 
 async fn create(mut req: Req) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Creation { email, password, name, role } = req.json().await?;
     let password_hash = req.app.passwords.hash(password).await?;
     let new = NewUser { email, name, role, password_hash };
@@ -62,6 +73,8 @@ async fn create(mut req: Req) -> Answer {
         ops::confirm(tx, &by)?;
         ops::may_change(&by, new.role)?;
         let (id, user) = ops::create_user(tx, &new)?;
+        let after = seen(id, &user);
+        audit::note(tx, &by.label(), "user.create", &subject(id), Value::Null, after)?;
         Ok(created(&UserView::new(id, user)).location(&format!("/api/admin/users/{id}/")))
     })
     .await
@@ -85,13 +98,17 @@ impl Input for Change {
 }
 
 async fn change(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Change { role, is_active } = req.json().await?;
     let user = req
         .write(move |tx| {
             ops::confirm(tx, &by)?;
-            ops::may_change(&by, ops::get(tx, id)?.role.max(role.unwrap_or_default()))?;
-            Ok(ops::set_role_and_activity(tx, id, role, is_active)?)
+            let before = ops::get(tx, id)?;
+            ops::may_change(&by, before.role.max(role.unwrap_or_default()))?;
+            let user = ops::set_role_and_activity(tx, id, role, is_active)?;
+            let (before, after) = (seen(id, &before), seen(id, &user));
+            audit::note(tx, &by.label(), "user.change", &subject(id), before, after)?;
+            Ok(user)
         })
         .await?;
     Ok(ok(&UserView::new(id, user)))
@@ -109,13 +126,15 @@ impl Input for Password {
 
 /// Sets a user's password, and ends all their sessions.
 async fn set_password(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Password { password } = req.json().await?;
     let hash = req.app.passwords.hash(password).await?;
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
         ops::may_change(&by, ops::get(tx, id)?.role)?;
-        Ok(ops::set_password(tx, id, None, &hash, None)?)
+        ops::set_password(tx, id, None, &hash, None)?;
+        let after = json!({"password": "changed"});
+        Ok(audit::note(tx, &by.label(), "user.set_password", &subject(id), Value::Null, after)?)
     })
     .await?;
     Ok(Reply::no_content())
@@ -191,6 +210,8 @@ async fn create_token(mut req: Req) -> Answer {
     }
     req.write(move |tx| {
         let (id, token, secret) = ops::create_token(tx, &new, &by)?;
+        let after = json!({"name": token.name, "scopes": token.scopes, "expires_at": token.expires_at});
+        audit::note(tx, &by.label(), "token.create", &format!("token:{id}"), Value::Null, after)?;
         let view = |secret| created(&NewTokenView { token: TokenView::new(id, token.clone()), secret });
         if let Some(key) = &key {
             // What is kept to be given again must not hold the secret.
@@ -202,10 +223,12 @@ async fn create_token(mut req: Req) -> Answer {
 }
 
 async fn revoke_token(req: Req, id: TokenId) -> Answer {
-    let by = req.admin(Scope::TokensWrite)?.into();
+    let by: Staff = req.admin(Scope::TokensWrite)?.into();
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
-        Ok(ops::revoke_token(tx, id)?)
+        ops::revoke_token(tx, id)?;
+        let (before, after) = (json!({"revoked": false}), json!({"revoked": true}));
+        Ok(audit::note(tx, &by.label(), "token.revoke", &format!("token:{id}"), before, after)?)
     })
     .await?;
     Ok(Reply::no_content())

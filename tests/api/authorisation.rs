@@ -76,6 +76,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/products/imports/{id}/undo/", For::Staff, "products:write"),
     ("GET", "/api/admin/orders/export/", For::Staff, "orders:read"),
     ("GET", "/api/admin/stats/", For::Staff, "shop:read"),
+    ("GET", "/api/admin/audit/", For::Admins, "audit:read"),
+    ("GET", "/api/admin/audit/export/", For::Admins, "audit:read"),
     ("GET", "/api/openapi.json", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
     ("POST", "/api/admin/backup/", For::Admins, "all"),
