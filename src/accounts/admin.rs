@@ -1,5 +1,7 @@
 //! `/api/admin/users/`, `/api/admin/tokens/`: for administrators.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -13,7 +15,8 @@ use crate::clock::Time;
 use crate::http::input::{Fields, Input, boolean, list as list_of, text, time, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
 use crate::id::{TokenId, UserId};
-use crate::store::Direction;
+use crate::page::{Page, Paged};
+use crate::store::{Direction, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -26,15 +29,76 @@ pub fn routes() -> Routes {
 
 async fn list(req: Req) -> Answer {
     req.admin(Scope::UsersRead)?;
-    let page = req.page()?;
-    let users = req.app.store.read(|tx| match req.query.word::<Email>("email")? {
-        Some(email) => {
-            let found: Vec<(UserId, User)> = ops::find(tx, &email)?.into_iter().collect();
-            Ok::<_, ApiError>(crate::page::Paged { count: found.len() as u64, items: found })
-        }
-        None => Ok(USERS.page(tx, page, Direction::Up)?),
-    })?;
+    let (page, filter) = (req.page()?, Filter::of(&req)?);
+    // A search may read every user, so it is done off the async threads.
+    let app = std::sync::Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| filter.find(tx, page)));
+    let users = found.await.map_err(ApiError::internal)??;
     req.list(page, users.map(|(id, user)| UserView::new(id, user)))
+}
+
+/// Which users are wanted.
+struct Filter {
+    email: Option<Email>,
+    role: Option<Role>,
+    is_active: Option<bool>,
+    /// In e-mail and name; lower case.
+    search: Option<String>,
+    direction: Direction,
+}
+
+impl Filter {
+    fn of(req: &Req) -> Result<Filter, ApiError> {
+        let ordering = |text: &str| match text {
+            "created_at" => Some(Direction::Up),
+            "-created_at" => Some(Direction::Down),
+            _ => None,
+        };
+        let said = "must be created_at or -created_at";
+        Ok(Filter {
+            email: req.query.word("email")?,
+            role: req.query.word("role")?,
+            is_active: req.query.flag("is_active")?,
+            search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
+            direction: req.query.read("ordering", said, ordering)?.unwrap_or(Direction::Up),
+        })
+    }
+
+    fn lets_through(&self, user: &User) -> bool {
+        let has = |search: &String| {
+            user.email.as_str().contains(search.as_str())
+                || user.name.to_lowercase().contains(search.as_str())
+        };
+        self.email.as_ref().is_none_or(|email| user.email == *email)
+            && self.role.is_none_or(|role| user.role == role)
+            && self.is_active.is_none_or(|active| user.is_active == active)
+            && self.search.as_ref().is_none_or(has)
+    }
+
+    fn find(&self, tx: &ReadTx, page: Page) -> Result<Paged<(UserId, User)>, StoreError> {
+        let mut found = Paged { count: 0, items: Vec::new() };
+        let mut offer = |id, user| {
+            if self.lets_through(&user) {
+                found.count += 1;
+                if found.count > page.offset() && (found.items.len() as u64) < page.size {
+                    found.items.push((id, user));
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        match &self.email {
+            Some(email) => {
+                if let Some((id, user)) = ops::find(tx, email)? {
+                    let _ = offer(id, user);
+                }
+            }
+            None if self.role.is_none() && self.is_active.is_none() && self.search.is_none() => {
+                return USERS.page(tx, page, self.direction);
+            }
+            None => USERS.scan(tx, Span::all(self.direction), offer)?,
+        }
+        Ok(found)
+    }
 }
 
 fn subject(id: UserId) -> String {
