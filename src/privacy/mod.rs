@@ -8,4 +8,4 @@ mod export;
 pub mod http;
 pub mod store;
 
-pub use erase::finish;
+pub use erase::{EraseError, erase, finish};

@@ -6,6 +6,7 @@ mod fakes;
 mod support;
 
 mod accounts;
+mod audit;
 mod authorisation;
 mod backup;
 mod cart;
@@ -17,6 +18,7 @@ mod inventory;
 mod operations;
 mod orders;
 mod payments;
+mod privacy;
 mod races;
 mod refunds;
 mod reports;
