@@ -128,10 +128,11 @@ fn says_what_it_cost(invoice: &Invoice, order: &Order) -> bool {
     let lines = |lines: &[OrderLine]| -> Vec<_> {
         lines
             .iter()
-            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.tax))
+            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.discount, line.tax))
             .collect()
     };
     figures == [order.subtotal, order.discount, order.shipping, order.tax, order.total]
+        && invoice.coupon_code == order.coupon_code
         && lines(&invoice.lines) == lines(&order.lines)
 }
 
@@ -184,10 +185,12 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
     let subject = || format!("order {id}");
     let minor = |money: Money| i128::from(money.minor);
     let lines: i128 = order.lines.iter().map(|line| minor(line.total)).sum();
+    let discounts: i128 = order.lines.iter().map(|line| minor(line.discount)).sum();
     let taxes: i128 = order.lines.iter().map(|line| minor(line.tax)).sum();
     let parts = minor(order.subtotal) - minor(order.discount) + minor(order.shipping) + minor(order.tax);
     for (what, said, sum) in [
         ("subtotal", minor(order.subtotal), lines),
+        ("discount", minor(order.discount), discounts),
         ("tax", minor(order.tax), taxes),
         ("total", minor(order.total), parts),
     ] {
@@ -199,6 +202,10 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
         if minor(line.unit_price) * i128::from(line.quantity) != minor(line.total) {
             let said =
                 format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
+            look.found("I2", subject(), said);
+        }
+        if line.discount.minor < 0 || line.discount.minor > line.total.minor {
+            let said = format!("line {} has a discount of {} on {}", line.id, line.discount, line.total);
             look.found("I2", subject(), said);
         }
     }

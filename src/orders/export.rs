@@ -17,7 +17,7 @@ pub fn routes() -> Routes {
     Routes::new().at("/api/admin/orders/export/", get(export))
 }
 
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 34] = [
     "order_id",
     "number",
     "created_at",
@@ -34,6 +34,7 @@ const COLUMNS: [&str; 33] = [
     "unit_price",
     "quantity",
     "line_total",
+    "line_discount",
     "subtotal",
     "discount",
     "shipping",
@@ -139,6 +140,7 @@ fn rows(id: OrderId, order: &Order) -> Vec<[String; COLUMNS.len()]> {
             line.unit_price.to_string(),
             line.quantity.to_string(),
             line.total.to_string(),
+            line.discount.to_string(),
             order.subtotal.to_string(),
             order.discount.to_string(),
             order.shipping.to_string(),

@@ -41,7 +41,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         shipping: new.shipping,
         tax: new.tax,
         total: new.total,
-        coupon_code: None,
+        coupon_code: new.coupon_code,
         shipping_address: new.shipping_address,
         billing_address: new.billing_address,
         note: new.note,

@@ -89,6 +89,7 @@ pub fn line(line: &OrderLine) -> Value {
         "unit_price": line.unit_price,
         "quantity": line.quantity,
         "total_price": line.total,
+        "discount": line.discount,
     })
 }
 
