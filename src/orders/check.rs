@@ -10,6 +10,7 @@ use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::MOVEMENTS;
 use crate::money::Money;
+use crate::promotions::Carried;
 use crate::store::{COUNTERS, Direction, Look, ReadTx, Span, StoreError};
 
 /// Stock that moved for an order or refund: few bytes each, because there are millions of them.
@@ -63,7 +64,7 @@ fn units(moves: &[Move], variant: VariantId) -> i64 {
     moves.iter().filter(|one| one.variant == variant).map(|one| one.units).sum()
 }
 
-/// I2, I3, I6 and I9.
+/// I2, I3, I6, I7 and I9.
 pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     let moves = Moves::read(tx, look)?;
     let mut invoiced = invoices(tx, look)?.into_iter().peekable();
@@ -71,11 +72,15 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         look.found("I6", format!("invoice {invoice}"), "its order is not paid");
     };
     let (mut taken, mut returned) = (0, 0);
+    let mut carried = Carried::default();
     let mut refunds: BTreeSet<u64> = moves.restocked.iter().map(|one| one.of).collect();
     look.begin("orders", ORDERS.count(tx)?);
     look.try_each(tx, &ORDERS, |id, order| {
         totals(id, &order, look);
         history(id, &order, look);
+        if let Some(code) = order.coupon_code.as_ref().filter(|_| order.status != Status::Cancelled) {
+            carried.add(code, order.user);
+        }
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
         (taken, returned) = (taken + own.0.len(), returned + own.1.len());
         stock(id, &order, own, &moves.restocked, look);
@@ -106,6 +111,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     invoiced.for_each(not_paid);
+    carried.check(tx, look)?;
     for refund in refunds {
         look.found("I3", format!("refund {refund}"), "stock moved for it, but no order shows such a refund");
     }

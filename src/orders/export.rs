@@ -11,6 +11,7 @@ use crate::accounts::Scope;
 use crate::cells::guarded;
 use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
 use crate::id::OrderId;
+use crate::promotions::Code;
 use crate::store::{ReadTx, StoreError};
 
 pub fn routes() -> Routes {
@@ -148,7 +149,7 @@ fn rows(id: OrderId, order: &Order) -> Vec<[String; COLUMNS.len()]> {
             order.total.to_string(),
             refunded.to_string(),
             order.total.currency.to_string(),
-            text(order.coupon_code.as_deref().unwrap_or_default()),
+            text(order.coupon_code.as_ref().map_or("", Code::as_str)),
             text(&ship.name),
             text(&ship.line1),
             text(&ship.line2),

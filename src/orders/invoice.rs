@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{InvoiceId, OrderId, RefundId};
 use crate::money::Money;
+use crate::promotions::Code;
 
 /// Who sells, as invoices name them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub struct Invoice {
     pub subtotal: Money,
     pub discount: Money,
     /// What the discount was given for.
-    pub coupon_code: Option<String>,
+    pub coupon_code: Option<Code>,
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
@@ -122,7 +123,7 @@ impl Invoice {
         }
         let mut sums = format!("<tr><th>Subtotal</th><td>{}</td></tr>", self.subtotal);
         let discount = match &self.coupon_code {
-            Some(code) => format!("Discount ({})", escape(code)),
+            Some(code) => format!("Discount ({code})"),
             None => "Discount".to_owned(),
         };
         for (name, amount, sign) in

@@ -12,6 +12,7 @@ use crate::catalogue::Choice;
 use crate::clock::Time;
 use crate::id::{ProductId, RefundId, UserId, VariantId};
 use crate::money::{Money, Overflow};
+use crate::promotions::Code;
 use crate::store::StoreError;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +30,8 @@ pub struct Order {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
-    pub coupon_code: Option<String>,
+    /// What took the discount off.
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,
@@ -204,8 +206,7 @@ pub struct NewOrder {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
-    /// The coupon that took the discount off.
-    pub coupon_code: Option<String>,
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,

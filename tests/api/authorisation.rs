@@ -35,6 +35,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/cart/", For::Users, ""),
     ("POST", "/api/cart/", For::Users, ""),
     ("DELETE", "/api/cart/", For::Users, ""),
+    ("POST", "/api/cart/coupon/", For::Users, ""),
+    ("DELETE", "/api/cart/coupon/", For::Users, ""),
     ("PUT", "/api/cart/{id}/", For::Users, ""),
     ("DELETE", "/api/cart/{id}/", For::Users, ""),
     ("GET", "/api/orders/", For::Users, ""),
@@ -63,6 +65,12 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/users/{id}/", For::Admins, "users:read"),
     ("PATCH", "/api/admin/users/{id}/", For::Admins, "users:write"),
     ("POST", "/api/admin/users/{id}/password/", For::Admins, "users:write"),
+    ("GET", "/api/admin/coupons/", For::Staff, "coupons:read"),
+    ("POST", "/api/admin/coupons/", For::Staff, "coupons:write"),
+    ("GET", "/api/admin/coupons/{code}/", For::Staff, "coupons:read"),
+    ("PUT", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("PATCH", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("DELETE", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
     ("GET", "/api/admin/inventory/low-stock/", For::Staff, "stock:read"),
     ("GET", "/api/admin/inventory/movements/", For::Staff, "stock:read"),
     ("POST", "/api/admin/inventory/adjust/", For::Staff, "stock:write"),
@@ -99,7 +107,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -146,7 +154,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =

@@ -11,6 +11,7 @@ mod backup;
 mod cart;
 mod catalogue;
 mod conventions;
+mod coupons;
 mod gateways;
 mod import;
 mod inventory;
