@@ -1,8 +1,11 @@
 //! Moving an order on by hand: shipped, arrived. What a payment moves is no person's to move.
 
+use serde_json::{Value, json};
+
 use crate::accounts::{self, AccountError, Staff};
+use crate::audit;
 use crate::id::OrderId;
-use crate::orders::{self, Event, OrderError, Status, Tracking};
+use crate::orders::{self, Event, Order, OrderError, Status, Tracking};
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
@@ -49,10 +52,17 @@ fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
     }
 }
 
+/// What staff can change of an order, as the audit trail keeps it.
+fn seen(order: &Order) -> Value {
+    let tracking = order.fulfilments.last().map(|newest| &newest.tracking);
+    json!({"status": order.status, "note": order.note, "tracking": tracking})
+}
+
 /// Moves the order on, says how it is sent, or notes something on it.
 pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
     accounts::confirm(tx, by)?;
-    let event = event(orders::get(tx, id)?.status, step)?;
+    let before = orders::get(tx, id)?;
+    let event = event(before.status, step)?;
     if event == Some(Event::Ship) {
         payments::may_send(tx, id)?;
     }
@@ -66,5 +76,7 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     if let Some(tracking) = &step.tracking {
         orders::send(tx, id, tracking)?;
     }
+    let (before, after) = (seen(&before), seen(&orders::get(tx, id)?));
+    audit::note(tx, &by.label(), "order.change", &format!("order:{id}"), before, after)?;
     Ok(())
 }
