@@ -58,6 +58,7 @@ fn routes() -> Routes {
         .and(crate::catalogue::admin::routes())
         .and(crate::catalogue::import::http::routes())
         .and(crate::catalogue::export::routes())
+        .and(crate::promotions::admin::routes())
         .and(crate::orders::admin::routes())
         .and(crate::payments::admin::routes())
         .and(crate::payments::report::routes())

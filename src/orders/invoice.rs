@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{InvoiceId, OrderId, RefundId};
 use crate::money::Money;
+use crate::promotions::Code;
 
 /// Who sells, as invoices name them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Invoice {
     pub lines: Vec<OrderLine>,
     pub subtotal: Money,
     pub discount: Money,
+    /// What the discount was given for.
+    pub coupon_code: Option<Code>,
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
@@ -67,6 +70,7 @@ impl Invoice {
             lines: order.lines.clone(),
             subtotal: order.subtotal,
             discount: order.discount,
+            coupon_code: order.coupon_code.clone(),
             shipping: order.shipping,
             tax: order.tax,
             total: order.total,
@@ -88,6 +92,7 @@ impl Invoice {
             "items": lines,
             "subtotal": self.subtotal,
             "discount": self.discount,
+            "coupon_code": self.coupon_code,
             "shipping": self.shipping,
             "tax": self.tax,
             "total_price": self.total,
@@ -117,8 +122,12 @@ impl Invoice {
             );
         }
         let mut sums = format!("<tr><th>Subtotal</th><td>{}</td></tr>", self.subtotal);
+        let discount = match &self.coupon_code {
+            Some(code) => format!("Discount ({code})"),
+            None => "Discount".to_owned(),
+        };
         for (name, amount, sign) in
-            [("Discount", self.discount, "−"), ("Shipping", self.shipping, ""), ("Tax", self.tax, "")]
+            [(discount.as_str(), self.discount, "−"), ("Shipping", self.shipping, ""), ("Tax", self.tax, "")]
         {
             if !amount.is_zero() {
                 let _ = write!(sums, "<tr><th>{name}</th><td>{sign}{amount}</td></tr>");

@@ -13,6 +13,7 @@ pub mod http;
 mod invoice;
 mod lifecycle;
 mod model;
+mod old;
 mod ops;
 pub(crate) mod store;
 mod view;

@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
 use crate::inventory::{self, Cause, Want};
 use crate::money::Money;
+use crate::promotions;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The first order's number is the one after this.
@@ -41,7 +42,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         shipping: new.shipping,
         tax: new.tax,
         total: new.total,
-        coupon_code: None,
+        coupon_code: new.coupon_code,
         shipping_address: new.shipping_address,
         billing_address: new.billing_address,
         note: new.note,
@@ -100,13 +101,16 @@ pub fn record_paid(
     Ok(())
 }
 
-/// Cancels the order and puts back on the shelf what it holds.
+/// Cancels the order, puts back on the shelf what it holds, and gives back the use of its coupon.
 pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     step(&mut order, Event::Cancel, tx.now(), by, note)?;
     order.hold_until = None;
     let held = wants(&order);
     save(tx, id, &mut order)?;
+    if let Some(code) = &order.coupon_code {
+        promotions::give_back(tx, code, order.user)?;
+    }
     Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
 }
 

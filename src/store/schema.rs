@@ -17,6 +17,8 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::catalogue::store::CATEGORIES,
         &crate::catalogue::import::record::IMPORTS,
         &crate::catalogue::import::record::TOUCHED,
+        &crate::promotions::store::COUPONS,
+        &crate::promotions::store::USES,
         &crate::cart::store::CARTS,
         &crate::orders::store::ORDERS,
         &crate::orders::store::INVOICES,

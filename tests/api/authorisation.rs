@@ -37,6 +37,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/cart/", For::Users, ""),
     ("POST", "/api/cart/", For::Users, ""),
     ("DELETE", "/api/cart/", For::Users, ""),
+    ("POST", "/api/cart/coupon/", For::Users, ""),
+    ("DELETE", "/api/cart/coupon/", For::Users, ""),
     ("PUT", "/api/cart/{id}/", For::Users, ""),
     ("DELETE", "/api/cart/{id}/", For::Users, ""),
     ("GET", "/api/orders/", For::Users, ""),
@@ -66,6 +68,12 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("PATCH", "/api/admin/users/{id}/", For::Admins, "users:write"),
     ("POST", "/api/admin/users/{id}/password/", For::Admins, "users:write"),
     ("GET", "/api/admin/users/{id}/export/", For::Admins, "all"),
+    ("GET", "/api/admin/coupons/", For::Staff, "coupons:read"),
+    ("POST", "/api/admin/coupons/", For::Staff, "coupons:write"),
+    ("GET", "/api/admin/coupons/{code}/", For::Staff, "coupons:read"),
+    ("PUT", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("PATCH", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("DELETE", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
     ("POST", "/api/admin/users/{id}/erase/", For::Admins, "users:write"),
     ("GET", "/api/admin/inventory/low-stock/", For::Staff, "stock:read"),
     ("GET", "/api/admin/inventory/movements/", For::Staff, "stock:read"),
@@ -105,7 +113,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -152,7 +160,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =

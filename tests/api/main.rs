@@ -12,6 +12,7 @@ mod backup;
 mod cart;
 mod catalogue;
 mod conventions;
+mod coupons;
 mod gateways;
 mod import;
 mod inventory;
