@@ -3,7 +3,7 @@
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
-//! - [`audit`], [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
+//! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
 //!   [`reports`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
@@ -36,6 +36,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod money;
 pub mod orders;
+pub mod outbox;
 pub mod page;
 pub mod payments;
 pub mod reports;

@@ -3,6 +3,7 @@
 use crate::accounts::{self, AccountError, Staff};
 use crate::id::OrderId;
 use crate::orders::{self, Event, OrderError, Status, Tracking};
+use crate::outbox::{self, Cause};
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
@@ -53,7 +54,8 @@ fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
 pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
     accounts::confirm(tx, by)?;
     let event = event(orders::get(tx, id)?.status, step)?;
-    if event == Some(Event::Ship) {
+    let is_shipped = event == Some(Event::Ship);
+    if is_shipped {
         payments::may_send(tx, id)?;
     }
     match (event, &step.note) {
@@ -65,6 +67,8 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     }
     if let Some(tracking) = &step.tracking {
         orders::send(tx, id, tracking)?;
+    } else if is_shipped && orders::get(tx, id)?.fulfilments.is_empty() {
+        outbox::post(tx, Cause::Shipped { order: id, parcel: 0 })?;
     }
     Ok(())
 }
