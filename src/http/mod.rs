@@ -64,6 +64,8 @@ fn routes() -> Routes {
         .and(crate::checkout::admin::routes())
         .and(crate::orders::export::routes())
         .and(crate::reports::admin::routes())
+        .and(crate::reports::audit::routes())
+        .and(crate::privacy::http::routes())
         .and(crate::check::http::routes())
         .and(crate::backup::http::routes())
         .and(crate::upkeep::routes())

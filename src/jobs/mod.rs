@@ -19,6 +19,7 @@ use crate::checkout;
 use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
+use crate::privacy;
 use crate::store::{self, WriteTx};
 
 /// How often is looked whether something is due.
@@ -43,6 +44,7 @@ pub async fn run_due(app: &App) {
     }
     try_again(app).await;
     keep_house(app).await;
+    finish_erasures(app).await;
 }
 
 /// Whose payments there may be: those that are switched on, and the built-in one.
@@ -70,6 +72,11 @@ async fn reconcile(app: &App, provider: &str) {
 
 async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
+}
+
+/// Persons whose erasure was cut short.
+async fn finish_erasures(app: &App) {
+    report("erasures", privacy::finish(app).await);
 }
 
 /// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, mails that were
@@ -148,6 +155,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "test gateway", || tell(app), pause),
             again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),
             join_all(of_gateways),

@@ -28,6 +28,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::payments::store::DISPUTES,
         &crate::payments::store::STRAYS,
         &crate::payments::store::EVENTS,
+        &crate::privacy::store::ERASURES,
         &crate::payments::gateway::test::INTENTS,
         &crate::payments::gateway::test::REFUNDS,
     ]
