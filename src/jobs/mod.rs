@@ -16,6 +16,7 @@ use crate::backup;
 use crate::cart;
 use crate::catalogue;
 use crate::checkout;
+use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
 use crate::privacy;
@@ -78,8 +79,8 @@ async fn finish_erasures(app: &App) {
     report("erasures", privacy::finish(app).await);
 }
 
-/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, and carts that
-/// were left.
+/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, mails that were
+/// sent long ago, and carts that were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -90,7 +91,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts];
+            let mails = outbox::forget(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
