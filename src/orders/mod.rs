@@ -19,7 +19,7 @@ pub(crate) mod store;
 mod view;
 
 pub use check::check;
-pub use erase::erase;
+pub use erase::{erase, is_nobodys};
 pub use invoice::{CreditNote, Invoice, Seller};
 pub use lifecycle::{Event, Status};
 pub use model::{
