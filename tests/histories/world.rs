@@ -366,6 +366,9 @@ impl<'a> World<'a> {
         if let Some(id) = id.filter(|_| json["status"] == "cancelled" && json["number"].is_string()) {
             self.promises.cancelled.insert(id);
         }
+        if asked.path == "/api/orders/" && json["coupon_code"].is_string() {
+            self.tally.discounts += 1;
+        }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
             // What changes nothing is not written down.
