@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..66) {
+        match self.rng.random_range(0..69) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -45,6 +45,7 @@ impl World<'_> {
             53..56 => self.back_up(),
             56..64 => self.apply_coupon(),
             64..66 => self.change_coupon(),
+            66..69 => self.rush(),
             _ => self.restart(),
         }
     }
@@ -69,6 +70,22 @@ impl World<'_> {
         let headers = self.key();
         self.request(who, "/api/cart/coupon/".into(), json!({"code": code}), headers);
         if self.rng.random() {
+            self.order_cart_of(who);
+        }
+    }
+
+    /// More want to use a coupon at once than may, or one of them more often.
+    fn rush(&mut self) {
+        let code = *COUPONS.choose(&mut self.rng).expect("some");
+        let several: Vec<_> = (0..self.rng.random_range(3..7)).map(|_| self.some_customer()).collect();
+        for who in &several {
+            let body = json!({"product_id": self.some_product(), "quantity": 1});
+            self.request(*who, "/api/cart/".into(), body, Vec::new());
+            self.settle_down();
+            self.request(*who, "/api/cart/coupon/".into(), json!({"code": code}), Vec::new());
+        }
+        self.settle_down();
+        for who in several {
             self.order_cart_of(who);
         }
     }

@@ -360,6 +360,9 @@ impl<'a> World<'a> {
         if let Some(order) = order {
             self.promises.orders.entry(order).or_insert(asked.who);
         }
+        if ["used_up", "already_used"].contains(&json["reason"].as_str().unwrap_or_default()) {
+            self.tally.spent += 1;
+        }
         if status >= 400 {
             return;
         }
