@@ -66,7 +66,7 @@ fn tenth_off() -> Terms {
         starts_at: None,
         ends_at: None,
         max_uses: Some(2),
-        max_uses_per_user: Some(1),
+        max_uses_per_user: Some(2),
         categories: Vec::new(),
         is_active: true,
     }
