@@ -13,6 +13,7 @@ mod invoice;
 mod lifecycle;
 mod model;
 mod ops;
+pub mod papers;
 pub(crate) mod store;
 mod view;
 
