@@ -164,7 +164,7 @@ pub fn wrap(text: &str, style: Style, width: f32) -> Vec<Line> {
             if line.width <= width || within <= 0.0 {
                 break (line, at);
             }
-            within -= line.width - width;
+            within -= (line.width - width).max(0.1);
         };
         lines.push(line);
         rest = rest[at..].trim_start().to_owned();
