@@ -1,17 +1,22 @@
 //! `/api/admin/users/`, `/api/admin/tokens/`: for administrators.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::http::{UserView, new_password};
 use super::model::{ApiToken, Email, NewUser, Role, Staff, User};
 use super::ops::{self, NewToken};
 use super::scope::Scope;
 use super::store::{API_TOKENS, USERS};
+use crate::audit;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, boolean, list as list_of, text, time, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
 use crate::id::{TokenId, UserId};
-use crate::store::Direction;
+use crate::page::{Page, Paged};
+use crate::store::{Direction, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -24,15 +29,85 @@ pub fn routes() -> Routes {
 
 async fn list(req: Req) -> Answer {
     req.admin(Scope::UsersRead)?;
-    let page = req.page()?;
-    let users = req.app.store.read(|tx| match req.query.word::<Email>("email")? {
-        Some(email) => {
-            let found: Vec<(UserId, User)> = ops::find(tx, &email)?.into_iter().collect();
-            Ok::<_, ApiError>(crate::page::Paged { count: found.len() as u64, items: found })
-        }
-        None => Ok(USERS.page(tx, page, Direction::Up)?),
-    })?;
+    let (page, filter) = (req.page()?, Filter::of(&req)?);
+    // A search may read every user, so it is done off the async threads.
+    let app = std::sync::Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| filter.find(tx, page)));
+    let users = found.await.map_err(ApiError::internal)??;
     req.list(page, users.map(|(id, user)| UserView::new(id, user)))
+}
+
+/// Which users are wanted.
+struct Filter {
+    email: Option<Email>,
+    role: Option<Role>,
+    is_active: Option<bool>,
+    /// In e-mail and name; lower case.
+    search: Option<String>,
+    direction: Direction,
+}
+
+impl Filter {
+    fn of(req: &Req) -> Result<Filter, ApiError> {
+        let ordering = |text: &str| match text {
+            "created_at" => Some(Direction::Up),
+            "-created_at" => Some(Direction::Down),
+            _ => None,
+        };
+        let said = "must be created_at or -created_at";
+        Ok(Filter {
+            email: req.query.word("email")?,
+            role: req.query.word("role")?,
+            is_active: req.query.flag("is_active")?,
+            search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
+            direction: req.query.read("ordering", said, ordering)?.unwrap_or(Direction::Up),
+        })
+    }
+
+    fn lets_through(&self, user: &User) -> bool {
+        let has = |search: &String| {
+            user.email.as_str().contains(search.as_str())
+                || user.name.to_lowercase().contains(search.as_str())
+        };
+        self.email.as_ref().is_none_or(|email| user.email == *email)
+            && self.role.is_none_or(|role| user.role == role)
+            && self.is_active.is_none_or(|active| user.is_active == active)
+            && self.search.as_ref().is_none_or(has)
+    }
+
+    fn find(&self, tx: &ReadTx, page: Page) -> Result<Paged<(UserId, User)>, StoreError> {
+        let mut found = Paged { count: 0, items: Vec::new() };
+        let mut offer = |id, user| {
+            if self.lets_through(&user) {
+                found.count += 1;
+                if found.count > page.offset() && (found.items.len() as u64) < page.size {
+                    found.items.push((id, user));
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        match &self.email {
+            Some(email) => {
+                if let Some((id, user)) = ops::find(tx, email)? {
+                    let _ = offer(id, user);
+                }
+            }
+            None if self.role.is_none() && self.is_active.is_none() && self.search.is_none() => {
+                return USERS.page(tx, page, self.direction);
+            }
+            None => USERS.scan(tx, Span::all(self.direction), offer)?,
+        }
+        Ok(found)
+    }
+}
+
+fn subject(id: UserId) -> String {
+    format!("user:{id}")
+}
+
+/// A user as the audit trail keeps them.
+fn seen(id: UserId, user: &User) -> Value {
+    json!(UserView::new(id, user.clone()))
 }
 
 struct Creation {
@@ -54,7 +129,7 @@ impl Input for Creation {
 }
 
 async fn create(mut req: Req) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Creation { email, password, name, role } = req.json().await?;
     let password_hash = req.app.passwords.hash(password).await?;
     let new = NewUser { email, name, role, password_hash };
@@ -62,6 +137,8 @@ async fn create(mut req: Req) -> Answer {
         ops::confirm(tx, &by)?;
         ops::may_change(&by, new.role)?;
         let (id, user) = ops::create_user(tx, &new)?;
+        let after = seen(id, &user);
+        audit::note(tx, &by.label(), "user.create", &subject(id), Value::Null, after)?;
         Ok(created(&UserView::new(id, user)).location(&format!("/api/admin/users/{id}/")))
     })
     .await
@@ -85,13 +162,17 @@ impl Input for Change {
 }
 
 async fn change(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Change { role, is_active } = req.json().await?;
     let user = req
         .write(move |tx| {
             ops::confirm(tx, &by)?;
-            ops::may_change(&by, ops::get(tx, id)?.role.max(role.unwrap_or_default()))?;
-            Ok(ops::set_role_and_activity(tx, id, role, is_active)?)
+            let before = ops::get(tx, id)?;
+            ops::may_change(&by, before.role.max(role.unwrap_or_default()))?;
+            let user = ops::set_role_and_activity(tx, id, role, is_active)?;
+            let (before, after) = (seen(id, &before), seen(id, &user));
+            audit::note(tx, &by.label(), "user.change", &subject(id), before, after)?;
+            Ok(user)
         })
         .await?;
     Ok(ok(&UserView::new(id, user)))
@@ -109,13 +190,15 @@ impl Input for Password {
 
 /// Sets a user's password, and ends all their sessions.
 async fn set_password(mut req: Req, id: UserId) -> Answer {
-    let by = req.admin(Scope::UsersWrite)?.into();
+    let by: Staff = req.admin(Scope::UsersWrite)?.into();
     let Password { password } = req.json().await?;
     let hash = req.app.passwords.hash(password).await?;
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
         ops::may_change(&by, ops::get(tx, id)?.role)?;
-        Ok(ops::set_password(tx, id, None, &hash, None)?)
+        ops::set_password(tx, id, None, &hash, None)?;
+        let after = json!({"password": "changed"});
+        Ok(audit::note(tx, &by.label(), "user.set_password", &subject(id), Value::Null, after)?)
     })
     .await?;
     Ok(Reply::no_content())
@@ -191,6 +274,8 @@ async fn create_token(mut req: Req) -> Answer {
     }
     req.write(move |tx| {
         let (id, token, secret) = ops::create_token(tx, &new, &by)?;
+        let after = json!({"name": token.name, "scopes": token.scopes, "expires_at": token.expires_at});
+        audit::note(tx, &by.label(), "token.create", &format!("token:{id}"), Value::Null, after)?;
         let view = |secret| created(&NewTokenView { token: TokenView::new(id, token.clone()), secret });
         if let Some(key) = &key {
             // What is kept to be given again must not hold the secret.
@@ -202,10 +287,12 @@ async fn create_token(mut req: Req) -> Answer {
 }
 
 async fn revoke_token(req: Req, id: TokenId) -> Answer {
-    let by = req.admin(Scope::TokensWrite)?.into();
+    let by: Staff = req.admin(Scope::TokensWrite)?.into();
     req.write(move |tx| {
         ops::confirm(tx, &by)?;
-        Ok(ops::revoke_token(tx, id)?)
+        ops::revoke_token(tx, id)?;
+        let (before, after) = (json!({"revoked": false}), json!({"revoked": true}));
+        Ok(audit::note(tx, &by.label(), "token.revoke", &format!("token:{id}"), before, after)?)
     })
     .await?;
     Ok(Reply::no_content())

@@ -57,6 +57,11 @@ impl UserView {
     }
 }
 
+/// A user as everybody is shown it.
+pub fn view(id: UserId, user: User) -> serde_json::Value {
+    json!(UserView::new(id, user))
+}
+
 impl Req {
     /// Who asks, if they say so: the request's token and, from the store, whoever it speaks of.
     ///
@@ -200,7 +205,7 @@ pub(super) fn new_password(value: &serde_json::Value, at: &mut crate::http::inpu
 }
 
 /// Any string that could be a password: what is wrong with it, comparing it will tell.
-fn given_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
+pub fn given_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
     match value {
         serde_json::Value::String(text) if text.chars().count() <= *password::LENGTH.end() => {
             Some(text.clone())

@@ -17,8 +17,12 @@ mod scope;
 pub(crate) mod store;
 mod tokens;
 
+pub use http::{given_password, view};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
-pub use ops::{confirm, create_user, find, forget_sessions, name_of, pass_over_sessions, set_password_of};
+pub use ops::{
+    confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
+    sessions, set_password_of,
+};
 pub use password::{Passwords, random_password};
 pub use scope::Scope;
 pub use tokens::{Keys, sign, signed_by};

@@ -55,6 +55,11 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands in the place of an erased user's address: none that mail could reach (RFC 2606).
+    pub fn nobodys(user: UserId) -> Email {
+        Email(format!("erased-{user}@erased.invalid"))
+    }
 }
 
 impl FromStr for Email {

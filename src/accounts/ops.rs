@@ -203,6 +203,33 @@ pub fn set_role_and_activity(
     Ok(user)
 }
 
+/// Takes a person out of their account: what stays is a number that nobody can log in with.
+pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
+    let user = get(tx, id)?;
+    set_role_and_activity(tx, id, Some(Role::Customer), Some(false))?;
+    end_all_but(tx, id, None)?;
+    let nobody = User {
+        email: Email::nobodys(id),
+        name: String::new(),
+        role: Role::Customer,
+        is_active: false,
+        password_hash: String::new(),
+        default_address: None,
+        last_login_at: None,
+        ..user
+    };
+    Ok(USERS.put(tx, &id, &nobody)?)
+}
+
+/// Since when, and until when, a user is logged in.
+pub fn sessions(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>, StoreError> {
+    let shown = |id| {
+        let session = SESSIONS.expect(tx, &id)?;
+        Ok(serde_json::json!({"created_at": session.created_at, "expires_at": session.expires_at}))
+    };
+    ALIVE.all(tx, &user)?.into_iter().map(shown).collect()
+}
+
 /// Checks inside the transaction that `by` still is what the request found them to be.
 pub fn confirm(tx: &impl Reads, by: &Staff) -> Result<(), AccountError> {
     let session = match &by.0 {

@@ -7,6 +7,9 @@ use super::store::{AUDIT, BY_SUBJECT};
 use crate::id::AuditId;
 use crate::store::{Reads, StoreError, WriteTx};
 
+/// Fields that change with every change, and say nothing of it.
+const NOISE: [&str; 2] = ["updated_at", "version"];
+
 /// Notes that `by` did `act` to `subject`, which was `before` and is `after`; null where it was not there or is no
 /// more. Of two objects only the fields that differ are kept, and if none does there is nothing to note.
 pub fn note(
@@ -18,12 +21,10 @@ pub fn note(
     mut after: Value,
 ) -> Result<(), StoreError> {
     if let (Value::Object(old), Value::Object(new)) = (&mut before, &mut after) {
-        let same: Vec<String> = old
-            .iter()
-            .filter(|(key, value)| new.get(*key) == Some(value))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in same {
+        let is_dull = |key: &str, value: &Value| NOISE.contains(&key) || new.get(key) == Some(value);
+        let dull: Vec<String> =
+            old.iter().filter(|(key, value)| is_dull(key, value)).map(|(key, _)| key.clone()).collect();
+        for key in dull {
             old.remove(&key);
             new.remove(&key);
         }

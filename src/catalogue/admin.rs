@@ -1,18 +1,20 @@
 //! Changing the catalogue: for staff.
 
 use http::header;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::http::ProductRef;
 use super::input::ProductInput;
 use super::model::Product;
 use super::{ops, view};
-use crate::accounts::{self, Scope};
+use crate::accounts::{self, Scope, Staff};
+use crate::audit;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, delete, etag, get, post};
+use crate::id::ProductId;
 use crate::inventory::{self, Cause};
 use crate::page::Paged;
-use crate::store::{Reads, StoreError};
+use crate::store::{Reads, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -24,13 +26,29 @@ pub fn routes() -> Routes {
 fn product_reply(
     tx: &impl Reads,
     status: u16,
-    id: crate::id::ProductId,
+    id: ProductId,
     product: &Product,
 ) -> Result<Reply, StoreError> {
     let body = view::render(tx, id, product)?;
     let tag = etag(&body);
     let status = http::StatusCode::from_u16(status).expect("statuses are written in the code");
     Ok(Reply::bytes(status, "application/json", body).header(header::ETAG, &tag))
+}
+
+/// A product as the audit trail keeps it.
+fn seen(tx: &impl Reads, id: ProductId, product: &Product) -> Result<Value, StoreError> {
+    Ok(serde_json::from_slice(&view::render(tx, id, product)?).expect("it was rendered as JSON"))
+}
+
+fn note(
+    tx: &mut WriteTx,
+    by: &Staff,
+    act: &str,
+    id: ProductId,
+    before: Value,
+    after: Value,
+) -> Result<(), StoreError> {
+    audit::note(tx, &by.label(), act, &format!("product:{id}"), before, after)
 }
 
 async fn create(mut req: Req) -> Answer {
@@ -41,6 +59,8 @@ async fn create(mut req: Req) -> Answer {
         accounts::confirm(tx, &by)?;
         let draft = input.clone().onto(Draft::default(), &[]).map_err(ApiError::invalid)?;
         let (id, product) = ops::create(tx, &draft, &first_stock(), &by.label())?;
+        let after = seen(tx, id, &product)?;
+        note(tx, &by, "product.create", id, Value::Null, after)?;
         Ok(product_reply(tx, 201, id, &product)?.location(&format!("/api/products/{id}/")))
     })
     .await
@@ -68,7 +88,10 @@ async fn rewrite(mut req: Req, product: ProductRef, is_whole: bool) -> Answer {
         let base = if is_whole { Draft::default() } else { known };
         let draft = input.clone().onto(base, &variants).map_err(ApiError::invalid)?;
         let cause = Cause::Adjustment { reason: "edited".into() };
+        let before = seen(tx, id, &now)?;
         let product = ops::update(tx, id, &draft, &cause, &by.label())?;
+        let after = seen(tx, id, &product)?;
+        note(tx, &by, "product.change", id, before, after)?;
         Ok(product_reply(tx, 200, id, &product)?)
     })
     .await
@@ -89,7 +112,8 @@ async fn archive(req: Req, product: ProductRef) -> Answer {
         accounts::confirm(tx, &by)?;
         let (id, _) = product.find(tx)?;
         ops::must_match(tx, id, if_match.as_deref())?;
-        Ok(ops::archive(tx, id)?)
+        ops::archive(tx, id)?;
+        Ok(note(tx, &by, "product.archive", id, json!({"archived": false}), json!({"archived": true}))?)
     })
     .await?;
     Ok(Reply::no_content())

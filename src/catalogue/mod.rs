@@ -23,5 +23,5 @@ pub use draft::{Draft, VariantDraft};
 pub use import::forget as forget_imports;
 pub use listing::Listings;
 pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Sellable, Variant, slugify};
-pub use ops::{create, describe, find_sku, offer, sellable};
+pub use ops::{create, describe, find_sku, has_category, offer, sellable};
 pub use view::{Summary, summary};

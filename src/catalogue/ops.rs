@@ -21,6 +21,10 @@ pub fn category_name(tx: &impl Reads, product: &Product) -> Result<Option<String
     Ok(CATEGORIES.get(tx, slug)?.map(|category| category.name))
 }
 
+pub fn has_category(tx: &impl Reads, slug: &str) -> Result<bool, StoreError> {
+    Ok(CATEGORIES.get(tx, &slug.to_owned())?.is_some())
+}
+
 /// The variant of `product` that can be put into a cart now.
 pub fn sellable(
     tx: &impl Reads,

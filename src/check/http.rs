@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Report, check_all, repair};
-use crate::accounts::Scope;
+use crate::accounts::{Scope, Staff};
 use crate::app::App;
+use crate::audit;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, ApiError, Req, Routes, Teller, ok, post, teller};
+use crate::store::StoreError;
 
 pub fn routes() -> Routes {
     Routes::new().at("/api/admin/check/", post(run))
@@ -37,7 +39,7 @@ async fn look(app: &Arc<App>, teller: &Teller) -> Result<Report, ApiError> {
 }
 
 async fn run(mut req: Req) -> Answer {
-    req.admin(Scope::ShopRead)?;
+    let by: Staff = req.admin(Scope::ShopRead)?.into();
     let asked: Asked = req.json_or_nothing().await?;
     if asked.repair {
         req.admin(Scope::All)?;
@@ -50,7 +52,15 @@ async fn run(mut req: Req) -> Answer {
         let is_due = looked.findings.iter().any(|finding| finding.invariant == "I5");
         let (repaired, report) = match asked.repair {
             true if is_due => {
-                let repaired = app.store.write(repair).await?;
+                let repaired = app
+                    .store
+                    .write(move |tx| {
+                        let repaired = repair(tx)?;
+                        let after = json!({"repaired": repaired});
+                        audit::note(tx, &by.label(), "data.repair", "shop", Value::Null, after)?;
+                        Ok::<_, StoreError>(repaired)
+                    })
+                    .await?;
                 (Some(repaired), look(&app, &teller).await?)
             }
             true => (Some(0), looked),

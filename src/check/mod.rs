@@ -14,13 +14,14 @@ use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
 use crate::{inventory, orders, payments};
 
 /// What is looked at, in this order.
-pub const INVARIANTS: [(&str, &str); 8] = [
+pub const INVARIANTS: [(&str, &str); 9] = [
     ("I5", "records decode, and indexes and counters agree with them"),
     ("I1", "stock is never below zero and is the sum of its movements"),
     ("I2", "orders add up"),
     ("I3", "live orders hold their quantities, cancelled ones gave them back once"),
     ("I4", "payment status follows from payments and refunds; no captured money is lost"),
     ("I6", "invoices and credit notes are numbered without gaps, one invoice per paid order"),
+    ("I7", "coupons are used within their limits, and counted as the live orders that carry them"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
     ("I10", "every gateway object is taken in once, and what is open is asked after until it is done"),
 ];

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::advance::{AdvanceError, Step, advance};
 use super::by_hand::{ByHand, record_by_hand};
 use super::cancel::{Cancelling, cancel};
@@ -10,6 +12,7 @@ use super::pay::end;
 use super::refund::{self, Asked};
 use crate::accounts::{self, Scope, Staff};
 use crate::app::App;
+use crate::audit;
 use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, url, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
@@ -173,6 +176,9 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
             }
             accounts::confirm(tx, &by)?;
             let refund = refund::begin(tx, id, &asked, &by.label())?;
+            let after = json!({"refund_id": refund, "amount": payments::get_refund(tx, refund)?.amount,
+                "lines": asked.lines, "restock": asked.restock, "reason": asked.reason});
+            audit::note(tx, &by.label(), "order.refund", &format!("order:{id}"), Value::Null, after)?;
             if let Some(key) = &once {
                 key.began(tx, refund.0)?;
             }
@@ -226,6 +232,9 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
             let detail = format!("The payment is {} already.", payment.status.as_str());
             return Err(ApiError::new(409, "invalid_transition", detail));
         }
+        let (before, after) =
+            (json!({"status": payment.status}), json!({"status": "closing", "force": force}));
+        audit::note(tx, &by.label(), "payment.cancel", &format!("payment:{id}"), before, after)?;
         Ok(payments::close(tx, id, Why::Operator, &by.label())?)
     })
     .await?;

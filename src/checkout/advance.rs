@@ -1,8 +1,12 @@
 //! Moving an order on by hand: shipped, arrived. What a payment moves is no person's to move.
 
+use serde_json::{Value, json};
+
 use crate::accounts::{self, AccountError, Staff};
+use crate::audit;
 use crate::id::OrderId;
-use crate::orders::{self, Event, OrderError, Status, Tracking};
+use crate::orders::{self, Event, Order, OrderError, Status, Tracking};
+use crate::outbox::{self, Cause};
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
@@ -49,11 +53,19 @@ fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
     }
 }
 
+/// What staff can change of an order, as the audit trail keeps it.
+fn seen(order: &Order) -> Value {
+    let tracking = order.fulfilments.last().map(|newest| &newest.tracking);
+    json!({"status": order.status, "note": order.note, "tracking": tracking})
+}
+
 /// Moves the order on, says how it is sent, or notes something on it.
 pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
     accounts::confirm(tx, by)?;
-    let event = event(orders::get(tx, id)?.status, step)?;
-    if event == Some(Event::Ship) {
+    let before = orders::get(tx, id)?;
+    let event = event(before.status, step)?;
+    let is_shipped = event == Some(Event::Ship);
+    if is_shipped {
         payments::may_send(tx, id)?;
     }
     match (event, &step.note) {
@@ -65,6 +77,10 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     }
     if let Some(tracking) = &step.tracking {
         orders::send(tx, id, tracking)?;
+    } else if is_shipped && orders::get(tx, id)?.fulfilments.is_empty() {
+        outbox::post(tx, Cause::Shipped { order: id, parcel: 0 })?;
     }
+    let (before, after) = (seen(&before), seen(&orders::get(tx, id)?));
+    audit::note(tx, &by.label(), "order.change", &format!("order:{id}"), before, after)?;
     Ok(())
 }

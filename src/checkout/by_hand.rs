@@ -1,8 +1,11 @@
 //! Money that was taken by hand: cash, a transfer. A live payment at a gateway is ended before it is recorded.
 
+use serde_json::{Value, json};
+
 use super::pay::end;
 use crate::accounts::{self, Staff};
 use crate::app::App;
+use crate::audit;
 use crate::http::Stored;
 use crate::id::{OrderId, PaymentId};
 use crate::orders::{self, Seller, Status};
@@ -55,6 +58,8 @@ fn begin(tx: &mut WriteTx, what: &ByHand, seller: &Seller) -> Result<Option<Paym
     if let Some(key) = &what.key {
         key.began(tx, id.0)?;
     }
+    let after = json!({"method": what.how});
+    audit::note(tx, &by, "order.mark_paid", &format!("order:{id}"), Value::Null, after)?;
     if let Some((payment, _)) = live {
         payments::close(tx, payment, why, &by)?;
         return Ok(Some(payment));

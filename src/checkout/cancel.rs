@@ -1,13 +1,16 @@
 //! Cancelling an order. An unpaid one is given up only after its payment is; a paid one is refunded.
 
+use serde_json::{Value, json};
+
 use super::pay::end;
 use crate::accounts::{self, Staff};
 use crate::app::App;
+use crate::audit;
 use crate::http::Stored;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::{self, Event, OrderError};
 use crate::payments::{self, PaymentError, Why};
-use crate::store::{OnceKey, Seen, WriteTx};
+use crate::store::{OnceKey, Seen, StoreError, WriteTx};
 
 enum Begun {
     /// The order is cancelled; these refunds are to be sent off.
@@ -60,12 +63,22 @@ fn begin(tx: &mut WriteTx, what: &Cancelling) -> Result<Begun, PaymentError> {
         key.began(tx, id.0)?;
     }
     if let Some((payment, _)) = live {
+        if what.staff.is_some() {
+            note_cancel(tx, id, &by, note)?;
+        }
         payments::close(tx, payment, Why::Cancelled { note: note.to_owned() }, &by)?;
         return Ok(Begun::MustEnd(payment));
     }
     orders::cancel(tx, id, &by, note)?;
+    if what.staff.is_some() {
+        note_cancel(tx, id, &by, note)?;
+    }
     let reason = if note.is_empty() { "order cancelled" } else { note };
     Ok(Begun::Cancelled(payments::refund_rest(tx, id, reason, &by)?))
+}
+
+fn note_cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(), StoreError> {
+    audit::note(tx, by, "order.cancel", &format!("order:{id}"), Value::Null, json!({"note": note}))
 }
 
 /// Cancels the order, after its payment where it has a live one. If that turns out to be paid, the order is

@@ -102,12 +102,12 @@ fn check_lines(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result
     Ok(())
 }
 
-/// What units of lines cost with their tax. Shares are cut from the whole line, so that they sum exactly.
+/// What units of lines cost, after their discount and with their tax. Shares are cut from the whole line, so that they sum exactly.
 fn price_of(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result<Money, Overflow> {
     let mut sum = order.total.currency.zero();
     for (id, units) in lines {
         if let Some(line) = order.lines.iter().find(|line| line.id == *id) {
-            let whole = line.total.plus(line.tax)?;
+            let whole = line.cost()?;
             let (from, of) = (units_before(line, before), line.quantity);
             let to = from.saturating_add(*units).min(of);
             let share = |units: u32| whole.share(i64::from(units), i64::from(of));

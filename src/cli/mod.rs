@@ -1,5 +1,7 @@
 //! The command line: a client of the admin API at three distances. One file per command.
 
+mod ask;
+mod audit;
 mod backup;
 mod check;
 mod client;
@@ -109,6 +111,9 @@ enum Command {
     Check(check::Options),
     Compact(compact::Options),
     Stats(stats::Options),
+    /// The audit trail: who changed what, and when
+    #[command(subcommand)]
+    Audit(audit::Options),
     /// Prints the API's description (OpenAPI 3.1): till openapi > openapi.json
     Openapi,
     /// Prints a shell's completion script: till completions bash > /etc/bash_completion.d/till
@@ -188,7 +193,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         }
         let shop = Shop::find(global, begins).await?;
         match command {
-            Command::User(options) => user::run(options, &shop, out).await,
+            Command::User(options) => user::run(options, &shop, global.yes, out).await,
             Command::Token(options) => token::run(options, &shop, out).await,
             Command::Product(options) => product::run(options, &shop, out).await,
             Command::Stock(options) => stock::run(options, &shop, out).await,
@@ -196,6 +201,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Payment(options) => payment::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
+            Command::Audit(options) => audit::run(options, &shop, out).await,
             Command::Backup(options) => backup::run(options, &shop, global, out).await,
             Command::Check(options) => check::run(&options, &shop, out).await,
             Command::Init(_)

@@ -1,6 +1,7 @@
 //! `till user`
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -8,7 +9,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
+use super::ask::confirm;
 use super::client::{Payload, Shop};
+use super::file::OutFile;
 use super::output::{Column, Output, print, text_of};
 use crate::accounts::random_password;
 use crate::http::input::encode;
@@ -23,9 +26,11 @@ pub enum Options {
     Create(Create),
     /// Lists accounts, oldest first
     ///
+    /// till user list --search ann
+    /// till user list --role admin
     /// till user list --limit 0 --json | jq -r .email
     #[command(verbatim_doc_comment)]
-    List(super::product::Limit),
+    List(List),
     /// Shows an account
     ///
     /// till user show ann@example.com
@@ -71,6 +76,43 @@ pub enum Options {
         #[command(flatten)]
         password: Password,
     },
+    /// Writes all that the shop holds on somebody, as JSON: account, orders, invoices, payments
+    ///
+    /// till user export ann@example.com --out ann.json
+    #[command(verbatim_doc_comment)]
+    Export {
+        /// The e-mail address, or the user's id
+        who: String,
+        /// The file; - is stdout
+        #[arg(long, short, value_name = "FILE", default_value = "-")]
+        out: PathBuf,
+    },
+    /// Erases somebody for good; invoices and credit notes stay, as the law wants them
+    ///
+    /// Refused while an order, payment, refund or dispute of theirs is under way. Backups that were made before still
+    /// have them; after restoring one, erase them again.
+    ///
+    /// till user erase ann@example.com
+    #[command(verbatim_doc_comment)]
+    Erase {
+        /// The e-mail address, or the user's id
+        who: String,
+    },
+}
+
+#[derive(Args)]
+pub struct List {
+    /// Only those with this in their address or name
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Only those who may do this
+    #[arg(long, value_parser = ["customer", "staff", "admin"])]
+    role: Option<String>,
+    /// Only those who were locked out
+    #[arg(long)]
+    deactivated: bool,
+    #[command(flatten)]
+    limit: super::product::Limit,
 }
 
 #[derive(Args)]
@@ -99,7 +141,7 @@ pub struct Password {
     generate: bool,
 }
 
-pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
+pub async fn run(options: Options, shop: &Shop, yes: bool, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::Create(create) => {
             let (password, made) = create.password.read()?;
@@ -110,7 +152,16 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let user = shop.call(Method::POST, "/api/admin/users/", Payload::Json(body)).await?;
             tell(user, made, out);
         }
-        Options::List(limit) => {
+        Options::List(List { search, role, deactivated, limit }) => {
+            let mut path = "/api/admin/users/?".to_owned();
+            for (name, value) in [("search", search), ("role", role)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", encode(&value)));
+                }
+            }
+            if deactivated {
+                path.push_str("&is_active=false");
+            }
             let columns = [
                 Column("id", "id", true),
                 Column("e-mail", "email", false),
@@ -120,7 +171,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 Column("created", "created_at", false),
                 Column("last login", "last_login_at", false),
             ];
-            limit.show(shop, "/api/admin/users/", &columns, out).await?;
+            limit.show(shop, &path, &columns, out).await?;
         }
         Options::Show { who } => {
             let id = find(shop, &who).await?;
@@ -136,6 +187,24 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             shop.call(Method::POST, &path, Payload::Json(json!({"password": password}))).await?;
             let user = shop.get(&format!("/api/admin/users/{id}/")).await?;
             tell(user, made, out);
+        }
+        Options::Export { who, out: to } => {
+            let id = find(shop, &who).await?;
+            let all = shop.get(&format!("/api/admin/users/{id}/export/")).await?;
+            let mut file = OutFile::create(&to, true)?;
+            writeln!(file, "{}", serde_json::to_string_pretty(&all)?)?;
+            file.finish()?;
+            if to != Path::new("-") {
+                out.note(&format!("written to {}", to.display()));
+            }
+        }
+        Options::Erase { who } => {
+            let id = find(shop, &who).await?;
+            let user = shop.get(&format!("/api/admin/users/{id}/")).await?;
+            let [email, name] = ["email", "name"].map(|member| text_of(&user, member));
+            confirm(yes, &format!("Erase {email} ({name}) for good?"))?;
+            shop.call(Method::POST, &format!("/api/admin/users/{id}/erase/"), Payload::None).await?;
+            out.document(&json!({"id": id, "erased": true}), |_| format!("user {id} is erased\n"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -151,6 +151,20 @@ pub struct Stored {
     body: Vec<u8>,
 }
 
+impl Stored {
+    /// What is given again of an answer that spoke of somebody who was erased since.
+    pub fn erased(self) -> Stored {
+        let body = br#"{"erased":true}"#.to_vec();
+        Stored {
+            status: self.status,
+            content_type: "application/json".into(),
+            location: self.location,
+            etag: None,
+            body,
+        }
+    }
+}
+
 impl From<&Reply> for Stored {
     fn from(reply: &Reply) -> Stored {
         let text =

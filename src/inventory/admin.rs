@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::model::{Cause, InventoryError, MOST, Movement};
 use super::ops;
-use super::store::{BY_VARIANT, MOVEMENTS};
+use super::store::{BY_VARIANT, MOVEMENTS, STOCK};
 use crate::accounts::{self, Scope};
+use crate::audit;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, id, integer, text};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
@@ -106,10 +107,17 @@ async fn adjust(mut req: Req) -> Answer {
     req.write_once(move |tx| {
         accounts::confirm(tx, &by)?;
         let cause = Cause::Adjustment { reason: reason.clone() };
+        let before = STOCK.get(tx, &variant)?.ok_or(InventoryError::NotFound)?.quantity;
         let stock = match (set, delta) {
             (Some(quantity), _) => ops::set(tx, variant, quantity, &cause, &by.label())?,
             (None, delta) => ops::adjust(tx, variant, delta.unwrap_or(0), &cause, &by.label())?,
         };
+        let quantity = |units: i64| json!({"stock_quantity": units});
+        let (subject, mut after) = (format!("variant:{variant}"), quantity(stock.quantity));
+        if before != stock.quantity {
+            after["reason"] = json!(reason);
+            audit::note(tx, &by.label(), "stock.adjust", &subject, quantity(before), after)?;
+        }
         Ok(ok(&json!({"variant_id": variant, "product_id": stock.product, "stock_quantity": stock.quantity})))
     })
     .await

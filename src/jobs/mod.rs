@@ -16,8 +16,10 @@ use crate::backup;
 use crate::cart;
 use crate::catalogue;
 use crate::checkout;
+use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
+use crate::privacy;
 use crate::store::{self, WriteTx};
 
 /// How often is looked whether something is due.
@@ -42,6 +44,7 @@ pub async fn run_due(app: &App) {
     }
     try_again(app).await;
     keep_house(app).await;
+    finish_erasures(app).await;
 }
 
 /// Whose payments there may be: those that are switched on, and the built-in one.
@@ -71,8 +74,13 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
-/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, and carts that
-/// were left.
+/// Persons whose erasure was cut short.
+async fn finish_erasures(app: &App) {
+    report("erasures", privacy::finish(app).await);
+}
+
+/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, mails that were
+/// sent long ago, and carts that were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -83,7 +91,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts];
+            let mails = outbox::forget(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
@@ -146,6 +155,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "test gateway", || tell(app), pause),
             again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),
             join_all(of_gateways),

@@ -10,6 +10,7 @@ use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::MOVEMENTS;
 use crate::money::Money;
+use crate::promotions::Carried;
 use crate::store::{COUNTERS, Direction, Look, ReadTx, Span, StoreError};
 
 /// Stock that moved for an order or refund: few bytes each, because there are millions of them.
@@ -63,7 +64,7 @@ fn units(moves: &[Move], variant: VariantId) -> i64 {
     moves.iter().filter(|one| one.variant == variant).map(|one| one.units).sum()
 }
 
-/// I2, I3, I6 and I9.
+/// I2, I3, I6, I7 and I9.
 pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     let moves = Moves::read(tx, look)?;
     let mut invoiced = invoices(tx, look)?.into_iter().peekable();
@@ -71,11 +72,15 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         look.found("I6", format!("invoice {invoice}"), "its order is not paid");
     };
     let (mut taken, mut returned) = (0, 0);
+    let mut carried = Carried::default();
     let mut refunds: BTreeSet<u64> = moves.restocked.iter().map(|one| one.of).collect();
     look.begin("orders", ORDERS.count(tx)?);
     look.try_each(tx, &ORDERS, |id, order| {
         totals(id, &order, look);
         history(id, &order, look);
+        if let Some(code) = order.coupon_code.as_ref().filter(|_| order.status != Status::Cancelled) {
+            carried.add(code, order.user);
+        }
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
         (taken, returned) = (taken + own.0.len(), returned + own.1.len());
         stock(id, &order, own, &moves.restocked, look);
@@ -106,6 +111,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     invoiced.for_each(not_paid);
+    carried.check(tx, look)?;
     for refund in refunds {
         look.found("I3", format!("refund {refund}"), "stock moved for it, but no order shows such a refund");
     }
@@ -128,10 +134,11 @@ fn says_what_it_cost(invoice: &Invoice, order: &Order) -> bool {
     let lines = |lines: &[OrderLine]| -> Vec<_> {
         lines
             .iter()
-            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.tax))
+            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.discount, line.tax))
             .collect()
     };
     figures == [order.subtotal, order.discount, order.shipping, order.tax, order.total]
+        && invoice.coupon_code == order.coupon_code
         && lines(&invoice.lines) == lines(&order.lines)
 }
 
@@ -184,10 +191,12 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
     let subject = || format!("order {id}");
     let minor = |money: Money| i128::from(money.minor);
     let lines: i128 = order.lines.iter().map(|line| minor(line.total)).sum();
+    let discounts: i128 = order.lines.iter().map(|line| minor(line.discount)).sum();
     let taxes: i128 = order.lines.iter().map(|line| minor(line.tax)).sum();
     let parts = minor(order.subtotal) - minor(order.discount) + minor(order.shipping) + minor(order.tax);
     for (what, said, sum) in [
         ("subtotal", minor(order.subtotal), lines),
+        ("discount", minor(order.discount), discounts),
         ("tax", minor(order.tax), taxes),
         ("total", minor(order.total), parts),
     ] {
@@ -199,6 +208,10 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
         if minor(line.unit_price) * i128::from(line.quantity) != minor(line.total) {
             let said =
                 format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
+            look.found("I2", subject(), said);
+        }
+        if line.discount.minor < 0 || line.discount.minor > line.total.minor {
+            let said = format!("line {} has a discount of {} on {}", line.id, line.discount, line.total);
             look.found("I2", subject(), said);
         }
     }

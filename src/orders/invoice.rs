@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{InvoiceId, OrderId, RefundId};
 use crate::money::Money;
+use crate::promotions::Code;
 
 /// Who sells, as invoices name them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Invoice {
     pub lines: Vec<OrderLine>,
     pub subtotal: Money,
     pub discount: Money,
+    /// What the discount was given for.
+    pub coupon_code: Option<Code>,
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
@@ -65,6 +68,7 @@ impl Invoice {
             lines: order.lines.clone(),
             subtotal: order.subtotal,
             discount: order.discount,
+            coupon_code: order.coupon_code.clone(),
             shipping: order.shipping,
             tax: order.tax,
             total: order.total,
@@ -86,6 +90,7 @@ impl Invoice {
             "items": lines,
             "subtotal": self.subtotal,
             "discount": self.discount,
+            "coupon_code": self.coupon_code,
             "shipping": self.shipping,
             "tax": self.tax,
             "total_price": self.total,

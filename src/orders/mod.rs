@@ -7,24 +7,27 @@
 
 pub mod admin;
 mod check;
+mod erase;
 pub mod export;
 pub mod http;
 mod invoice;
 mod lifecycle;
 mod model;
+mod old;
 mod ops;
 pub mod papers;
 pub(crate) mod store;
 mod view;
 
 pub use check::check;
+pub use erase::erase;
 pub use invoice::{CreditNote, Invoice, Seller};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    act, cancel, credit, extend_hold, get, hold_until, note_payment_status, note_refund, place, record_paid,
-    restock, send, set_note, wants,
+    act, cancel, credit, extend_hold, get, hold_until, invoice as invoice_of, note_payment_status,
+    note_refund, place, record_paid, restock, send, set_note, wants,
 };
 pub use view::OrderView;

@@ -11,7 +11,8 @@ use crate::address::Address;
 use crate::catalogue::Choice;
 use crate::clock::Time;
 use crate::id::{ProductId, RefundId, UserId, VariantId};
-use crate::money::Money;
+use crate::money::{Money, Overflow};
+use crate::promotions::Code;
 use crate::store::StoreError;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +30,8 @@ pub struct Order {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
-    pub coupon_code: Option<String>,
+    /// What took the discount off.
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,
@@ -69,10 +71,21 @@ pub struct OrderLine {
     pub options: Vec<Choice>,
     pub unit_price: Money,
     pub quantity: u32,
+    /// Before the discount.
     pub total: Money,
+    /// Its share of what the coupon took off: at most `total`.
+    pub discount: Money,
+    /// Of what is left after the discount.
     pub tax: Money,
     /// Units that went back to the shelf with a refund.
     pub restocked: u32,
+}
+
+impl OrderLine {
+    /// What all its units cost: after the discount, with the tax.
+    pub fn cost(&self) -> Result<Money, Overflow> {
+        self.total.minus(self.discount)?.plus(self.tax)
+    }
 }
 
 /// A parcel.
@@ -193,6 +206,7 @@ pub struct NewOrder {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,

@@ -8,6 +8,8 @@ use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
 use crate::inventory::{self, Cause, Want};
 use crate::money::Money;
+use crate::outbox;
+use crate::promotions;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The first order's number is the one after this.
@@ -41,7 +43,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         shipping: new.shipping,
         tax: new.tax,
         total: new.total,
-        coupon_code: None,
+        coupon_code: new.coupon_code,
         shipping_address: new.shipping_address,
         billing_address: new.billing_address,
         note: new.note,
@@ -55,6 +57,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         updated_at: now,
     };
     ORDERS.put(tx, &id, &order)?;
+    outbox::post(tx, outbox::Cause::OrderReceived(id))?;
     Ok(order)
 }
 
@@ -97,16 +100,20 @@ pub fn record_paid(
     save(tx, id, &mut order)?;
     let invoice = InvoiceId(tx.next_number("invoices")?);
     INVOICES.put(tx, &invoice, &Invoice::of(id, &order, method, seller, tx.now()))?;
-    Ok(())
+    Ok(outbox::post(tx, outbox::Cause::OrderPaid(id))?)
 }
 
-/// Cancels the order and puts back on the shelf what it holds.
+/// Cancels the order, puts back on the shelf what it holds, and gives back the use of its coupon.
 pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     step(&mut order, Event::Cancel, tx.now(), by, note)?;
     order.hold_until = None;
     let held = wants(&order);
     save(tx, id, &mut order)?;
+    if let Some(code) = &order.coupon_code {
+        promotions::give_back(tx, code, order.user)?;
+    }
+    outbox::post(tx, outbox::Cause::OrderCancelled(id))?;
     Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
 }
 
@@ -172,7 +179,7 @@ pub fn restock(
     Ok(inventory::give_back(tx, &back, &Cause::Refund(refund), by)?)
 }
 
-/// Says how the order is sent: changes the newest parcel, or makes one of all lines.
+/// Says how the order is sent: changes the newest parcel, or makes one of all lines, of which the customer is told.
 pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     match order.fulfilments.last_mut() {
@@ -181,6 +188,7 @@ pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), Or
             let held = order.lines.iter().map(|line| (line.id, line.quantity - line.restocked));
             let lines = held.filter(|(_, units)| *units > 0).collect();
             order.fulfilments.push(Fulfilment { id: 1, lines, tracking: tracking.clone(), at: tx.now() });
+            outbox::post(tx, outbox::Cause::Shipped { order: id, parcel: 1 })?;
         }
     }
     Ok(save(tx, id, &mut order)?)

@@ -2,12 +2,13 @@
 
 use super::invoice::{CreditNote, Invoice};
 use super::model::Order;
+use super::old::{InvoiceV1, OrderV1};
 use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId, UserId};
 use crate::store::{Index, Table, record};
 
-record!(Order as StoredOrder: V1);
-record!(Invoice as StoredInvoice: V1);
+record!(Order as StoredOrder: V2, was V1(OrderV1));
+record!(Invoice as StoredInvoice: V2, was V1(InvoiceV1));
 record!(CreditNote as StoredCreditNote: V1);
 
 pub static BY_USER: Index<OrderId, Order, UserId> = Index::list("orders.by_user", |order| vec![order.user]);

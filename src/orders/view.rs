@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{OrderId, UserId};
 use crate::money::{Currency, Money};
+use crate::promotions::Code;
 
 #[derive(Serialize)]
 pub struct OrderView {
@@ -28,7 +29,7 @@ pub struct OrderView {
     tax: Money,
     total_price: Money,
     currency: Currency,
-    coupon_code: Option<String>,
+    coupon_code: Option<Code>,
     shipping_address: Address,
     billing_address: Option<Address>,
     note: String,
@@ -89,6 +90,7 @@ pub fn line(line: &OrderLine) -> Value {
         "unit_price": line.unit_price,
         "quantity": line.quantity,
         "total_price": line.total,
+        "discount": line.discount,
     })
 }
 

@@ -1,15 +1,16 @@
 //! `/api/admin/payments/`: seeing payments, for staff; asking after all of them, for administrators.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::failed::is_unsettled;
 use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
 use super::ops::refunds_of_payment;
 use super::reconcile::reconcile_all;
-use super::restored::confirm;
+use super::restored::{confirm, restored};
 use super::store::PAYMENTS;
 use super::{disputes, ops};
-use crate::accounts::Scope;
+use crate::accounts::{self, Scope, Staff};
+use crate::audit;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, Req, Routes, get, ok, post};
@@ -26,7 +27,7 @@ pub fn routes() -> Routes {
 }
 
 /// A payment as staff see it: without the customer's secret, with the gateway's ids, and what is disputed of it.
-pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_json::Value, StoreError> {
+pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Value, StoreError> {
     let all = disputes::of_order(tx, payment.order)?;
     let open = all.iter().filter(|(_, dispute)| dispute.payment == id && dispute.stand == Stand::Open);
     let evidence_due_by = open.filter_map(|(_, dispute)| dispute.due_by).min();
@@ -85,7 +86,7 @@ pub fn view(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<serde_j
     }))
 }
 
-fn told(told: &Told) -> serde_json::Value {
+fn told(told: &Told) -> Value {
     json!({"code": told.code, "message": told.message})
 }
 
@@ -145,10 +146,16 @@ impl Input for Reconciling {
 }
 
 async fn reconcile(mut req: Req) -> Answer {
-    req.admin(Scope::PaymentsWrite)?;
+    let by: Staff = req.admin(Scope::PaymentsWrite)?.into();
     let asked: Reconciling = req.json_or_nothing().await?;
     if asked.after_restore {
-        req.write(|tx| Ok(confirm(tx)?)).await?;
+        req.write(move |tx| {
+            accounts::confirm(tx, &by)?;
+            let mark = restored(tx)?;
+            confirm(tx)?;
+            Ok(audit::note(tx, &by.label(), "payment.after_restore", "shop", json!(mark), Value::Null)?)
+        })
+        .await?;
     }
     Ok(ok(&reconcile_all(&req.app, true).await?))
 }

@@ -70,6 +70,7 @@ struct Seller {
     sku: Option<String>,
     name: String,
     quantity: u64,
+    /// After discounts, before tax.
     sales: Money,
 }
 
@@ -179,6 +180,6 @@ fn sell(sold: &mut HashMap<VariantId, Seller>, order: &Order) {
             sales: order.total.currency.zero(),
         });
         seller.quantity += u64::from(line.quantity);
-        seller.sales.minor = seller.sales.minor.saturating_add(line.total.minor);
+        seller.sales.minor = seller.sales.minor.saturating_add(line.total.minor - line.discount.minor);
     }
 }

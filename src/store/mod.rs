@@ -37,7 +37,7 @@ pub use disk::{Disk, FileDisk, Upgrade};
 pub use key::Key;
 pub use look::{Finding, Look, Tell};
 pub use once::{KeyReused, Once, OnceKey, Seen};
-pub(crate) use once::{ONCE, forget};
+pub(crate) use once::{ONCE, answers_with, forget, forget_answers_of, replace_answer};
 pub use open::{FORMAT, OpenError, Options, format_of, is_sound};
 pub use rebuild::Rebuild;
 pub use table::{AnyTable, Index, Indexed, Table};

@@ -1,13 +1,14 @@
 //! Idempotency keys: the outcome of a keyed act is stored in the act's own commit, and given again to whoever
 //! comes with the same key within a day (Stripe's convention).
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{decode, encode, record};
-use super::{Index, Reads, Store, StoreError, Table, WriteTx};
+use super::{Direction, Index, Reads, Span, Store, StoreError, Table, WriteTx};
 use crate::clock::Time;
 
 /// How long a key is remembered.
@@ -118,6 +119,50 @@ impl Store {
         })
         .await
     }
+}
+
+/// The keys whose stored answer has these bytes in it.
+pub(crate) fn answers_with(tx: &impl Reads, part: &[u8]) -> Result<Vec<String>, StoreError> {
+    let finder = memchr::memmem::Finder::new(part);
+    let mut found = Vec::new();
+    ONCE.each(tx, |scope, known| {
+        if matches!(&known.outcome, Outcome::Done(bytes) if finder.find(bytes).is_some()) {
+            found.push(scope);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Puts another answer in the place of a key's stored one. The key stays: what it did is not done again.
+pub(crate) fn replace_answer<T: Serialize + DeserializeOwned>(
+    tx: &mut WriteTx,
+    scope: &str,
+    replace: impl Fn(T) -> T,
+) -> Result<(), StoreError> {
+    let scope = scope.to_owned();
+    let Some(mut known) = ONCE.get(tx, &scope)? else { return Ok(()) };
+    if let Outcome::Done(bytes) = &known.outcome {
+        let answer =
+            decode(bytes).ok_or_else(|| StoreError::corrupt("once", "a stored answer does not decode"))?;
+        known.outcome = Outcome::Done(encode(&replace(answer)));
+        ONCE.put(tx, &scope, &known)?;
+    }
+    Ok(())
+}
+
+/// Forgets all keys of one who asks.
+pub(crate) fn forget_answers_of(tx: &mut WriteTx, who: &str) -> Result<(), StoreError> {
+    let mut prefix = who.as_bytes().to_vec();
+    prefix.push(b' ');
+    let mut own = Vec::new();
+    ONCE.scan(tx, Span::under(prefix, Direction::Up), |scope, _| {
+        own.push(scope);
+        ControlFlow::Continue(())
+    })?;
+    for scope in own {
+        ONCE.delete(tx, &scope)?;
+    }
+    Ok(())
 }
 
 /// Forgets at most `limit` keys that are older than a day; how many.

@@ -25,6 +25,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/auth/me/", For::Users, ""),
     ("PATCH", "/api/auth/me/", For::Users, ""),
     ("POST", "/api/auth/password/", For::Users, ""),
+    ("DELETE", "/api/auth/me/", For::Users, ""),
+    ("GET", "/api/auth/me/export/", For::Users, ""),
     ("GET", "/api/products/", For::Everybody, ""),
     ("POST", "/api/products/", For::Staff, "products:write"),
     ("GET", "/api/products/{id}/", For::Everybody, ""),
@@ -35,6 +37,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/cart/", For::Users, ""),
     ("POST", "/api/cart/", For::Users, ""),
     ("DELETE", "/api/cart/", For::Users, ""),
+    ("POST", "/api/cart/coupon/", For::Users, ""),
+    ("DELETE", "/api/cart/coupon/", For::Users, ""),
     ("PUT", "/api/cart/{id}/", For::Users, ""),
     ("DELETE", "/api/cart/{id}/", For::Users, ""),
     ("GET", "/api/orders/", For::Users, ""),
@@ -63,6 +67,14 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/users/{id}/", For::Admins, "users:read"),
     ("PATCH", "/api/admin/users/{id}/", For::Admins, "users:write"),
     ("POST", "/api/admin/users/{id}/password/", For::Admins, "users:write"),
+    ("GET", "/api/admin/users/{id}/export/", For::Admins, "all"),
+    ("GET", "/api/admin/coupons/", For::Staff, "coupons:read"),
+    ("POST", "/api/admin/coupons/", For::Staff, "coupons:write"),
+    ("GET", "/api/admin/coupons/{code}/", For::Staff, "coupons:read"),
+    ("PUT", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("PATCH", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("DELETE", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
+    ("POST", "/api/admin/users/{id}/erase/", For::Admins, "users:write"),
     ("GET", "/api/admin/inventory/low-stock/", For::Staff, "stock:read"),
     ("GET", "/api/admin/inventory/movements/", For::Staff, "stock:read"),
     ("POST", "/api/admin/inventory/adjust/", For::Staff, "stock:write"),
@@ -76,6 +88,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/products/imports/{id}/undo/", For::Staff, "products:write"),
     ("GET", "/api/admin/orders/export/", For::Staff, "orders:read"),
     ("GET", "/api/admin/stats/", For::Staff, "shop:read"),
+    ("GET", "/api/admin/audit/", For::Admins, "audit:read"),
+    ("GET", "/api/admin/audit/export/", For::Admins, "audit:read"),
     ("GET", "/api/openapi.json", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
     ("POST", "/api/admin/backup/", For::Admins, "all"),
@@ -99,7 +113,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -146,7 +160,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = path.replace("{id}", "987654321");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =
@@ -159,7 +173,8 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let others = till::accounts::Scope::EACH.iter().map(|(scope, _)| scope.as_str());
-        let twin = if *scope == "shop:read" { (*scope).to_owned() } else { scope.replace(":read", ":write") };
+        let twin = scope.replace(":read", ":write").parse::<till::accounts::Scope>();
+        let twin = twin.map_or_else(|_| (*scope).to_owned(), |twin| twin.to_string());
         let others: Vec<_> =
             others.filter(|other| *other != "all" && other != scope && *other != twin).collect();
         let refused = ask(&token(&others).await).await.refused(403, "permission_denied");

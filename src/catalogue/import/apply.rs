@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::check::{Check, Checked, How};
 use super::plan::{Frame, Plan, plan};
 use super::record::{IMPORTS, Import, State, TOUCHED, Touched};
@@ -11,6 +13,7 @@ use super::source::{Group, Source};
 use super::undo::rebase;
 use super::{Counts, Errors, RowError};
 use crate::accounts::{self, AccountError, Staff};
+use crate::audit;
 use crate::catalogue::model::CatalogueError;
 use crate::catalogue::ops;
 use crate::id::{ImportId, VariantId};
@@ -195,6 +198,8 @@ impl Begin {
         };
         let id = ImportId(tx.next_number("imports")?);
         IMPORTS.put(tx, &id, &import)?;
+        let what = json!({"mode": self.how.mode.as_str(), "products": self.entries});
+        audit::note(tx, &import.by, "product.import", &format!("import:{id}"), Value::Null, what)?;
         if let Some(key) = &self.key {
             key.began(tx, id.0)?;
         }

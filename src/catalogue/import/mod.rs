@@ -41,6 +41,15 @@ pub enum Mode {
     Create,
 }
 
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Upsert => "upsert",
+            Mode::Create => "create",
+        }
+    }
+}
+
 impl FromStr for Mode {
     type Err = String;
 

@@ -4,10 +4,12 @@ use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::apply::ImportError;
-use super::record::{IMPORTS, KEPT, TOUCHED, Touched};
+use super::record::{IMPORTS, KEPT, State, TOUCHED, Touched};
 use crate::accounts::{self, Staff};
+use crate::audit;
 use crate::catalogue::draft::Draft;
 use crate::catalogue::model::{CatalogueError, Product};
 use crate::catalogue::ops;
@@ -78,6 +80,11 @@ pub fn step(
     let mut import = IMPORTS.get(tx, &id)?.ok_or(CatalogueError::NotFound)?;
     if !import.is_undoable() {
         return Err(ImportError::Gone);
+    }
+    if import.state != State::Undoing {
+        let state = |state: State| json!({"state": state.as_str()});
+        let (was, becomes) = (state(import.state), state(State::Undoing));
+        audit::note(tx, &by.label(), "product.import_undo", &format!("import:{id}"), was, becomes)?;
     }
     let touched = some(tx, id, last, CHUNK + 1)?;
     let mut undone = Undone::default();

@@ -22,7 +22,7 @@ impl Paper {
         }
         let mut sums = String::new();
         for (name, amount) in &self.sums {
-            let _ = write!(sums, "<tr><th>{name}</th><td>{amount}</td></tr>");
+            let _ = write!(sums, "<tr><th>{}</th><td>{amount}</td></tr>", escape(name));
         }
         let (name, amount) = self.total;
         let _ = write!(

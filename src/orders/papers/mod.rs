@@ -27,7 +27,7 @@ pub struct Paper {
     currency: Currency,
     rows: Vec<Row>,
     /// What leads to the total.
-    sums: Vec<(&'static str, String)>,
+    sums: Vec<(String, String)>,
     total: (&'static str, Money),
     /// Sentences under the total, each on a line of its own.
     closing: Vec<String>,
@@ -50,14 +50,18 @@ pub fn invoice_pdf(id: InvoiceId, invoice: &Invoice) -> Vec<u8> {
 
 impl Paper {
     pub fn of_invoice(id: InvoiceId, invoice: &Invoice) -> Paper {
-        let mut sums = vec![("Subtotal", invoice.subtotal.to_string())];
+        let mut sums = vec![("Subtotal".to_owned(), invoice.subtotal.to_string())];
+        let discount = match &invoice.coupon_code {
+            Some(code) => format!("Discount ({code})"),
+            None => "Discount".to_owned(),
+        };
         for (name, amount, sign) in [
-            ("Discount", invoice.discount, "−"),
+            (discount.as_str(), invoice.discount, "−"),
             ("Shipping", invoice.shipping, ""),
             ("Tax", invoice.tax, ""),
         ] {
             if !amount.is_zero() {
-                sums.push((name, format!("{sign}{amount}")));
+                sums.push((name.to_owned(), format!("{sign}{amount}")));
             }
         }
         let method = match invoice.payment_method.as_str() {

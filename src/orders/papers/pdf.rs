@@ -181,8 +181,10 @@ fn sums(paper: &Paper) -> Piece {
     let from = (RIGHT - 200.0).min(RIGHT - total[0].width - total[1].width - GAP);
     let mut top = 10.0;
     for (name, amount) in &paper.sums {
-        piece.left(from, top, set(name, MUTED));
-        top = piece.right(RIGHT, top, set(amount, BODY)) + 3.0;
+        let amount = set(amount, BODY);
+        let end = piece.stack(from, top, wrap(name, MUTED, RIGHT - from - amount.width - GAP));
+        piece.right(RIGHT, top, amount);
+        top = end + 3.0;
     }
     piece.height = top + 3.0;
     piece.rule(from, 1.2, INK);

@@ -27,6 +27,7 @@ fn line(id: u64, name: &str) -> OrderLine {
         unit_price,
         quantity,
         total: unit_price.times(quantity).expect("small"),
+        discount: money(0),
         tax: money(0),
         restocked: 0,
     }
@@ -70,6 +71,7 @@ fn invoice(names: &[&str]) -> Invoice {
         lines,
         subtotal,
         discount,
+        coupon_code: "SPRING".parse().ok(),
         shipping,
         tax,
         payment_method: "stripe".into(),

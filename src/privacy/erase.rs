@@ -1,0 +1,108 @@
+//! Erasing a person.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::store::{ERASURES, Erasure, UNFINISHED};
+use crate::accounts::{self, AccountError};
+use crate::app::App;
+use crate::http::Stored;
+use crate::id::{OrderId, UserId};
+use crate::orders::store::BY_USER;
+use crate::orders::{self, Status};
+use crate::payments::{self, PaymentError};
+use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
+use crate::{audit, cart};
+
+/// Why a person can't be erased now.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    #[error("{said}; erase the account when that is over.")]
+    Live { said: &'static str, orders: Vec<OrderId> },
+    #[error("{0}")]
+    Account(#[from] AccountError),
+    #[error("{0}")]
+    Payment(#[from] PaymentError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<orders::OrderError> for EraseError {
+    fn from(error: orders::OrderError) -> EraseError {
+        EraseError::Payment(error.into())
+    }
+}
+
+/// Refuses while an order is under way, or money.
+fn may_erase(tx: &impl Reads, all: &[OrderId]) -> Result<(), EraseError> {
+    let (mut orders, mut money) = (Vec::new(), Vec::new());
+    for id in all {
+        let order = orders::get(tx, *id)?;
+        if matches!(order.status, Status::Pending | Status::Processing) {
+            orders.push(*id);
+        } else if payments::is_under_way(tx, *id)? {
+            money.push(*id);
+        }
+    }
+    if !orders.is_empty() {
+        return Err(EraseError::Live { said: "An order is under way", orders });
+    }
+    if !money.is_empty() {
+        return Err(EraseError::Live {
+            said: "A payment, a refund or a dispute is under way",
+            orders: money,
+        });
+    }
+    Ok(())
+}
+
+/// Takes the person out of everything but invoices and credit notes. What is stored under idempotency keys follows
+/// in commits of its own; see [`finish`].
+///
+/// # Errors
+/// [`EraseError::Live`] while an order, payment, refund or dispute is under way; [`AccountError::LastAdmin`] for the
+/// last administrator; [`AccountError::NotFound`] for one who is erased already.
+pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
+    let user = accounts::get(tx, id)?;
+    if ERASURES.get(tx, &id)?.is_some() {
+        return Err(AccountError::NotFound.into());
+    }
+    let all = BY_USER.all(tx, &id)?;
+    may_erase(tx, &all)?;
+
+    accounts::erase(tx, id)?;
+    cart::clear(tx, id)?;
+    for order in all {
+        orders::erase(tx, order, id)?;
+        payments::erase(tx, order)?;
+        audit::scrub(tx, &format!("order:{order}"))?;
+    }
+    audit::scrub(tx, &format!("user:{id}"))?;
+    audit::note(tx, by, "user.erase", &format!("user:{id}"), Value::Null, Value::Null)?;
+    let erasure = Erasure { at: tx.now(), by: by.to_owned(), address: Some(user.email.to_string()) };
+    Ok(ERASURES.put(tx, &id, &erasure)?)
+}
+
+/// Takes erased persons out of the answers that are stored under idempotency keys: their own are forgotten, and in
+/// those of others stands that it was so. It is done apart, and off the writer, because it reads all of them.
+pub async fn finish(app: &App) -> Result<(), StoreError> {
+    for id in app.store.read(|tx| UNFINISHED.all(tx, &0))? {
+        let erasure = app.store.read(|tx| ERASURES.expect(tx, &id))?;
+        // As it stands in JSON.
+        let address = json!(erasure.address).to_string();
+        let store = Arc::clone(&app.store);
+        let found = move || store.read(|tx| answers_with(tx, address.as_bytes()));
+        let found = tokio::task::spawn_blocking(found).await.map_err(|_| StoreError::Unavailable)??;
+        for scope in found {
+            app.store.write(move |tx| replace_answer(tx, &scope, Stored::erased)).await?;
+        }
+        app.store
+            .write(move |tx| {
+                forget_answers_of(tx, &id.to_string())?;
+                ERASURES.put(tx, &id, &Erasure { address: None, ..erasure.clone() })
+            })
+            .await?;
+    }
+    Ok(())
+}

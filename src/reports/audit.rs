@@ -1,0 +1,214 @@
+//! `/api/admin/audit/`: the audit trail, for administrators.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::accounts::{Email, Scope, store::USERS};
+use crate::audit::Entry;
+use crate::audit::store::{AUDIT, BY_SUBJECT, BY_WHO};
+use crate::cells::guarded;
+use crate::clock::Time;
+use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
+use crate::id::{AuditId, UserId};
+use crate::page::{Page, Paged};
+use crate::store::{Direction, Key, ReadTx, Reads, Span, StoreError};
+
+pub fn routes() -> Routes {
+    Routes::new().at("/api/admin/audit/", get(list)).at("/api/admin/audit/export/", get(export))
+}
+
+#[derive(Serialize)]
+struct View {
+    id: AuditId,
+    at: Time,
+    by: String,
+    /// Of the person, where it was one and their account is there.
+    by_email: Option<Email>,
+    act: String,
+    subject: String,
+    before: Value,
+    after: Value,
+}
+
+impl View {
+    fn new(tx: &impl Reads, id: AuditId, entry: Entry) -> Result<View, StoreError> {
+        let person = match entry.by.split_once(':') {
+            Some(("staff" | "admin", id)) => id.parse::<UserId>().ok(),
+            _ => None,
+        };
+        let person = person.map(|id| USERS.get(tx, &id)).transpose()?.flatten();
+        // What is written down is JSON, or nothing.
+        let value = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        Ok(View {
+            id,
+            at: entry.at,
+            by_email: person.map(|user| user.email),
+            before: value(&entry.before),
+            after: value(&entry.after),
+            by: entry.by,
+            act: entry.act,
+            subject: entry.subject,
+        })
+    }
+}
+
+/// Which entries are wanted.
+struct Filter {
+    by: Option<String>,
+    /// An act, or what it is of: `coupon` is all of `coupon.create`, `coupon.change` and so on.
+    act: Option<String>,
+    subject: Option<String>,
+    after: Option<Time>,
+    before: Option<Time>,
+}
+
+impl Filter {
+    fn of(req: &Req) -> Result<Filter, ApiError> {
+        let text = |name: &str| req.query.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        Ok(Filter {
+            by: text("by"),
+            act: text("act"),
+            subject: text("subject"),
+            after: req.query.time("created_after")?,
+            before: req.query.time("created_before")?,
+        })
+    }
+
+    fn lets_through(&self, entry: &Entry) -> bool {
+        let is_of = |act: &String| {
+            entry.act.strip_prefix(act.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.by.as_ref().is_none_or(|by| entry.by == *by)
+            && self.act.as_ref().is_none_or(is_of)
+            && self.subject.as_ref().is_none_or(|subject| entry.subject == *subject)
+            && self.after.is_none_or(|after| entry.at >= after)
+            && self.before.is_none_or(|before| entry.at < before)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by.is_none()
+            && self.act.is_none()
+            && self.subject.is_none()
+            && self.after.is_none()
+            && self.before.is_none()
+    }
+
+    /// Hands what it lets through to `visit`, by the narrowest index there is.
+    fn each(
+        &self,
+        tx: &ReadTx,
+        direction: Direction,
+        mut visit: impl FnMut(AuditId, Entry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut offer = |id, entry: Entry| {
+            if self.lets_through(&entry) { visit(id, entry) } else { ControlFlow::Continue(()) }
+        };
+        let (index, at) = match (&self.subject, &self.by) {
+            (Some(subject), _) => (&BY_SUBJECT, subject),
+            (None, Some(by)) => (&BY_WHO, by),
+            (None, None) => return AUDIT.scan(tx, Span::all(direction), offer),
+        };
+        let mut failed = None;
+        index.scan(tx, Span::under(at.bytes(), direction), |_, id| match AUDIT.expect(tx, &id) {
+            Ok(entry) => offer(id, entry),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<View>, StoreError> {
+    let found = if filter.is_empty() {
+        AUDIT.page(tx, page, Direction::Down)?
+    } else {
+        let mut found = Paged { count: 0, items: Vec::new() };
+        filter.each(tx, Direction::Down, |id, entry| {
+            found.count += 1;
+            if found.count > page.offset() && (found.items.len() as u64) < page.size {
+                found.items.push((id, entry));
+            }
+            ControlFlow::Continue(())
+        })?;
+        found
+    };
+    let views = found.items.into_iter().map(|(id, entry)| View::new(tx, id, entry));
+    Ok(Paged { count: found.count, items: views.collect::<Result<_, _>>()? })
+}
+
+async fn list(req: Req) -> Answer {
+    req.admin(Scope::AuditRead)?;
+    let (page, filter) = (req.page()?, Filter::of(&req)?);
+    // It may read every entry, so it is done off the async threads.
+    let app = Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    let found = found.await.map_err(ApiError::internal)??;
+    req.list(page, found)
+}
+
+/// A CSV row or a JSON line for each entry, oldest first.
+async fn export(req: Req) -> Answer {
+    req.admin(Scope::AuditRead)?;
+    req.query.only(&["format", "by", "act", "subject", "created_after", "created_before"])?;
+    let format = req.query.word::<FileFormat>("format")?.unwrap_or_default();
+    let filter = Filter::of(&req)?;
+    let app = Arc::clone(&req.app);
+    let count = |tx: &ReadTx, filter: &Filter| {
+        let mut count = 0;
+        filter.each(tx, Direction::Up, |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok::<_, StoreError>(count)
+    };
+    let counting = tokio::task::spawn_blocking(move || {
+        let total = app.store.read(|tx| count(tx, &filter))?;
+        Ok::<_, StoreError>((total, filter, app))
+    });
+    let (total, filter, app) = counting.await.map_err(ApiError::internal)??;
+    let body = piped(move |pipe| app.store.read(|tx| write(tx, &filter, format, pipe)));
+    Ok(format.reply("audit", total, body))
+}
+
+fn write(tx: &ReadTx, filter: &Filter, format: FileFormat, pipe: &mut Pipe) -> io::Result<()> {
+    let mut failed = None;
+    let mut each = |mut put: Box<dyn FnMut(View) -> io::Result<()> + '_>| {
+        filter.each(tx, Direction::Up, |id, entry| {
+            match View::new(tx, id, entry).map_err(io::Error::from).and_then(&mut put) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+    };
+    match format {
+        FileFormat::Csv => {
+            let mut csv = csv::Writer::from_writer(pipe);
+            csv.write_record(["id", "at", "by", "by_email", "act", "subject", "before", "after"])?;
+            each(Box::new(|view| Ok(csv.write_record(row(view))?)))?;
+            csv.flush()?;
+        }
+        FileFormat::Lines => each(Box::new(|view| {
+            let mut line = serde_json::to_vec(&view)?;
+            line.push(b'\n');
+            pipe.write_all(&line)
+        }))?,
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn row(view: View) -> [String; 8] {
+    let text = |value: Value| if value.is_null() { String::new() } else { value.to_string() };
+    let email = view.by_email.map_or_else(String::new, |email| guarded(email.as_str()).into_owned());
+    let subject = guarded(&view.subject).into_owned();
+    let (before, after) = (text(view.before), text(view.after));
+    [view.id.to_string(), view.at.to_string(), view.by, email, view.act, subject, before, after]
+}
