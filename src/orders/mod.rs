@@ -15,6 +15,7 @@ mod lifecycle;
 mod model;
 mod old;
 mod ops;
+pub mod papers;
 pub(crate) mod store;
 mod view;
 
