@@ -20,7 +20,7 @@ mod tokens;
 pub use http::{given_password, view};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
-    confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
+    active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
     sessions, set_password_of,
 };
 pub use password::{Passwords, random_password};

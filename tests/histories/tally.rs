@@ -37,6 +37,7 @@ tally! {
     discounts: "orders with a coupon",
     spent: "coupons refused because they were used up",
     imports: "imports",
+    erased: "persons erased",
     compactions: "compactions",
     given_up: "compactions that came to nothing",
     leftovers: "files that these left behind",
