@@ -21,5 +21,6 @@ mod payments;
 mod races;
 mod refunds;
 mod reports;
+mod reviews;
 mod tokens;
 mod transfer;
