@@ -21,7 +21,7 @@ pub use http::{given_password, view};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
     active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
-    sessions, set_password_of,
+    sessions, set_password_of, shown_name,
 };
 pub use password::{Passwords, random_password};
 pub use scope::Scope;

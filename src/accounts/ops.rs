@@ -181,6 +181,11 @@ pub fn name_of(tx: &impl Reads, id: UserId) -> Result<String, AccountError> {
     Ok(get(tx, id)?.name)
 }
 
+/// What others see of a user: the name that they gave, if they did.
+pub fn shown_name(tx: &impl Reads, id: UserId) -> Result<String, StoreError> {
+    Ok(USERS.get(tx, &id)?.map(|user| user.name).unwrap_or_default())
+}
+
 /// Changes what an administrator may change of a user. A deactivated user's sessions end.
 pub fn set_role_and_activity(
     tx: &mut WriteTx,

@@ -22,6 +22,6 @@ mod view;
 pub use draft::{Draft, VariantDraft};
 pub use import::forget as forget_imports;
 pub use listing::Listings;
-pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Sellable, Variant, slugify};
-pub use ops::{create, describe, find_sku, has_category, offer, sellable};
+pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Rating, Sellable, Variant, slugify};
+pub use ops::{create, describe, find_sku, has_category, offer, public, rate, sellable};
 pub use view::{Summary, summary};

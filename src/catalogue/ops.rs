@@ -31,8 +31,7 @@ pub fn sellable(
     product_id: ProductId,
     variant: Option<VariantId>,
 ) -> Result<Sellable, CatalogueError> {
-    let product =
-        PRODUCTS.get(tx, &product_id)?.filter(Product::is_public).ok_or(CatalogueError::NotFound)?;
+    let product = public(tx, product_id)?;
     let variant = match variant {
         Some(id) => product.variant(id).ok_or(CatalogueError::NoSuchVariant)?,
         None if product.variants.len() == 1 => &product.variants[0],
@@ -159,6 +158,17 @@ pub fn archive(tx: &mut WriteTx, id: ProductId) -> Result<(), CatalogueError> {
     product.version += 1;
     product.updated_at = tx.now();
     Ok(PRODUCTS.put(tx, &id, &product)?)
+}
+
+/// A product that customers see.
+pub fn public(tx: &impl Reads, id: ProductId) -> Result<Product, CatalogueError> {
+    PRODUCTS.get(tx, &id)?.filter(Product::is_public).ok_or(CatalogueError::NotFound)
+}
+
+/// Sets what a product's reviews add up to. Like stock it moves without the product's version: nobody edited it.
+pub fn rate(tx: &mut WriteTx, id: ProductId, rating: Rating) -> Result<(), StoreError> {
+    let product = PRODUCTS.expect(tx, &id)?;
+    PRODUCTS.put(tx, &id, &Product { rating, ..product })
 }
 
 /// A product that is not archived.

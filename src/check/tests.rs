@@ -13,11 +13,11 @@ use crate::accounts::{NewUser, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
 use crate::cart;
-use crate::catalogue::{self, Draft, VariantDraft};
+use crate::catalogue::{self, Draft, Rating, VariantDraft};
 use crate::checkout::{self, Attempt, Basket, Cancelling, Pay, Placing};
 use crate::clock::{Clock, ManualClock, Time};
 use crate::config::Config;
-use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, ProductId, UserId, VariantId};
+use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, ProductId, ReviewId, UserId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
@@ -29,6 +29,8 @@ use crate::payments::store::{EVENTS, PAYMENTS};
 use crate::payments::{GatewayEvent, Subject};
 use crate::promotions::store::{COUPONS, USES};
 use crate::promotions::{self, Code, Coupon, Kind, Terms, Use};
+use crate::reviews::store::{REVIEWS, STARS};
+use crate::reviews::{Review, Stars};
 use crate::store::{COUNTERS, Disk, Reads, StoreError, Table};
 
 struct Memory;
@@ -272,6 +274,40 @@ fn coupons_that_are_used_too_often_or_miscounted_are_i7() {
         let mut order = ORDERS.expect(tx, &OrderId(1))?;
         order.coupon_code = "other".parse().ok();
         ORDERS.put(tx, &OrderId(1), &order)
+    });
+}
+
+#[test]
+fn ratings_that_are_not_those_of_the_visible_reviews_are_i8() {
+    let reviewed = |change: fn(&mut crate::store::WriteTx) -> Result<(), StoreError>| {
+        plant("I8", "product 1", move |tx| {
+            let review = Review {
+                product: ProductId(1),
+                user: UserId(1),
+                rating: 4,
+                title: String::new(),
+                comment: String::new(),
+                is_hidden: false,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            let id = ReviewId(tx.next_number("reviews")?);
+            REVIEWS.put(tx, &id, &review)?;
+            STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 1, 0]))?;
+            catalogue::rate(tx, ProductId(1), Rating { sum: 4, count: 1 })?;
+            change(tx)
+        });
+    };
+    reviewed(|tx| catalogue::rate(tx, ProductId(1), Rating { sum: 5, count: 1 }));
+    reviewed(|tx| STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 0, 1])));
+    reviewed(|tx| REVIEWS.delete(tx, &ReviewId(1)));
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { is_hidden: true, ..review })
+    });
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { rating: 3, ..review })
     });
 }
 

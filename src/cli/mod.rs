@@ -19,6 +19,7 @@ mod payment;
 pub(crate) mod product;
 mod progress;
 mod restore;
+mod review;
 mod sealed;
 mod serve;
 mod stats;
@@ -105,6 +106,9 @@ enum Command {
     /// Coupons: make, list, end them
     #[command(subcommand)]
     Coupon(coupon::Options),
+    /// Reviews: list, hide, delete them
+    #[command(subcommand)]
+    Review(review::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -204,6 +208,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
             Command::Coupon(options) => coupon::run(options, &shop, out).await,
+            Command::Review(options) => review::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Audit(options) => audit::run(options, &shop, out).await,

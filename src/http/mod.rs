@@ -64,6 +64,8 @@ fn routes() -> Routes {
         .and(crate::payments::report::routes())
         .and(crate::checkout::admin::routes())
         .and(crate::orders::export::routes())
+        .and(crate::reviews::http::routes())
+        .and(crate::reviews::admin::routes())
         .and(crate::reports::admin::routes())
         .and(crate::reports::audit::routes())
         .and(crate::privacy::http::routes())

@@ -27,7 +27,7 @@ pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    act, cancel, credit, extend_hold, get, hold_until, invoice as invoice_of, note_payment_status,
-    note_refund, place, record_paid, restock, send, set_note, wants,
+    act, cancel, credit, extend_hold, get, has_bought, hold_until, invoice as invoice_of,
+    note_payment_status, note_refund, place, record_paid, restock, send, set_note, wants,
 };
 pub use view::OrderView;

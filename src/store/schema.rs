@@ -31,6 +31,8 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::payments::store::STRAYS,
         &crate::payments::store::EVENTS,
         &crate::privacy::store::ERASURES,
+        &crate::reviews::store::REVIEWS,
+        &crate::reviews::store::STARS,
         &crate::payments::gateway::test::INTENTS,
         &crate::payments::gateway::test::REFUNDS,
     ]

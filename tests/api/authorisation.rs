@@ -33,6 +33,14 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("PUT", "/api/products/{id}/", For::Staff, "products:write"),
     ("PATCH", "/api/products/{id}/", For::Staff, "products:write"),
     ("DELETE", "/api/products/{id}/", For::Staff, "products:write"),
+    ("GET", "/api/products/{id}/reviews/", For::Everybody, ""),
+    ("POST", "/api/products/{id}/reviews/", For::Users, ""),
+    ("PATCH", "/api/products/{id}/reviews/{review}/", For::Users, ""),
+    ("DELETE", "/api/products/{id}/reviews/{review}/", For::Users, "reviews:write"),
+    ("GET", "/api/admin/reviews/", For::Staff, "reviews:write"),
+    ("GET", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
+    ("PATCH", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
+    ("DELETE", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
     ("GET", "/api/categories/", For::Everybody, ""),
     ("GET", "/api/cart/", For::Users, ""),
     ("POST", "/api/cart/", For::Users, ""),
@@ -113,7 +121,8 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
+        let path =
+            path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{review}", "987654321");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -160,7 +169,8 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
+        let path =
+            path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{review}", "987654321");
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =

@@ -23,5 +23,6 @@ mod privacy;
 mod races;
 mod refunds;
 mod reports;
+mod reviews;
 mod tokens;
 mod transfer;

@@ -96,6 +96,15 @@ const COMMANDS: &[&[&str]] = &[
     &["coupon", "disable", "spring10"],
     &["coupon", "enable", "spring10", "--json"],
     &["coupon", "list", "--archived"],
+    &["review", "list"],
+    &["review", "show", "1"],
+    &["review", "show", "99"],
+    &["review", "hide", "1"],
+    &["review", "list", "--hidden", "--product", "1", "--json"],
+    &["review", "unhide", "1", "--json"],
+    &["review", "list", "--hidden"],
+    &["review", "delete", "1"],
+    &["review", "delete", "1"],
 ];
 
 /// A shop with somebody and something in it, and an order that is paid; and an API token.
@@ -128,6 +137,8 @@ async fn stocked() -> (Home, String) {
     let paid =
         call(&format!("/api/payment/test/{}/", payment["id"]), token, json!({"outcome": "succeed"})).await;
     assert_eq!(paid["status"], "succeeded");
+    let review = json!({"rating": 4, "title": "Fine", "comment": "It fits."});
+    assert_eq!(call("/api/products/1/reviews/", token, review).await["verified_purchase"], true);
     assert_eq!(server.stop(), Some(0));
     let made = home.run(&["token", "create", "--name", "laptop", "--scopes", "all", "--json"]).json();
     let token = made["secret"].as_str().expect("a secret").to_owned();
