@@ -157,6 +157,7 @@ impl Buying {
             discount: sums.discount,
             tax: sums.tax,
             restocked: 0,
+            withdrawn: 0,
         }
     }
 }

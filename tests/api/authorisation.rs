@@ -55,6 +55,9 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/orders/", For::Staff, "orders:read"),
     ("GET", "/api/admin/orders/{id}/", For::Staff, "orders:read"),
     ("PATCH", "/api/admin/orders/{id}/", For::Staff, "orders:write"),
+    ("POST", "/api/admin/orders/{id}/fulfilments/", For::Staff, "orders:write"),
+    ("PATCH", "/api/admin/orders/{id}/fulfilments/{number}/", For::Staff, "orders:write"),
+    ("GET", "/api/admin/carriers/", For::Staff, "orders:read"),
     ("POST", "/api/admin/orders/{id}/mark-paid/", For::Staff, "payments:write"),
     ("POST", "/api/admin/orders/{id}/refund/", For::Admins, "payments:write"),
     ("GET", "/api/admin/payments/", For::Staff, "payments:read"),
@@ -113,7 +116,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{number}", "1");
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -160,7 +163,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = path.replace("{id}", "987654321").replace("{code}", "NONE");
+        let path = path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{number}", "1");
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =
