@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
-use crate::{inventory, orders, payments};
+use crate::{inventory, orders, payments, privacy};
 
 /// What is looked at, in this order.
-pub const INVARIANTS: [(&str, &str); 9] = [
+pub const INVARIANTS: &[(&str, &str)] = &[
     ("I5", "records decode, and indexes and counters agree with them"),
     ("I1", "stock is never below zero and is the sum of its movements"),
     ("I2", "orders add up"),
@@ -24,6 +24,7 @@ pub const INVARIANTS: [(&str, &str); 9] = [
     ("I7", "coupons are used within their limits, and counted as the live orders that carry them"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
     ("I10", "every gateway object is taken in once, and what is open is asked after until it is done"),
+    ("I11", "who was erased is in invoices and credit notes only"),
 ];
 
 /// What a check came to.
@@ -60,6 +61,7 @@ pub fn check_all(store: &Store, tell: &mut Tell<'_>) -> Result<Report, StoreErro
             inventory::check(tx, &look)?;
             orders::check(tx, &look)?;
             payments::check(tx, &look)?;
+            privacy::check(tx, &look)?;
         }
         let verdict = |&(invariant, says): &(&'static str, &'static str)| Verdict {
             invariant,

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod compact;
 mod config;
+mod coupon;
 mod export;
 mod file;
 mod import;
@@ -101,6 +102,9 @@ enum Command {
     /// Payments: list, look at, ask the gateways, end, refund
     #[command(subcommand)]
     Payment(payment::Options),
+    /// Coupons: make, list, end them
+    #[command(subcommand)]
+    Coupon(coupon::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -199,6 +203,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
+            Command::Coupon(options) => coupon::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Audit(options) => audit::run(options, &shop, out).await,

@@ -25,7 +25,7 @@ mod view;
 
 pub use carriers::{Carrier, Carriers};
 pub use check::check;
-pub use erase::erase;
+pub use erase::{erase, is_nobodys};
 pub use invoice::{CreditNote, Invoice, Seller};
 pub use lifecycle::{Event, Status};
 pub use model::{

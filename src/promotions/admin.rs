@@ -104,10 +104,9 @@ async fn create(mut req: Req) -> Answer {
         accounts::confirm(tx, &by)?;
         let terms = input.clone().onto(None, &code).map_err(ApiError::invalid)?;
         let coupon = ops::create(tx, &code, &terms)?;
-        let after = json!(view(&code, &coupon));
-        let reply = created(&after).tagged().location(&format!("/api/admin/coupons/{code}/"));
-        audit::note(tx, &by.label(), "coupon.create", &subject(&code), Value::Null, after)?;
-        Ok(reply)
+        let view = view(&code, &coupon);
+        audit::note(tx, &by.label(), "coupon.create", &subject(&code), Value::Null, json!(view))?;
+        Ok(created(&view).tagged().location(&format!("/api/admin/coupons/{code}/")))
     })
     .await
 }

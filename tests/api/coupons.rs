@@ -107,7 +107,7 @@ async fn refunds_by_line_give_back_what_was_paid_for_the_lines_and_no_more() {
     let path = format!("/api/admin/orders/{order}/refund/");
     for (line, units) in [(1, 1), (2, 1), (1, 2)] {
         let lines = json!([{"line_id": line, "quantity": units}]);
-        admin.post(&path, json!({"lines": lines, "restock": true})).await.status(200);
+        admin.post(&path, json!({"lines": lines, "restock": true})).await.status(201);
     }
     let end = ann.order(order).await;
     assert_eq!(end["payment_status"], "refunded", "the lines sum to all that was paid: {}", end["refunds"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Shop, address};
+use crate::support::{Person, Shop, address};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn five_hundred_units_and_a_thousand_wanted_sell_five_hundred() {
@@ -96,7 +96,7 @@ async fn the_last_use_of_a_coupon_goes_to_one_of_two_hundred_buyers() {
         buyer.puts_in_cart(tea.id, 1).await.status(201);
         buyer.applies("LAST").await.status(200);
     }
-    let answers = join_all(buyers.iter().map(|buyer| buyer.orders())).await;
+    let answers = join_all(buyers.iter().map(Person::orders)).await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status.as_u16() == 201);
     assert_eq!((won.len(), &won[0].json["total_price"]), (1, &json!("3.60")));
     for answer in lost {

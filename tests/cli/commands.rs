@@ -85,6 +85,17 @@ const COMMANDS: &[&[&str]] = &[
     &["stats", "--days", "3"],
     &["stats", "--days", "0"],
     &["token", "create", "--name", "", "--scopes", "all"],
+    &["coupon", "create", "spring10", "--percent", "10", "--max-uses", "100", "--ends", "2999-01-01"],
+    &["coupon", "create", "SPRING10", "--amount", "5.00"],
+    &["coupon", "create", "TEE", "--amount", "2.50", "--category", "Shirts", "--min-subtotal", "20"],
+    &["coupon", "create", "FREE", "--percent", "101", "--max-uses", "0", "--category", "Nothing"],
+    &["coupon", "list"],
+    &["coupon", "list", "--json"],
+    &["coupon", "show", "Spring10"],
+    &["coupon", "show", "nothing"],
+    &["coupon", "disable", "spring10"],
+    &["coupon", "enable", "spring10", "--json"],
+    &["coupon", "list", "--archived"],
 ];
 
 /// A shop with somebody and something in it, and an order that is paid; and an API token.
@@ -275,6 +286,8 @@ fn a_wrong_word_is_wrong_usage_and_suggests_the_right_one() {
         &["order", "show", "x"][..],
         &["stock", "adjust", "A", "--reason", "x"],
         &["user", "create", "--email", "a@b.example", "--role", "staff"],
+        &["coupon", "create", "A"],
+        &["coupon", "create", "A", "--percent", "5", "--amount", "5"],
         &[],
     ] {
         assert_eq!(till().args(words).output().unwrap().status.code(), Some(2), "{words:?}");
@@ -284,6 +297,7 @@ fn a_wrong_word_is_wrong_usage_and_suggests_the_right_one() {
         &["--help"],
         &["order", "--help"],
         &["product", "import", "--help"],
+        &["coupon", "create", "--help"],
         &["version"],
         &["completions", "bash"],
     ] {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use till::id::{OrderId, PaymentId, VariantId};
+use till::id::{OrderId, PaymentId, UserId, VariantId};
 use till::inventory::{Cause, Movement, Stock};
 use till::orders::{Order, RefundStatus, Status};
 use till::payments::{self, Payment, PaymentError, Refund};
+use till::promotions::{Code, Coupon};
 use till::store::{Key, Record, StoreError};
 
 use super::mirror::Records;
@@ -17,7 +18,10 @@ use super::world::World;
 pub fn holds(world: &World) {
     let app = world.app();
     assert_eq!(till::check::check(app).expect("readable"), [], "till check");
-    nothing_is_sold_that_was_not_there(&world.mirror.records());
+    let records = world.mirror.records();
+    nothing_is_sold_that_was_not_there(&records);
+    no_coupon_is_used_too_often(&records);
+    drop(records);
     promises(world);
 }
 
@@ -47,6 +51,25 @@ fn nothing_is_sold_that_was_not_there(records: &Records) {
         let [came_in, held] = [&came_in, &is_held].map(|sums| sums.get(&variant).copied().unwrap_or(0));
         assert!(stock.quantity >= 0 && held <= came_in, "variant {variant}: {held} sold, {came_in} came in");
         assert_eq!(stock.quantity + held, came_in, "variant {variant}");
+    }
+}
+
+/// Of the orders that are not cancelled no more carry a coupon than may, in all and of one person.
+fn no_coupon_is_used_too_often(records: &Records) {
+    let mut uses: BTreeMap<(Code, UserId), u64> = BTreeMap::new();
+    for (_, order) in table::<Order>(records, "orders").filter(|(_, order)| order.status != Status::Cancelled)
+    {
+        if let Some(code) = order.coupon_code {
+            assert!(order.discount.minor > 0, "{code} took nothing off order {}", order.number);
+            *uses.entry((code, order.user)).or_default() += 1;
+        }
+    }
+    for (key, Coupon { terms, used, .. }) in table::<Coupon>(records, "coupons") {
+        let own = uses.iter().filter(|((code, _), _)| code.bytes() == key).map(|(_, times)| *times);
+        let (sum, most) = (own.clone().sum::<u64>(), own.max().unwrap_or(0));
+        assert_eq!(used, sum, "{key:?}");
+        assert!(terms.max_uses.is_none_or(|limit| sum <= limit), "{key:?}: {sum} uses");
+        assert!(terms.max_uses_per_user.is_none_or(|limit| most <= limit), "{key:?}: {most} uses by one");
     }
 }
 

@@ -34,6 +34,8 @@ tally! {
     late: "requests that came too late",
     refused: "refusals of a disk in trouble",
     replayed: "requests sent again",
+    discounts: "orders with a coupon",
+    spent: "coupons refused because they were used up",
     imports: "imports",
     compactions: "compactions",
     given_up: "compactions that came to nothing",

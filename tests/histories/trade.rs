@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use till::clock::Clock;
 
 use super::disk::End;
-use super::shop::{Asked, GOODS, Who};
+use super::shop::{Asked, COUPONS, GOODS, Who};
 use super::world::{KEYS_HOLD, World};
 
 /// How long descriptions are that make an import come in several commits.
@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..56) {
+        match self.rng.random_range(0..69) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -43,6 +43,9 @@ impl World<'_> {
             48 => self.crash(End::PowerCut),
             50..53 => self.compact(),
             53..56 => self.back_up(),
+            56..64 => self.apply_coupon(),
+            64..66 => self.change_coupon(),
+            66..69 => self.rush(),
             _ => self.restart(),
         }
     }
@@ -54,11 +57,58 @@ impl World<'_> {
         self.request(who, "/api/cart/".into(), body, headers);
     }
 
-    /// A cart is ordered, or ordered and paid.
-    fn check_out(&mut self) {
+    /// Somebody who has something in their cart, if nobody emptied it.
+    fn with_cart(&mut self) -> Who {
         let carts = self.sent.iter().filter(|(_, asked)| asked.path == "/api/cart/");
         let with_cart: Vec<_> = carts.map(|(_, asked)| asked.who).collect();
-        let who = with_cart.choose(&mut self.rng).copied().unwrap_or(Who::Customer(0));
+        with_cart.choose(&mut self.rng).copied().unwrap_or(Who::Customer(0))
+    }
+
+    fn apply_coupon(&mut self) {
+        let who = self.with_cart();
+        let code = *COUPONS.choose(&mut self.rng).expect("some");
+        let headers = self.key();
+        self.request(who, "/api/cart/coupon/".into(), json!({"code": code}), headers);
+        if self.rng.random() {
+            self.order_cart_of(who);
+        }
+    }
+
+    /// More want to use a coupon at once than may, or one of them more often.
+    fn rush(&mut self) {
+        let code = *COUPONS.choose(&mut self.rng).expect("some");
+        let several: Vec<_> = (0..self.rng.random_range(3..7)).map(|_| self.some_customer()).collect();
+        for who in &several {
+            let body = json!({"product_id": self.some_product(), "quantity": 1});
+            self.request(*who, "/api/cart/".into(), body, Vec::new());
+            self.settle_down();
+            self.request(*who, "/api/cart/coupon/".into(), json!({"code": code}), Vec::new());
+        }
+        self.settle_down();
+        for who in several {
+            self.order_cart_of(who);
+        }
+    }
+
+    /// Staff change what a coupon is good for; not all of it is taken.
+    fn change_coupon(&mut self) {
+        let path = format!("/api/admin/coupons/{}/", COUPONS.choose(&mut self.rng).expect("some"));
+        let body = match self.rng.random_range(0..4) {
+            0 => json!({"max_uses": self.rng.random_range(1..6)}),
+            1 => json!({"max_uses_per_user": self.rng.random_range(1..3)}),
+            2 => json!({"is_active": self.rng.random_ratio(2, 3)}),
+            _ => json!({"min_subtotal": self.rng.random_range(0..9)}),
+        };
+        self.send(Asked::new(Who::Operator, Method::PATCH, path, &body));
+    }
+
+    /// A cart is ordered, or ordered and paid.
+    fn check_out(&mut self) {
+        let who = self.with_cart();
+        self.order_cart_of(who);
+    }
+
+    fn order_cart_of(&mut self, who: Who) {
         let path = if self.rng.random() { "/api/orders/" } else { "/api/payment/" };
         let headers = self.key();
         self.request(who, path.into(), json!({"shipping_address": address()}), headers);

@@ -360,11 +360,17 @@ impl<'a> World<'a> {
         if let Some(order) = order {
             self.promises.orders.entry(order).or_insert(asked.who);
         }
+        if ["used_up", "already_used"].contains(&json["reason"].as_str().unwrap_or_default()) {
+            self.tally.spent += 1;
+        }
         if status >= 400 {
             return;
         }
         if let Some(id) = id.filter(|_| json["status"] == "cancelled" && json["number"].is_string()) {
             self.promises.cancelled.insert(id);
+        }
+        if asked.path == "/api/orders/" && json["coupon_code"].is_string() {
+            self.tally.discounts += 1;
         }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
