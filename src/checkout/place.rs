@@ -159,6 +159,7 @@ impl Buying {
             discount: sums.discount,
             tax: sums.tax,
             restocked: 0,
+            withdrawn: 0,
         }
     }
 }

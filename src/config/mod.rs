@@ -17,7 +17,7 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::cart::totals::Charges;
 use crate::money::{Currency, Rate};
-use crate::orders::Seller;
+use crate::orders::{Carriers, Seller};
 use crate::store::Upgrade;
 
 /// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
@@ -123,6 +123,9 @@ settings! {
     "shipping.flat" shipping_flat: String = "0";
     /// From this subtotal on, sending is free. Empty: never.
     "shipping.free_from" shipping_free_from: String = "";
+    /// Carriers beside those that are built in (till order carriers), as NAME=URL with commas between them; {number} in a
+    /// URL stands for the parcel's number, {country} and {postal_code} for where it goes.
+    "shipping.carriers" shipping_carriers: Carriers = "";
     /// Tax that is added to every line, in percent.
     "tax.percent" tax_percent: Rate = "0";
     /// Whether requests are limited per address and account. No limits are built in yet, so either way none hold.

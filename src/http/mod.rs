@@ -63,6 +63,7 @@ fn routes() -> Routes {
         .and(crate::payments::admin::routes())
         .and(crate::payments::report::routes())
         .and(crate::checkout::admin::routes())
+        .and(crate::checkout::parcels::routes())
         .and(crate::orders::export::routes())
         .and(crate::reviews::http::routes())
         .and(crate::reviews::admin::routes())

@@ -63,6 +63,9 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/orders/", For::Staff, "orders:read"),
     ("GET", "/api/admin/orders/{id}/", For::Staff, "orders:read"),
     ("PATCH", "/api/admin/orders/{id}/", For::Staff, "orders:write"),
+    ("POST", "/api/admin/orders/{id}/fulfilments/", For::Staff, "orders:write"),
+    ("PATCH", "/api/admin/orders/{id}/fulfilments/{number}/", For::Staff, "orders:write"),
+    ("GET", "/api/admin/carriers/", For::Staff, "orders:read"),
     ("POST", "/api/admin/orders/{id}/mark-paid/", For::Staff, "payments:write"),
     ("POST", "/api/admin/orders/{id}/refund/", For::Admins, "payments:write"),
     ("GET", "/api/admin/payments/", For::Staff, "payments:read"),
@@ -107,6 +110,16 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/backups/", For::Admins, "all"),
 ];
 
+/// A path of things that are not there.
+fn filled(path: &str) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{code}" => "NONE",
+        part if part.starts_with('{') => "987654321",
+        part => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
 #[test]
 fn every_route_has_its_line() {
     let mut routed = till::http::operations();
@@ -121,8 +134,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path =
-            path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{review}", "987654321");
+        let path = filled(path);
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -169,8 +181,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path =
-            path.replace("{id}", "987654321").replace("{code}", "NONE").replace("{review}", "987654321");
+        let path = filled(path);
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =

@@ -18,6 +18,7 @@ mod import;
 mod inventory;
 mod operations;
 mod orders;
+mod parcels;
 mod payments;
 mod privacy;
 mod races;
