@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
-use crate::{inventory, orders, payments};
+use crate::{inventory, mail, orders, payments};
 
 /// What is looked at, in this order.
 pub const INVARIANTS: [(&str, &str); 8] = [
@@ -22,7 +22,10 @@ pub const INVARIANTS: [(&str, &str); 8] = [
     ("I4", "payment status follows from payments and refunds; no captured money is lost"),
     ("I6", "invoices and credit notes are numbered without gaps, one invoice per paid order"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
-    ("I10", "every gateway object is taken in once, and what is open is asked after until it is done"),
+    (
+        "I10",
+        "every gateway object is taken in once, what is open is asked after until it is done, and what calls for a mail has one",
+    ),
 ];
 
 /// What a check came to.
@@ -59,6 +62,7 @@ pub fn check_all(store: &Store, tell: &mut Tell<'_>) -> Result<Report, StoreErro
             inventory::check(tx, &look)?;
             orders::check(tx, &look)?;
             payments::check(tx, &look)?;
+            mail::check(tx, &look)?;
         }
         let verdict = |&(invariant, says): &(&'static str, &'static str)| Verdict {
             invariant,

@@ -19,7 +19,7 @@ mod view;
 
 pub use check::check;
 pub use erase::erase;
-pub use invoice::{CreditNote, Invoice, Seller};
+pub use invoice::{CreditNote, Invoice, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
