@@ -40,6 +40,7 @@ pub fn create_user(tx: &mut WriteTx, new: &NewUser) -> Result<(UserId, User), Ac
         default_address: None,
         created_at: tx.now(),
         last_login_at: None,
+        verified_at: None,
     };
     let id = UserId(tx.next_number("users")?);
     USERS.put(tx, &id, &user)?;
@@ -221,8 +222,10 @@ pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
         password_hash: String::new(),
         default_address: None,
         last_login_at: None,
+        verified_at: None,
         ..user
     };
+    super::links::forget_links(tx, id)?;
     Ok(USERS.put(tx, &id, &nobody)?)
 }
 

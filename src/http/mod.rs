@@ -53,6 +53,7 @@ fn routes() -> Routes {
         .and(crate::payments::webhook::routes())
         .and(crate::checkout::http::routes())
         .and(crate::accounts::http::routes())
+        .and(crate::accounts::by_mail::routes())
         .and(crate::accounts::admin::routes())
         .and(crate::inventory::admin::routes())
         .and(crate::catalogue::admin::routes())
@@ -72,6 +73,7 @@ fn routes() -> Routes {
         .and(crate::privacy::http::routes())
         .and(crate::check::http::routes())
         .and(crate::backup::http::routes())
+        .and(crate::mail::admin::routes())
         .and(crate::upkeep::routes())
 }
 

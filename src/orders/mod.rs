@@ -26,7 +26,7 @@ mod view;
 pub use carriers::{Carrier, Carriers};
 pub use check::check;
 pub use erase::{erase, is_nobodys};
-pub use invoice::{CreditNote, Invoice, Seller};
+pub use invoice::{CreditNote, Invoice, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,

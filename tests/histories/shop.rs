@@ -194,6 +194,7 @@ impl Template {
             signing_key: KEY.to_vec(),
             threaded: false,
             gateways: Vec::new(),
+            mail: None,
             demo: false,
         }
     }
