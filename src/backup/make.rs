@@ -19,7 +19,8 @@ use super::shelf::{Kept, Shelf, ShelfError};
 use super::unpack::Trial;
 use crate::app::App;
 use crate::clock::Time;
-use crate::store::{META, Reads, StoreError};
+use crate::outbox::{self, Cause};
+use crate::store::{META, Reads, StoreError, WriteTx};
 
 /// What is known of the last backups, among the file's properties.
 const NAME: &str = "backups";
@@ -95,8 +96,13 @@ pub async fn make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, Make
             tracing::error!(%error, "no good backup could be made");
         }
     }
-    let text = serde_json::to_string(&standing).expect("plain data");
-    if let Err(error) = app.store.write(move |tx| tx.set_meta(NAME, &text)).await {
+    let act = move |tx: &mut WriteTx| {
+        if let Some(Failure { at, said }) = standing.failed.clone() {
+            outbox::post(tx, Cause::BackupFailed { at, said })?;
+        }
+        tx.set_meta(NAME, &serde_json::to_string(&standing).expect("plain data"))
+    };
+    if let Err(error) = app.store.write(act).await {
         tracing::error!(%error, "how the backup went could not be written down");
     }
     made

@@ -5,6 +5,7 @@ use crate::store::{COUNTERS, Look, Reads, StoreError, WriteTx, schema};
 /// The tables whose keys are counted, each with its counter.
 const COUNTED: &[(&str, &str)] = &[
     ("audit", "audit"),
+    ("mails", "mails"),
     ("users", "users"),
     ("sessions", "sessions"),
     ("api_tokens", "api_tokens"),

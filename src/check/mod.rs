@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
-use crate::{inventory, orders, payments, reviews};
+use crate::{inventory, orders, payments, privacy, reviews};
 
 /// What is looked at, in this order.
-pub const INVARIANTS: [(&str, &str); 10] = [
+pub const INVARIANTS: &[(&str, &str)] = &[
     ("I5", "records decode, and indexes and counters agree with them"),
     ("I1", "stock is never below zero and is the sum of its movements"),
     ("I2", "orders add up"),
@@ -25,6 +25,7 @@ pub const INVARIANTS: [(&str, &str); 10] = [
     ("I8", "a product's rating is that of its visible reviews"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
     ("I10", "every gateway object is taken in once, and what is open is asked after until it is done"),
+    ("I11", "who was erased is in invoices and credit notes only"),
 ];
 
 /// What a check came to.
@@ -62,6 +63,7 @@ pub fn check_all(store: &Store, tell: &mut Tell<'_>) -> Result<Report, StoreErro
             orders::check(tx, &look)?;
             payments::check(tx, &look)?;
             reviews::check(tx, &look)?;
+            privacy::check(tx, &look)?;
         }
         let verdict = |&(invariant, says): &(&'static str, &'static str)| Verdict {
             invariant,

@@ -376,3 +376,9 @@ fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
         EVENTS.put(tx, &("stripe".to_owned(), "evt_1".to_owned()), &event)
     });
 }
+
+#[test]
+fn whoever_was_erased_and_is_still_there_is_i11() {
+    let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
+    plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
+}

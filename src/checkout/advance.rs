@@ -6,6 +6,7 @@ use crate::accounts::{self, AccountError, Staff};
 use crate::audit;
 use crate::id::OrderId;
 use crate::orders::{self, Event, Order, OrderError, Status, Tracking};
+use crate::outbox::{self, Cause};
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
@@ -63,7 +64,8 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     accounts::confirm(tx, by)?;
     let before = orders::get(tx, id)?;
     let event = event(before.status, step)?;
-    if event == Some(Event::Ship) {
+    let is_shipped = event == Some(Event::Ship);
+    if is_shipped {
         payments::may_send(tx, id)?;
     }
     match (event, &step.note) {
@@ -75,6 +77,8 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     }
     if let Some(tracking) = &step.tracking {
         orders::send(tx, id, tracking)?;
+    } else if is_shipped && orders::get(tx, id)?.fulfilments.is_empty() {
+        outbox::post(tx, Cause::Shipped { order: id, parcel: 0 })?;
     }
     let (before, after) = (seen(&before), seen(&orders::get(tx, id)?));
     audit::note(tx, &by.label(), "order.change", &format!("order:{id}"), before, after)?;

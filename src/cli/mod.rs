@@ -97,7 +97,7 @@ enum Command {
     /// What is on the shelf
     #[command(subcommand)]
     Stock(stock::Options),
-    /// Orders: list, look at, move on, print the invoice
+    /// Orders: list, look at, move on, refund, write invoices
     #[command(subcommand)]
     Order(order::Options),
     /// Payments: list, look at, ask the gateways, end, refund

@@ -1,7 +1,8 @@
 //! `till order`
 
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -75,17 +76,56 @@ pub enum Options {
     /// till order export --payment-status paid --format jsonl | jq .total_price
     #[command(verbatim_doc_comment)]
     Export(ExportOrders),
-    /// Writes the invoice of a paid order as a page to print
+    /// Writes the invoice of a paid order: as a PDF, a page to print, or JSON, by the file's ending
     ///
-    /// till order invoice 12 --out invoice.html
+    /// till order invoice 12 --out invoice.pdf
+    /// till order invoice 12 --format html --out - | less
     #[command(verbatim_doc_comment)]
     Invoice {
         /// The order's id, the first column of `till order list`
         id: u64,
-        /// The file; - is stdout
-        #[arg(long, value_name = "FILE")]
-        out: String,
+        #[command(flatten)]
+        paper: Paper,
     },
+}
+
+/// A paper, as a file.
+#[derive(Args)]
+pub struct Paper {
+    /// The file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What it is written as [default: by the file's ending, else pdf]
+    #[arg(long, value_parser = ["pdf", "html", "json"])]
+    format: Option<String>,
+}
+
+impl Paper {
+    fn format(&self) -> &str {
+        let ending = self.out.extension().and_then(OsStr::to_str).unwrap_or_default();
+        match (&self.format, ending) {
+            (Some(format), _) => format,
+            (None, "html" | "htm") => "html",
+            (None, "json") => "json",
+            (None, _) => "pdf",
+        }
+    }
+
+    /// Writes what is at `path`.
+    async fn write(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
+        let path = format!("{path}?format={}", self.format());
+        let answered = shop.send(Method::GET, &path, Payload::None).await?;
+        if answered.status != 200 {
+            return Err(CliError(refusal(&answered.json(), answered.status)));
+        }
+        let mut to = OutFile::create(&self.out, false)?;
+        to.write_all(&answered.body)?;
+        to.finish()?;
+        if self.out != Path::new("-") {
+            out.note(&format!("wrote {}", self.out.display()));
+        }
+        Ok(())
+    }
 }
 
 /// What goes back.
@@ -206,19 +246,8 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             );
             export.run(shop, &path, out).await?;
         }
-        Options::Invoice { id, out: file } => {
-            let answered = shop
-                .send(Method::GET, &format!("/api/orders/{id}/invoice/?format=html"), Payload::None)
-                .await?;
-            if answered.status != 200 {
-                return Err(CliError(refusal(&answered.json(), answered.status)));
-            }
-            let mut to = OutFile::create(Path::new(&file), false)?;
-            to.write_all(&answered.body)?;
-            to.finish()?;
-            if file != "-" {
-                out.note(&format!("wrote {file}"));
-            }
+        Options::Invoice { id, paper } => {
+            paper.write(shop, &format!("/api/orders/{id}/invoice/"), out).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -241,6 +241,13 @@ impl Config {
         if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(("server.public_url", "must begin with https:// or http://".into()));
         }
+        let Seller { name, address } = self.seller();
+        if name.chars().count() > 200 {
+            return Err(("shop.name", "must have at most 200 characters".into()));
+        }
+        if address.lines().count() > 15 || address.lines().any(|line| line.chars().count() > 200) {
+            return Err(("shop.address", "must have at most 15 lines of at most 200 characters".into()));
+        }
         gateways::check(self)?;
         schedule::check(self)?;
         bucket::check(self)

@@ -27,6 +27,22 @@ impl Stock {
     }
 }
 
+/// What is worth telling of a variant's stock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It got low, and is.
+    Low,
+    /// There was none, and there is some again.
+    Back,
+}
+
+/// A mark on a variant: somebody is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Since when it is so.
+    pub since: Time,
+}
+
 /// Why stock moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Cause {

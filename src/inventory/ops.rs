@@ -1,5 +1,6 @@
 //! The acts of inventory.
 
+use super::alerts::note_change;
 use super::model::{Cause, InventoryError, MOST, Movement, Short, Stock, Want};
 use super::store::{LOW, MOVEMENTS, STOCK};
 use crate::id::{MovementId, ProductId, VariantId};
@@ -21,8 +22,9 @@ pub fn open(
     cause: &Cause,
     by: &str,
 ) -> Result<(), StoreError> {
-    STOCK.put(tx, &variant, &Stock { product, quantity: 0, low_at, sold: 0 })?;
-    record(tx, variant, quantity, cause, by)
+    let stock = Stock { product, quantity: 0, low_at, sold: 0 };
+    STOCK.put(tx, &variant, &stock)?;
+    write_down(tx, variant, stock, quantity, cause, by)
 }
 
 /// Sets from which figure on a variant is reported as low.
@@ -31,7 +33,10 @@ pub fn watch(tx: &mut WriteTx, variant: VariantId, low_at: Option<i64>) -> Resul
     if stock.low_at == low_at {
         return Ok(());
     }
-    STOCK.put(tx, &variant, &Stock { low_at, ..stock })
+    let after = Stock { low_at, ..stock };
+    STOCK.put(tx, &variant, &after)?;
+    // What is low because somebody says so now is no news to them.
+    if after.is_low() { Ok(()) } else { note_change(tx, variant, &stock, &after) }
 }
 
 /// Moves the stock by `delta`, which leaves it in range, and writes down why.
@@ -45,7 +50,23 @@ fn record(
     if delta == 0 {
         return Ok(());
     }
-    let mut stock = stock_of(tx, variant)?;
+    let before = stock_of(tx, variant)?;
+    write_down(tx, variant, before.clone(), delta, cause, by)?;
+    note_change(tx, variant, &before, &Stock { quantity: before.quantity + delta, ..before.clone() })
+}
+
+/// Makes the stock what it is after a movement, and writes that down.
+fn write_down(
+    tx: &mut WriteTx,
+    variant: VariantId,
+    mut stock: Stock,
+    delta: i64,
+    cause: &Cause,
+    by: &str,
+) -> Result<(), StoreError> {
+    if delta == 0 {
+        return Ok(());
+    }
     stock.quantity += delta;
     assert!(stock.quantity >= 0, "acts look before they take");
     if matches!(cause, Cause::Order(_) | Cause::Cancellation(_)) {

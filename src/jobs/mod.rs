@@ -16,10 +16,12 @@ use crate::backup;
 use crate::cart;
 use crate::catalogue;
 use crate::checkout;
+use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
 use crate::privacy;
 use crate::store::{self, WriteTx};
+use crate::wishlist;
 
 /// How often is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(15);
 /// Most rows that one commit of the housekeeping removes, so that it never holds up a checkout.
 const SWEPT: usize = 200;
+
+/// Most people who are told in one commit that what they wish for is back.
+const TOLD: usize = 100;
 
 /// How soon a backup that failed is tried again.
 const TRY_BACKUP_AFTER: Duration = Duration::from_mins(15);
@@ -42,6 +47,7 @@ pub async fn run_due(app: &App) {
         reconcile(app, provider).await;
     }
     try_again(app).await;
+    tell_wishers(app).await;
     keep_house(app).await;
     finish_erasures(app).await;
 }
@@ -78,8 +84,18 @@ async fn finish_erasures(app: &App) {
     report("erasures", privacy::finish(app).await);
 }
 
-/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, and carts that
-/// were left.
+async fn tell_wishers(app: &App) {
+    report("wishes come back", tell_of_wishes(app).await);
+}
+
+/// Some people in each commit, until all were told. With nobody to tell nothing is written.
+async fn tell_of_wishes(app: &App) -> Result<(), store::StoreError> {
+    while app.store.write(|tx| wishlist::tell_of_one(tx, TOLD)).await? {}
+    Ok(())
+}
+
+/// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, mails that were
+/// sent long ago, and carts that were left.
 async fn keep_house(app: &App) {
     report("housekeeping", sweep(app).await);
 }
@@ -90,7 +106,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts];
+            let mails = outbox::forget(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
@@ -153,6 +170,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "test gateway", || tell(app), pause),
             again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "wishes", || tell_wishers(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),

@@ -15,11 +15,12 @@ mod lifecycle;
 mod model;
 mod old;
 mod ops;
+pub mod papers;
 pub(crate) mod store;
 mod view;
 
 pub use check::check;
-pub use erase::erase;
+pub use erase::{erase, is_nobodys};
 pub use invoice::{CreditNote, Invoice, Seller};
 pub use lifecycle::{Event, Status};
 pub use model::{

@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, RefundId, UserId};
 use crate::inventory::{self, Cause, Want};
 use crate::money::Money;
+use crate::outbox;
 use crate::promotions;
 use crate::store::{Reads, StoreError, WriteTx};
 
@@ -61,6 +62,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         updated_at: now,
     };
     ORDERS.put(tx, &id, &order)?;
+    outbox::post(tx, outbox::Cause::OrderReceived(id))?;
     Ok(order)
 }
 
@@ -103,7 +105,7 @@ pub fn record_paid(
     save(tx, id, &mut order)?;
     let invoice = InvoiceId(tx.next_number("invoices")?);
     INVOICES.put(tx, &invoice, &Invoice::of(id, &order, method, seller, tx.now()))?;
-    Ok(())
+    Ok(outbox::post(tx, outbox::Cause::OrderPaid(id))?)
 }
 
 /// Cancels the order, puts back on the shelf what it holds, and gives back the use of its coupon.
@@ -116,6 +118,7 @@ pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(),
     if let Some(code) = &order.coupon_code {
         promotions::give_back(tx, code, order.user)?;
     }
+    outbox::post(tx, outbox::Cause::OrderCancelled(id))?;
     Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
 }
 
@@ -181,7 +184,7 @@ pub fn restock(
     Ok(inventory::give_back(tx, &back, &Cause::Refund(refund), by)?)
 }
 
-/// Says how the order is sent: changes the newest parcel, or makes one of all lines.
+/// Says how the order is sent: changes the newest parcel, or makes one of all lines, of which the customer is told.
 pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     match order.fulfilments.last_mut() {
@@ -190,6 +193,7 @@ pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), Or
             let held = order.lines.iter().map(|line| (line.id, line.quantity - line.restocked));
             let lines = held.filter(|(_, units)| *units > 0).collect();
             order.fulfilments.push(Fulfilment { id: 1, lines, tracking: tracking.clone(), at: tx.now() });
+            outbox::post(tx, outbox::Cause::Shipped { order: id, parcel: 1 })?;
         }
     }
     Ok(save(tx, id, &mut order)?)

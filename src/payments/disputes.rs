@@ -8,6 +8,7 @@ use super::store::{BY_CHARGE, BY_REFERENCE, DISPUTES, DISPUTES_OF};
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId};
 use crate::orders::RefundStatus;
+use crate::outbox::{self, Cause};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The disputes about an order, with the gateway's ids.
@@ -91,6 +92,8 @@ pub fn settle_dispute(
             due_by,
             "a payment is disputed: while it is open, answer it at the gateway in time; the order is not sent"
         );
+        let (provider, reference) = key.clone();
+        outbox::post(tx, Cause::Disputed { provider, reference, stand: dispute.stand.as_str().to_owned() })?;
     }
     DISPUTES.put(tx, &key, &dispute)?;
     if dispute.stand == Stand::Won {

@@ -10,6 +10,7 @@ use super::store::REFUNDS;
 use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
 use crate::orders::{self, RefundStatus};
+use crate::outbox::{self, Cause};
 use crate::store::{Reads, WriteTx};
 
 /// Who gives back money that is not the order's to keep.
@@ -44,8 +45,10 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
             orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
         }
         shelve(tx, id, refund.clone())?;
+        outbox::post(tx, Cause::Refunded(id))?;
     }
     if news == Some(RefundStatus::Failed) {
+        outbox::post(tx, Cause::RefundFailed(id))?;
         tracing::error!(
             refund = id.0,
             order = refund.order.0,

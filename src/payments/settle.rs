@@ -12,6 +12,7 @@ use super::store::PAYMENTS;
 use crate::clock::Time;
 use crate::id::PaymentId;
 use crate::orders::{self, Seller};
+use crate::outbox::{self, Cause};
 use crate::store::{Reads, WriteTx};
 
 /// What settling goes by beside the gateway's word.
@@ -70,11 +71,37 @@ pub fn settle(
     }
     payment.updated_at = now;
     PAYMENTS.put(tx, &id, &payment)?;
+    tell_of_failure(tx, id, &before, &payment)?;
     if let Some(status) = news {
         follow(tx, id, &payment, status, terms)?;
     }
     tell_order(tx, payment.order)?;
     Ok(payment)
+}
+
+/// Has the customer told that a payment of an order that is still to be paid failed, and the administrators that one
+/// at the gateway is not what was asked for.
+fn tell_of_failure(
+    tx: &mut WriteTx,
+    id: PaymentId,
+    before: &Payment,
+    payment: &Payment,
+) -> Result<(), PaymentError> {
+    let is_wrong = |payment: &Payment| {
+        payment.closing.as_ref().is_some_and(|closing| matches!(closing.why, Why::WrongAmount))
+    };
+    if is_wrong(payment) && !is_wrong(before) {
+        outbox::post(tx, Cause::WrongAmount(id))?;
+    }
+    let late = before.status == Status::Processing || payment.status == Status::Failed;
+    let is_new = payment.last_error != before.last_error || payment.status != before.status;
+    let has_failed = payment.last_error.is_some() || payment.status == Status::Failed;
+    let is_over = matches!(payment.status, Status::Succeeded | Status::Canceled | Status::Processing);
+    if has_failed && is_new && !is_over && payment.closing.is_none() {
+        let said = payment.last_error.as_ref().map_or_else(String::new, |told| told.message.clone());
+        outbox::post(tx, Cause::PaymentFailed { payment: id, late, said })?;
+    }
+    Ok(())
 }
 
 /// What the gateway says beside the status.
@@ -145,6 +172,7 @@ fn end(
     terms: &Terms,
 ) -> Result<Payment, PaymentError> {
     let mut payment = ops::get(tx, id)?;
+    let before = payment.clone();
     let Some(status) = payment.status.after(status).filter(|_| !payment.status.is_final()) else {
         return Ok(payment);
     };
@@ -153,6 +181,7 @@ fn end(
     payment.next_look_at = None;
     payment.updated_at = tx.now();
     PAYMENTS.put(tx, &id, &payment)?;
+    tell_of_failure(tx, id, &before, &payment)?;
     follow(tx, id, &payment, status, terms)?;
     tell_order(tx, payment.order)?;
     Ok(payment)

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::hex::hex;
 use crate::money::Money;
 use crate::orders::RefundStatus;
+use crate::outbox::{self, Cause};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// Provider and the gateway's id of the payment.
@@ -43,6 +44,7 @@ pub fn note_stray(
         updated_at: now,
     };
     STRAYS.put(tx, &key, &stray)?;
+    outbox::post(tx, Cause::Stray { provider: key.0.clone(), reference: key.1.clone() })?;
     let what = if goes_back {
         "money was taken twice for one payment; it is refunded"
     } else {

@@ -85,3 +85,51 @@ async fn low_stock_is_listed_least_first() {
     staff.delete("/api/products/none/").await.status(204);
     assert_eq!(low().await["count"], 2, "what is not sold any more is not low");
 }
+
+#[tokio::test]
+async fn what_got_low_or_is_back_is_marked_until_it_is_told_or_so_no_more() {
+    use till::inventory::{Notice, alerts, told};
+    const NONE: [u64; 0] = [];
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let body = json!({"name": "Tea", "price": "4", "stock_quantity": 5, "low_stock_threshold": 2});
+    let tea = shop.product_of(body).await;
+    shop.product_of(json!({"name": "Gone", "price": "4", "stock_quantity": 0, "low_stock_threshold": 2}))
+        .await;
+    let marked = |notice| -> Vec<u64> {
+        let found = shop.app.store.read(|tx| alerts(tx, notice, 9)).expect("readable");
+        found.into_iter().map(|(variant, _)| variant.0).collect()
+    };
+    let set = async |stock: i64| {
+        let body = json!({"variant_id": tea.variant, "set": stock, "reason": "counted"});
+        staff.post("/api/admin/inventory/adjust/", body).await.status(200);
+    };
+    assert_eq!((marked(Notice::Low), marked(Notice::Back)), (vec![], vec![]), "new products are no news");
+    let ann = shop.buyer().await;
+    ann.ordered(tea.id, 2).await;
+    assert_eq!(marked(Notice::Low), NONE);
+    ann.ordered(tea.id, 1).await;
+    assert_eq!(marked(Notice::Low), [tea.variant]);
+    set(3).await;
+    assert_eq!(marked(Notice::Low), NONE, "it was filled up before anybody was told");
+    set(0).await;
+    assert_eq!((marked(Notice::Low), marked(Notice::Back)), (vec![tea.variant], vec![]));
+    set(1).await;
+    assert_eq!((marked(Notice::Low), marked(Notice::Back)), (vec![tea.variant], vec![tea.variant]));
+    let variant = till::id::VariantId(tea.variant);
+    let clear = move |tx: &mut till::store::WriteTx| told(tx, Notice::Low, variant);
+    shop.app.store.write(clear).await.expect("written");
+    set(2).await;
+    assert_eq!(marked(Notice::Low), NONE, "it was told, and did not get low again");
+    set(0).await;
+    assert_eq!(marked(Notice::Back), NONE, "it is gone again");
+    set(1).await;
+    let path = format!("/api/products/{}/", tea.id);
+    staff.patch(&path, json!({"low_stock_threshold": 9})).await.status(200);
+    assert_eq!(marked(Notice::Low), NONE, "whoever raises the line knows");
+    set(10).await;
+    set(9).await;
+    assert_eq!(marked(Notice::Low), [tea.variant]);
+    staff.patch(&path, json!({"low_stock_threshold": 8})).await.status(200);
+    assert_eq!(marked(Notice::Low), NONE, "it is not low any more");
+}

@@ -1,6 +1,8 @@
 //! Every command, on the stopped shop, on the running one by its socket, and on one elsewhere by URL and token: the
 //! same output, the same refusals.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::support::{Home, Said, Server, repository, till};
@@ -197,7 +199,7 @@ fn uncounted(text: &str) -> String {
 #[tokio::test]
 async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
     let (home, token) = stocked().await;
-    let invoice = home.dir.path().join("invoice.html");
+    let invoice = |name: &str| home.dir.path().join(name);
     let run_all = |home: &Home| -> Vec<Said> { COMMANDS.iter().map(|words| home.run(words)).collect() };
     let (stopped, elsewhere) = (home.twin(), home.twin());
     let by_file = run_all(&stopped);
@@ -238,8 +240,15 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
     let shown = home.run(&["payment", "show", "1"]).ok().out;
     assert!(shown.contains("succeeded") && shown.contains("captured   50.00"), "{shown}");
     home.run(&["order", "set-status", "1", "shipped", "--note", "by post"]).ok();
-    home.run(&["order", "invoice", "1", "--out", invoice.to_str().unwrap()]).ok();
-    assert!(std::fs::read_to_string(invoice).unwrap().contains("INV-000001"));
+    for name in ["invoice.html", "invoice.json", "invoice.pdf"] {
+        home.run(&["order", "invoice", "1", "--out", invoice(name).to_str().unwrap()]).ok();
+    }
+    for name in ["invoice.html", "invoice.json"] {
+        assert!(std::fs::read_to_string(invoice(name)).unwrap().contains("INV-000001"));
+    }
+    let read = Command::new("pdftotext").arg(invoice("invoice.pdf")).arg("-").output();
+    let read = read.expect("pdftotext is there: it is part of poppler-utils");
+    assert!(String::from_utf8_lossy(&read.stdout).contains("INV-000001"));
     assert_eq!(server.stop(), Some(0));
     assert_eq!(home.run(&["order", "show", "1", "--json"]).json()["status"], "shipped");
 }
