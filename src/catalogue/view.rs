@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::model::{Product, ProductOption, Variant};
 use super::ops;
-use super::store::PRODUCTS;
 use crate::clock::Time;
 use crate::http::etag;
 use crate::id::{ProductId, VariantId};
@@ -178,7 +177,7 @@ pub fn overview(
     id: ProductId,
     variant: Option<VariantId>,
 ) -> Result<Option<Summary>, StoreError> {
-    let Some(product) = PRODUCTS.get(tx, &id)?.filter(Product::is_public) else { return Ok(None) };
+    let Some(product) = ops::public(tx, id)? else { return Ok(None) };
     let stocks = ops::stocks(tx, &product)?;
     let mut offers = product.variants.iter().zip(&stocks);
     if let Some(wanted) = variant {

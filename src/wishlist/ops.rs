@@ -25,7 +25,7 @@ pub fn add(
     product: ProductId,
     variant: Option<VariantId>,
 ) -> Result<(Wish, bool), WishError> {
-    let found = catalogue::public(tx, product)?;
+    let found = catalogue::public(tx, product)?.ok_or(CatalogueError::NotFound)?;
     if variant.is_some_and(|variant| found.variant(variant).is_none()) {
         return Err(CatalogueError::NoSuchVariant.into());
     }

@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use super::model::{Told, Wish};
 use super::store::{BY_PRODUCT, TOLD, WISHES};
-use crate::catalogue::{self, CatalogueError, Product};
+use crate::catalogue::{self, Product};
 use crate::id::{ProductId, UserId, VariantId};
 use crate::inventory::{self, Alert, Notice};
 use crate::outbox::{self, Cause};
@@ -16,15 +16,11 @@ use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
 pub fn tell_of_one(tx: &mut WriteTx, limit: usize) -> Result<bool, StoreError> {
     let Some((variant, alert)) = inventory::alerts(tx, Notice::Back, 1)?.pop() else { return Ok(false) };
     let product = inventory::stock_of(tx, variant)?.product;
-    let found = match catalogue::public(tx, product) {
-        Ok(found) if found.variant(variant).is_some() => found,
-        Ok(_) | Err(CatalogueError::NotFound) => {
-            // Nobody can buy it.
-            end(tx, variant)?;
-            return Ok(true);
-        }
-        Err(CatalogueError::Store(error)) => return Err(error),
-        Err(error) => return Err(StoreError::corrupt("products", error)),
+    let found = catalogue::public(tx, product)?.filter(|found| found.variant(variant).is_some());
+    let Some(found) = found else {
+        // Nobody can buy it.
+        end(tx, variant)?;
+        return Ok(true);
     };
     let told = TOLD.get(tx, &variant)?.filter(|told| told.since == alert.since);
     let wishes = after(tx, product, told.map(|told| told.up_to), limit)?;

@@ -35,7 +35,9 @@ impl Shop {
         let page = Page { number: 1, size: 1000 };
         let mails = self.app.store.read(|tx| outbox::page(tx, None, page)).expect("it reads");
         let back = mails.items.into_iter().rev().filter_map(|(_, mail)| match mail.cause {
-            Cause::BackInStock { user: UserId(user), variant: VariantId(variant), .. } => Some((user, variant)),
+            Cause::BackInStock { user: UserId(user), variant: VariantId(variant), .. } => {
+                Some((user, variant))
+            }
             _ => None,
         });
         back.collect()
@@ -58,12 +60,10 @@ async fn wishes_are_kept_once_and_shown_newest_first() {
     assert_eq!((name, is_there), (&json!("Tea"), &json!(false)));
     shop.later(std::time::Duration::from_secs(1));
     let any = ann.wishes(shirt.id).await.status(201).json["product"].clone();
-    assert_eq!([&any["price"], &any["sku"], &any["options"], &any["in_stock"]], [
-        &json!("20.00"),
-        &json!(null),
-        &json!({}),
-        &json!(true)
-    ]);
+    assert_eq!(
+        [&any["price"], &any["sku"], &any["options"], &any["in_stock"]],
+        [&json!("20.00"), &json!(null), &json!({}), &json!(true)]
+    );
     shop.later(std::time::Duration::from_secs(1));
     ann.wishes(mug.id).await.status(201);
     assert_eq!(ann.wishes(tea.id).await.status(200).json["added_at"], "2026-11-23T10:00:00.000Z");
@@ -229,7 +229,7 @@ async fn many_are_told_some_in_each_commit_and_each_once_wherever_it_is_cut_shor
     shop.stocks(&tea, 1).await;
     let tell = |limit| shop.app.store.write(move |tx| till::wishlist::tell_of_one(tx, limit));
     assert!(tell(10).await.expect("told"));
-    let waiting = || shop.app.store.read(|tx| outbox::waiting_since(tx)).expect("it reads").0;
+    let waiting = || shop.app.store.read(outbox::waiting_since).expect("it reads").0;
     assert_eq!(waiting(), 10);
     // Somebody who was told is wishing no more, somebody new does; then it is gone, and back.
     assert!(tell(10).await.expect("told"));
@@ -255,7 +255,8 @@ async fn a_wishlist_has_an_end() {
     // By the room's own table: 500 products are a lot to make.
     let filled = shop.app.store.write(move |tx| {
         for n in 0..500 {
-            let draft = till::catalogue::Draft { name: format!("Tin {n}"), ..till::catalogue::Draft::default() };
+            let draft =
+                till::catalogue::Draft { name: format!("Tin {n}"), ..till::catalogue::Draft::default() };
             let cause = till::inventory::Cause::Import;
             let (product, _) = till::catalogue::create(tx, &draft, &cause, "test")?;
             till::wishlist::add(tx, UserId(ann.id), product, None).expect("there is room");
