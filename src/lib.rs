@@ -4,7 +4,7 @@
 //!
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
-//!   [`payments`], [`checkout`], [`reviews`], [`reports`], [`mail`], [`privacy`]: the shop.
+//!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
@@ -46,3 +46,4 @@ pub mod reports;
 pub mod reviews;
 pub mod store;
 pub mod upkeep;
+pub mod wishlist;

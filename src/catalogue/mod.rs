@@ -24,4 +24,4 @@ pub use import::forget as forget_imports;
 pub use listing::Listings;
 pub use model::{CatalogueError, Choice, Named, Product, ProductOption, Rating, Sellable, Variant, slugify};
 pub use ops::{create, describe, find_sku, has_category, offer, public, rate, sellable};
-pub use view::{Summary, summary};
+pub use view::{Summary, overview, summary};

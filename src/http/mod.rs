@@ -68,6 +68,7 @@ fn routes() -> Routes {
         .and(crate::orders::export::routes())
         .and(crate::reviews::http::routes())
         .and(crate::reviews::admin::routes())
+        .and(crate::wishlist::http::routes())
         .and(crate::reports::admin::routes())
         .and(crate::reports::audit::routes())
         .and(crate::privacy::http::routes())

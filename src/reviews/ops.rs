@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::model::{Change, Review, ReviewError, Stars, Text};
 use super::store::{BY_WRITER, REVIEWS, STARS};
-use crate::catalogue;
+use crate::catalogue::{self, CatalogueError};
 use crate::id::{ProductId, ReviewId, UserId};
 use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
 
@@ -37,7 +37,7 @@ pub fn write(
     product: ProductId,
     text: &Text,
 ) -> Result<(ReviewId, Review), ReviewError> {
-    catalogue::public(tx, product)?;
+    catalogue::public(tx, product)?.ok_or(CatalogueError::NotFound)?;
     if BY_WRITER.find(tx, &(user, product))?.is_some() {
         return Err(ReviewError::AlreadyReviewed);
     }

@@ -34,6 +34,8 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::privacy::store::ERASURES,
         &crate::reviews::store::REVIEWS,
         &crate::reviews::store::STARS,
+        &crate::wishlist::store::WISHES,
+        &crate::wishlist::store::TOLD,
         &crate::payments::gateway::test::INTENTS,
         &crate::payments::gateway::test::REFUNDS,
     ]

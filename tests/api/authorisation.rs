@@ -53,6 +53,10 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("DELETE", "/api/cart/coupon/", For::Users, ""),
     ("PUT", "/api/cart/{id}/", For::Users, ""),
     ("DELETE", "/api/cart/{id}/", For::Users, ""),
+    ("GET", "/api/wishlist/", For::Users, ""),
+    ("POST", "/api/wishlist/", For::Users, ""),
+    ("DELETE", "/api/wishlist/{product}/", For::Users, ""),
+    ("POST", "/api/wishlist/{product}/move-to-cart/", For::Users, ""),
     ("GET", "/api/orders/", For::Users, ""),
     ("POST", "/api/orders/", For::Users, ""),
     ("GET", "/api/orders/{id}/", For::Users, "orders:read"),
@@ -118,14 +122,10 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/backups/", For::Admins, "all"),
 ];
 
-/// A path of things that are not there.
-fn filled(path: &str) -> String {
-    let parts = path.split('/').map(|part| match part {
-        "{code}" => "NONE",
-        part if part.starts_with('{') => "987654321",
-        part => part,
-    });
-    parts.collect::<Vec<_>>().join("/")
+/// The path with names in it that nothing has.
+fn of_nothing(path: &str) -> String {
+    let name = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
+    path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
 #[test]
@@ -142,7 +142,7 @@ async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
     for (verb, path, who, _) in ROUTES {
-        let path = filled(path);
+        let path = of_nothing(path);
         let ask = |token: Option<&str>| {
             let method: Method = verb.parse().expect("a method");
             let asking = shop.request(method, &path);
@@ -189,7 +189,7 @@ async fn a_token_gets_as_far_as_its_scopes() {
             continue;
         }
         let place = format!("{verb} {path}");
-        let path = filled(path);
+        let path = of_nothing(path);
         let ask = |token: &str| {
             let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
             let asking =

@@ -27,3 +27,4 @@ mod reports;
 mod reviews;
 mod tokens;
 mod transfer;
+mod wishlist;
