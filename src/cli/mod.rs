@@ -11,6 +11,7 @@ mod export;
 mod file;
 mod import;
 mod init;
+mod mail;
 mod notify;
 mod order;
 mod output;
@@ -101,6 +102,9 @@ enum Command {
     /// Payments: list, look at, ask the gateways, end, refund
     #[command(subcommand)]
     Payment(payment::Options),
+    /// Mails: what was sent and what waits, try the mail server, change the templates
+    #[command(subcommand)]
+    Mail(mail::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -170,6 +174,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         }
         Command::Init(options) => return init::run(&options, global, out),
         Command::Config(options) => return config::run(&options, global, out),
+        Command::Mail(mail::Options::Templates(options)) => return mail::templates(&options, out),
         Command::Check(options) if options.of_file() => return check::run_on_file(options, global, out),
         Command::Restore(options) => return restore::run(&options, global, out),
         Command::Backup(backup::Options::List { from: Some(from) }) => {
@@ -199,6 +204,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
+            Command::Mail(options) => mail::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Audit(options) => audit::run(options, &shop, out).await,

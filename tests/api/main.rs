@@ -14,6 +14,7 @@ mod conventions;
 mod gateways;
 mod import;
 mod inventory;
+mod mail;
 mod operations;
 mod orders;
 mod payments;
