@@ -134,7 +134,8 @@ fn of_order(
     id: OrderId,
     more: impl FnOnce(&Order) -> Result<Value, &'static str>,
 ) -> Result<Drafted, StoreError> {
-    let Some(order) = ORDERS.get(tx, &id)? else { return Ok(Err(GONE)) };
+    let theirs = |order: &Order| !orders::is_nobodys(order);
+    let Some(order) = ORDERS.get(tx, &id)?.filter(theirs) else { return Ok(Err(GONE)) };
     Ok(more(&order).map(|more| Draft {
         to: vec![order.email.clone()],
         facts: context! { order => facts::order(id, &order, voice), ..more },

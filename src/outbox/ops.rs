@@ -68,12 +68,12 @@ pub fn page(tx: &impl Reads, state: Option<State>, page: Page) -> Result<Paged<(
     Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? })
 }
 
-/// How many mails are in a state.
-pub fn count(tx: &impl Reads, state: State) -> Result<u64, StoreError> {
+/// How many mails are in a state; counts no further than `most`.
+pub fn count(tx: &impl Reads, state: State, most: u64) -> Result<u64, StoreError> {
     let mut count = 0;
     BY_STATE.scan(tx, Span::under(place(state).bytes(), Direction::Up), |_, _| {
         count += 1;
-        ControlFlow::Continue(())
+        if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(count)
 }

@@ -15,4 +15,5 @@ mod view;
 
 pub use check::check;
 pub use model::{Review, Stars};
+pub use ops::{are_nobodys, erase};
 pub use view::own;

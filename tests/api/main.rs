@@ -16,6 +16,7 @@ mod coupons;
 mod gateways;
 mod import;
 mod inventory;
+mod mail;
 mod operations;
 mod orders;
 mod parcels;
