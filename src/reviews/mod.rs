@@ -14,5 +14,6 @@ pub(crate) mod store;
 mod view;
 
 pub use check::check;
-pub use model::{Review, Stars};
+pub use model::{Review, ReviewError, Stars, Text};
+pub use ops::write;
 pub use view::own;
