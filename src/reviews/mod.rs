@@ -14,6 +14,6 @@ pub(crate) mod store;
 mod view;
 
 pub use check::check;
-pub use model::{Review, Stars};
-pub use ops::{are_nobodys, erase};
+pub use model::{Review, ReviewError, Stars, Text};
+pub use ops::{are_nobodys, erase, write};
 pub use view::own;

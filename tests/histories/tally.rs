@@ -36,6 +36,7 @@ tally! {
     replayed: "requests sent again",
     discounts: "orders with a coupon",
     spent: "coupons refused because they were used up",
+    reviews: "reviews",
     imports: "imports",
     erased: "persons erased",
     compactions: "compactions",

@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..72) {
+        match self.rng.random_range(0..79) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -47,8 +47,35 @@ impl World<'_> {
             64..66 => self.change_coupon(),
             66..69 => self.rush(),
             69..72 => self.erase(),
+            72..75 => self.review(),
+            75..77 => self.hide_review(),
+            77..79 => self.wish(),
             _ => self.restart(),
         }
+    }
+
+    fn review(&mut self) {
+        let who = self.some_customer();
+        let path = format!("/api/products/{}/reviews/", self.some_product());
+        let headers = self.key();
+        let body = json!({"rating": self.rng.random_range(1..6)});
+        self.request(who, path, body, headers);
+    }
+
+    /// Staff hide a review, show one again, or delete one.
+    fn hide_review(&mut self) {
+        let path = format!("/api/admin/reviews/{}/", self.rng.random_range(1..6));
+        let (method, body) = match self.rng.random_range(0..4) {
+            0 => (Method::DELETE, Value::Null),
+            dice => (Method::PATCH, json!({"is_hidden": dice > 1})),
+        };
+        self.send(Asked::new(Who::Operator, method, path, &body));
+    }
+
+    fn wish(&mut self) {
+        let who = self.some_customer();
+        let body = json!({"product_id": self.some_product()});
+        self.request(who, "/api/wishlist/".into(), body, Vec::new());
     }
 
     fn fill_cart(&mut self) {

@@ -387,6 +387,9 @@ impl<'a> World<'a> {
         if asked.path == "/api/orders/" && json["coupon_code"].is_string() {
             self.tally.discounts += 1;
         }
+        if asked.path.ends_with("/reviews/") {
+            self.tally.reviews += 1;
+        }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
             // What changes nothing is not written down.
