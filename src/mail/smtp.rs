@@ -158,6 +158,8 @@ struct Line {
 /// What went wrong, in one line.
 fn said(error: &Error) -> String {
     let text = error.to_string();
+    // It says that twice, and what follows says it better.
+    let text = text.trim_start_matches("Connection error: ");
     let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
     plain.chars().take(SAID).collect()
 }
