@@ -22,7 +22,7 @@ use crate::inventory::Cause;
 use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
-use crate::orders::{Order, PaymentStatus, Status};
+use crate::orders::{Fulfilment, Order, PaymentStatus, Status, Tracking};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::payments::store::{EVENTS, PAYMENTS};
@@ -217,6 +217,20 @@ fn stock_that_an_order_does_not_hold_is_i3() {
     plant_in_order("I3", 1, |order| order.lines[0].quantity += 1);
     plant_in_order("I3", 1, |order| order.status = Status::Cancelled);
     plant_in_order("I3", 2, |order| order.status = Status::Pending);
+}
+
+#[test]
+fn units_that_are_sent_twice_or_never_are_i3() {
+    let parcel =
+        |id, units| Fulfilment { id, lines: vec![(1, units)], tracking: Tracking::default(), at: Time(1) };
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(1, 2), parcel(2, 1)]);
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(2, 1)]);
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(1, 2)]);
+    plant_in_order("I3", 1, |order| order.lines[0].withdrawn = 3);
+    plant_in_order("I3", 1, |order| {
+        order.status = Status::Shipped;
+        order.lines[0].withdrawn = 1;
+    });
 }
 
 #[test]
