@@ -22,6 +22,7 @@ use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
 use crate::orders::{Order, PaymentStatus, Status};
+use crate::outbox::{self, store::BY_CAUSE, store::MAILS};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::payments::store::{EVENTS, PAYMENTS};
@@ -284,4 +285,17 @@ fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
         };
         EVENTS.put(tx, &("stripe".to_owned(), "evt_1".to_owned()), &event)
     });
+}
+
+#[test]
+fn a_cause_that_nobody_is_mailed_of_is_i10() {
+    let forget = |cause: outbox::Cause| {
+        move |tx: &mut crate::store::WriteTx| {
+            let id = BY_CAUSE.find(tx, &cause.key())?.expect("it was posted");
+            MAILS.delete(tx, &id)
+        }
+    };
+    plant("I10", "order 2", forget(outbox::Cause::OrderReceived(OrderId(2))));
+    plant("I10", "order 1", forget(outbox::Cause::OrderPaid(OrderId(1))));
+    plant("I10", "order 3", forget(outbox::Cause::OrderCancelled(OrderId(3))));
 }

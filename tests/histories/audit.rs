@@ -11,6 +11,7 @@ use till::payments::{self, Payment, PaymentError, Refund};
 use till::store::{Key, Record, StoreError};
 
 use super::mirror::Records;
+use super::post;
 use super::world::World;
 
 /// What must be so whenever the shop is opened.
@@ -244,6 +245,8 @@ pub fn audit(world: &mut World) {
     assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
     drop(all);
 
+    post::holds(world);
+    assert!(post::is_at_rest(world), "mails wait for ever");
     no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");

@@ -34,6 +34,8 @@ tally! {
     late: "requests that came too late",
     refused: "refusals of a disk in trouble",
     replayed: "requests sent again",
+    mails: "mails",
+    mails_again: "mails that were taken again",
     imports: "imports",
     compactions: "compactions",
     given_up: "compactions that came to nothing",
