@@ -92,7 +92,6 @@ const COMMANDS: &[&[&str]] = &[
     &["mail", "retry", "1"],
     &["mail", "retry", "--given-up"],
     &["mail", "retry", "99"],
-    &["mail", "retry"],
     &["mail", "test", "--to", "ann@example.com"],
     &["mail", "test", "--to", "nobody"],
     &["token", "create", "--name", "", "--scopes", "all"],
