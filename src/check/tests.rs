@@ -23,6 +23,7 @@ use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
 use crate::orders::{Fulfilment, Order, PaymentStatus, Status, Tracking};
+use crate::outbox::{self, store::BY_CAUSE, store::MAILS};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::payments::store::{EVENTS, PAYMENTS};
@@ -396,4 +397,17 @@ fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
 fn whoever_was_erased_and_is_still_there_is_i11() {
     let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
     plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
+}
+
+#[test]
+fn a_cause_that_nobody_is_mailed_of_is_i10() {
+    let forget = |cause: outbox::Cause| {
+        move |tx: &mut crate::store::WriteTx| {
+            let id = BY_CAUSE.find(tx, &cause.key())?.expect("it was posted");
+            MAILS.delete(tx, &id)
+        }
+    };
+    plant("I10", "order 2", forget(outbox::Cause::OrderReceived(OrderId(2))));
+    plant("I10", "order 1", forget(outbox::Cause::OrderPaid(OrderId(1))));
+    plant("I10", "order 3", forget(outbox::Cause::OrderCancelled(OrderId(3))));
 }

@@ -53,7 +53,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
             ("cancelled", cancelled_at(&order), has(&mut cancelled, id.0)),
         ];
         for (what, at, is_mailed) in kinds {
-            if at.is_some_and(|at| at > since) && !is_mailed {
+            if at.is_some_and(|at| at >= since) && !is_mailed {
                 look.found("I10", format!("order {id}"), format!("it was {what}, and no mail tells of it"));
             }
         }
@@ -63,7 +63,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     look.each(tx, &REFUNDS, |id, refund| {
         let is_told = has(&mut refunded, id.0);
         let ended = refund.ended_at.filter(|_| refund.status == RefundStatus::Succeeded);
-        if ended.is_some_and(|at| at > since) && !is_told {
+        if ended.is_some_and(|at| at >= since) && !is_told {
             look.found("I10", format!("refund {id}"), "it succeeded, and no mail tells of it");
         }
     })

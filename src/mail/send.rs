@@ -32,6 +32,8 @@ pub struct Mailer {
     /// None: mails are kept.
     transport: Option<Arc<dyn Transport>>,
     pub templates: Templates,
+    /// Mails that the server took, and what it said, where that could not be written down yet: they must not go again.
+    unwritten: Mutex<Vec<(MailId, String)>>,
     /// How often in a row the server could not be reached, and until when it is left alone.
     away: Mutex<Option<(u32, Time)>>,
 }
@@ -60,7 +62,7 @@ impl Mailer {
                 templates
             }
         };
-        Mailer { transport: given.or(own), templates, away: Mutex::default() }
+        Mailer { transport: given.or(own), templates, unwritten: Mutex::default(), away: Mutex::default() }
     }
 
     /// Whether there is a mail server to send with.
@@ -112,6 +114,9 @@ impl App {
 
 /// Tells of what got low, and sends what is due: at most some hundreds.
 pub async fn send_due(app: &App) -> Result<(), StoreError> {
+    // Two at a time would send a mail twice.
+    let Ok(_alone) = app.in_flight.enter("mail") else { return Ok(()) };
+    write_down(app).await?;
     let every = app.config.low_stock_every();
     app.store.write(move |tx| gather_low_stock(tx, every)).await?;
     let now = app.clock.now();
@@ -126,6 +131,16 @@ pub async fn send_due(app: &App) -> Result<(), StoreError> {
     let queue = Mutex::new(VecDeque::from(due));
     let worked = join_all((0..lines).map(|_| work_off(app, &**transport, &queue))).await;
     worked.into_iter().collect()
+}
+
+/// Writes down what the server took when the disk did not.
+async fn write_down(app: &App) -> Result<(), StoreError> {
+    let unwritten = || app.mail.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let Some((id, said)) = unwritten().first().cloned() else { return Ok(()) };
+        app.store.write(move |tx| outbox::sent(tx, id, &said)).await?;
+        unwritten().retain(|(known, _)| *known != id);
+    }
 }
 
 /// What is due, but for what a shop that was restored from a backup has from before: it was sent already, or is about
@@ -169,7 +184,10 @@ async fn work_off(
         let sent = open.send(&letter).await;
         line = Some(open);
         match sent {
-            Ok(said) => app.store.write(move |tx| outbox::sent(tx, id, &said)).await?,
+            Ok(said) => {
+                app.mail.unwritten.lock().unwrap_or_else(PoisonError::into_inner).push((id, said));
+                write_down(app).await?;
+            }
             Err(Undelivered::Later(said)) => put_off(app, id, &mail, &letter, said).await?,
             Err(Undelivered::Refused(said)) => give_up(app, id, &letter, said).await?,
         }

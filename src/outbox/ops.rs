@@ -138,7 +138,7 @@ pub fn send_again(tx: &mut WriteTx, id: MailId, mail: &Mail) -> Result<Mail, Sto
     Ok(mail)
 }
 
-/// Every cause after this time has its mail here; `None` in a file that never was this version's.
+/// Every cause from this time on has its mail here; `None` in a file that never was this version's.
 pub fn complete_since(tx: &impl Reads) -> Result<Option<Time>, StoreError> {
     Ok(META.get(tx, &COMPLETE_SINCE.to_owned())?.and_then(|at| Time::parse(&at)))
 }

@@ -13,6 +13,7 @@ use till::promotions::{Code, Coupon};
 use till::store::{Key, Record, StoreError};
 
 use super::mirror::Records;
+use super::post;
 use super::shop::email_of;
 use super::world::World;
 
@@ -287,6 +288,8 @@ pub fn audit(world: &mut World) {
     drop(all);
 
     who_was_erased_is_in_papers_only(world);
+    post::holds(world);
+    assert!(post::is_at_rest(world), "mails wait for ever");
     no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");

@@ -20,6 +20,7 @@ use till::payments::gateway::stripe::{self, Stripe};
 use super::disk::SimDisk;
 use super::mirror::Records;
 use super::net::Net;
+use super::post::Post;
 use crate::support::serve::fixture;
 
 /// When every history begins.
@@ -200,7 +201,7 @@ impl Template {
     }
 
     /// The parts of a shop whose gateways are at the other end of `net`.
-    pub fn shop(&self, net: &Net, clock: &Arc<ManualClock>, disk: &SimDisk, seed: u64) -> Parts {
+    pub fn shop(&self, net: &Net, post: &Post, clock: &Arc<ManualClock>, disk: &SimDisk, seed: u64) -> Parts {
         let wire = Arc::new(net.clone());
         let stripe = stripe::Settings {
             secret_key: Secret::read("sk_test_fake").expect("any text"),
@@ -222,7 +223,7 @@ impl Template {
             Arc::new(Stripe::new(stripe, wire.clone())),
             Arc::new(PayPal::new(paypal, wire, own, trust)),
         ];
-        Parts { gateways, ..self.parts(clock, disk, seed) }
+        Parts { gateways, mail: Some(Arc::new(post.clone())), ..self.parts(clock, disk, seed) }
     }
 }
 

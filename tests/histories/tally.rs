@@ -37,6 +37,8 @@ tally! {
     discounts: "orders with a coupon",
     spent: "coupons refused because they were used up",
     reviews: "reviews",
+    mails: "mails",
+    mails_again: "mails that were taken again",
     imports: "imports",
     erased: "persons erased",
     compactions: "compactions",

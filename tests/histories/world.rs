@@ -20,6 +20,7 @@ use super::audit;
 use super::disk::{End, SimDisk};
 use super::mirror::{Mirror, Records};
 use super::net::Net;
+use super::post::{self, Post};
 use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin, user_of};
 use super::tally::Tally;
 use super::trade::Sheet;
@@ -80,6 +81,7 @@ pub struct World<'a> {
     pub rng: StdRng,
     pub clock: Arc<ManualClock>,
     pub net: Net,
+    pub post: Post,
     pub disk: SimDisk,
     pub app: Option<Arc<App>>,
     pub mirror: Mirror,
@@ -122,6 +124,7 @@ impl<'a> World<'a> {
             customers: rng.random_range(12..=CUSTOMERS),
             rng,
             net: Net::new(seed, Arc::clone(&clock)),
+            post: Post::new(seed),
             clock,
             disk: SimDisk::of(&template.image, seed),
             app: None,
@@ -181,7 +184,7 @@ impl<'a> World<'a> {
         self.starts += 1;
         // Randomness comes from the operating system in the real shop: never twice the same.
         let seed = self.seed.wrapping_mul(1000) + self.starts;
-        App::open(self.template.shop(&self.net, &self.clock, &self.disk, seed))
+        App::open(self.template.shop(&self.net, &self.post, &self.clock, &self.disk, seed))
     }
 
     /// Opens the shop from its disk, and holds what is there against what was answered.
@@ -207,6 +210,7 @@ impl<'a> World<'a> {
         self.disk.cut();
         self.tasks.clear();
         self.app = None;
+        self.post.shop_was_cut_short();
         self.disk.come_back(end);
         if self.is_rough && self.rng.random_ratio(1, 4) {
             self.stumble();
@@ -233,6 +237,7 @@ impl<'a> World<'a> {
         self.tally.restarts += 1;
         self.tasks.clear();
         self.app = None;
+        self.post.shop_was_cut_short();
         let end = if self.disk.is_off() { End::PowerCut } else { End::Killed };
         self.disk.come_back(end);
         self.start();
@@ -490,6 +495,7 @@ impl<'a> World<'a> {
         self.disk.calm(true);
         self.disk.free();
         self.net.gateways().hostile = false;
+        self.post.of().hostile = false;
         self.net.gateways().stripe.faults.clear();
         self.net.gateways().pending_ends();
         for round in 0..30 {
@@ -501,7 +507,7 @@ impl<'a> World<'a> {
             self.settle_down();
             self.net.gateways().end_what_hangs(now);
             self.later(Duration::from_hours(2));
-            if round > 3 && audit::is_at_rest(self) {
+            if round > 3 && audit::is_at_rest(self) && post::is_at_rest(self) {
                 break;
             }
         }
@@ -509,6 +515,8 @@ impl<'a> World<'a> {
         let doings = self.disk.doings();
         self.note(format!("{doings:?}"));
         self.tally.disk(&doings);
+        self.tally.mails += self.post.of().taken.len() as u64;
+        self.tally.mails_again += self.post.of().again;
         self.tally.late += self.net.gateways().given_up;
         self.tally.commits += self.mirror.records().seq - self.template.records.seq;
     }
