@@ -14,7 +14,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::Config;
 use crate::id::{OrderId, ProductId, UserId};
 use crate::inventory::Cause;
-use crate::orders::{self, Event, Tracking};
+use crate::orders::{self, Parcel, Tracking};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::promotions::{self, Kind, Terms};
@@ -209,11 +209,11 @@ fn move_on(tx: &mut WriteTx, id: OrderId, end: End) -> Result<(), orders::OrderE
             number: format!("RM{:09}GB", 473_100 + id.0),
             url: None,
         };
-        orders::send(tx, id, &tracking)?;
-        orders::act(tx, id, Event::Ship, "demo", "")?;
+        let parcel = Parcel { lines: Vec::new(), tracking };
+        orders::send(tx, id, &parcel, &[], "demo", "")?;
     }
     if end == End::Completed {
-        orders::act(tx, id, Event::Deliver, "demo", "")?;
+        orders::deliver(tx, id, "demo", "")?;
     }
     Ok(())
 }

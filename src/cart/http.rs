@@ -118,6 +118,7 @@ impl From<CartError> for ApiError {
                 ApiError::field("product_id", "there is no such product")
             }
             CartError::Catalogue(error) => error.into(),
+            CartError::Account(error) => error.into(),
             CartError::Coupon(refusal) => refusal.into(),
             CartError::Overflow(error) => error.into(),
             CartError::Store(error) => error.into(),

@@ -86,6 +86,7 @@ fn shop(seed: u8) -> Arc<App> {
         signing_key: vec![seed; 32],
         threaded: false,
         gateways: Vec::new(),
+        mail: None,
         demo: true,
     })
     .expect("it opens");

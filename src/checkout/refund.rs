@@ -25,7 +25,12 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
     let order = orders::get(tx, id)?;
     let (payment_id, payment, left) = source(tx, id, asked.payment)?.ok_or(PaymentError::NothingToRefund)?;
     let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
-    let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
+    if payment.is_surplus && (asked.restock || !asked.lines.is_empty()) {
+        let said = "what came on top of the order's money is no line's: leave lines and restock out";
+        return Err(PaymentError::RefundLines(said.into()));
+    }
+    let is_all = asked.lines.is_empty() && asked.amount.is_none() && !payment.is_surplus;
+    let lines = if is_all {
         order
             .lines
             .iter()

@@ -53,6 +53,7 @@ fn routes() -> Routes {
         .and(crate::payments::webhook::routes())
         .and(crate::checkout::http::routes())
         .and(crate::accounts::http::routes())
+        .and(crate::accounts::by_mail::routes())
         .and(crate::accounts::admin::routes())
         .and(crate::inventory::admin::routes())
         .and(crate::catalogue::admin::routes())
@@ -63,6 +64,7 @@ fn routes() -> Routes {
         .and(crate::payments::admin::routes())
         .and(crate::payments::report::routes())
         .and(crate::checkout::admin::routes())
+        .and(crate::checkout::parcels::routes())
         .and(crate::orders::export::routes())
         .and(crate::reviews::http::routes())
         .and(crate::reviews::admin::routes())
@@ -72,6 +74,7 @@ fn routes() -> Routes {
         .and(crate::privacy::http::routes())
         .and(crate::check::http::routes())
         .and(crate::backup::http::routes())
+        .and(crate::mail::admin::routes())
         .and(crate::upkeep::routes())
 }
 

@@ -16,6 +16,7 @@ use crate::backup;
 use crate::cart;
 use crate::catalogue;
 use crate::checkout;
+use crate::mail;
 use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
@@ -48,6 +49,7 @@ pub async fn run_due(app: &App) {
     }
     try_again(app).await;
     tell_wishers(app).await;
+    send_mails(app).await;
     keep_house(app).await;
     finish_erasures(app).await;
 }
@@ -79,6 +81,10 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
+async fn send_mails(app: &App) {
+    report("mail", mail::send_due(app).await);
+}
+
 /// Persons whose erasure was cut short.
 async fn finish_erasures(app: &App) {
     report("erasures", privacy::finish(app).await);
@@ -106,8 +112,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
-            let mails = outbox::forget(tx, SWEPT)?;
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails];
+            let (mails, resets) = (outbox::forget(tx, SWEPT)?, accounts::forget_resets(tx, SWEPT)?);
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
@@ -170,6 +176,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "test gateway", || tell(app), pause),
             again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "mail", || send_mails(app), pause),
             again(app, "wishes", || tell_wishers(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),

@@ -84,6 +84,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
         (taken, returned) = (taken + own.0.len(), returned + own.1.len());
         stock(id, &order, own, &moves.restocked, look);
+        parcels(id, &order, look);
         for refund in &order.refunds {
             refunds.remove(&refund.id.0);
         }
@@ -244,6 +245,42 @@ fn stock(id: OrderId, order: &Order, own: (&[Move], &[Move]), restocked: &[Move]
                 look.found("I3", format!("order {id}"), said);
             }
         }
+    }
+}
+
+/// I3. Units are sent once, and not when they were taken out of the order before; all of a shipped order was sent.
+fn parcels(id: OrderId, order: &Order, look: &Look<'_>) {
+    let fault = |said: String| look.found("I3", format!("order {id}"), said);
+    for line in &order.lines {
+        let (sent, withdrawn) = (order.sent(line.id), line.withdrawn);
+        if u64::from(sent) + u64::from(withdrawn) > u64::from(line.quantity) {
+            fault(format!(
+                "of line {} {sent} were sent and {withdrawn} withdrawn, of {}",
+                line.id, line.quantity
+            ));
+        }
+        if u64::from(line.restocked) > u64::from(sent) + u64::from(withdrawn) {
+            fault(format!(
+                "line {} has {} units on the shelf that it is still to send",
+                line.id, line.restocked
+            ));
+        }
+    }
+    for (parcel, number) in order.fulfilments.iter().zip(1..) {
+        let is_line = |(id, units): &(u64, u32)| *units > 0 && order.lines.iter().any(|line| line.id == *id);
+        if parcel.id != number || parcel.lines.is_empty() || !parcel.lines.iter().all(is_line) {
+            fault(format!("parcel {} is not its {number}., or holds nothing of it", parcel.id));
+        }
+    }
+    let is_sent = !order.fulfilments.is_empty() && order.to_send().is_empty();
+    let should = match order.status {
+        Status::Pending | Status::Cancelled => order.fulfilments.is_empty(),
+        Status::Processing => !is_sent,
+        Status::Shipped | Status::Completed => is_sent,
+    };
+    if !should {
+        let count = order.fulfilments.len();
+        fault(format!("it is {} with {count} parcels and {:?} to send", order.status, order.to_send()));
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::model::{Order, OrderError};
+use super::lifecycle::Status;
+use super::model::{Order, OrderError, Tracking};
 use super::papers::Paper;
 use super::store::{BY_USER, ORDERS};
-use super::view::{OrderView, parcel};
+use super::view::{OrderView, said};
 use super::{invoice, ops};
 use crate::accounts::{self, Scope};
 use crate::app::App;
@@ -46,7 +47,7 @@ impl Req {
 /// An order as JSON, with the link to its invoice once it has one. `base` is what the shop's paths follow on.
 pub fn view(app: &App, base: &str, id: OrderId, order: Order, now: Time) -> OrderView {
     let link = order.paid_at.map(|_| format!("{base}{}", invoice_link(app, id, now)));
-    OrderView::new(id, order, link)
+    OrderView::new(id, order, link, &app.config.shipping_carriers)
 }
 
 async fn list(req: Req) -> Answer {
@@ -69,15 +70,31 @@ async fn show(req: Req, id: OrderId) -> Answer {
     Ok(ok(&req.order_view(id, order)))
 }
 
+/// Where the order is, as its customer sees it: what was sent with whom, what is still to come, and when what
+/// happened; who in the shop did it, and their notes, are the shop's.
 async fn tracking(req: Req, id: OrderId) -> Answer {
     let order = req.own_order(id)?;
+    let linked = |tracking| req.app.config.shipping_carriers.linked(tracking, &order.shipping_address);
+    let line = |(id, units): &(u64, u32)| {
+        let name = order.lines.iter().find(|line| line.id == *id).map(|line| &line.name);
+        json!({"line_id": id, "name": name, "quantity": units})
+    };
+    let lines = |lines: &[(u64, u32)]| lines.iter().map(line).collect::<Vec<_>>();
+    let parcels = order.fulfilments.iter().map(|one| {
+        let Tracking { carrier, number, url } = linked(&one.tracking);
+        json!({"id": one.id, "lines": lines(&one.lines), "carrier": said(&carrier),
+            "number": said(&number), "url": url, "at": one.at})
+    });
+    let is_open = matches!(order.status, Status::Pending | Status::Processing);
     Ok(ok(&json!({
         "order_id": id,
         "number": order.number,
         "status": order.status,
-        "tracking": order.fulfilments.last().map(|parcel| &parcel.tracking),
-        "fulfilments": order.fulfilments.iter().map(parcel).collect::<Vec<_>>(),
-        "history": order.history,
+        "tracking": order.newest_tracking().map(linked),
+        "fulfilments": parcels.collect::<Vec<_>>(),
+        "to_send": if is_open { lines(&order.to_send()) } else { Vec::new() },
+        "history": order.history.iter().map(|moved| json!({"status": moved.status, "at": moved.at}))
+            .collect::<Vec<_>>(),
     })))
 }
 
@@ -193,6 +210,8 @@ impl From<OrderError> for ApiError {
             OrderError::InvalidTransition(..) | OrderError::NoWayBack(_) | OrderError::NothingToSend => {
                 ApiError::new(409, "invalid_transition", error)
             }
+            OrderError::Returning => ApiError::new(409, "refund_pending", error),
+            OrderError::ParcelLines(said) => ApiError::field("lines", said),
             OrderError::InvoiceNotReady => ApiError::new(404, "invoice_not_ready", error),
             OrderError::Store(error) => error.into(),
         }

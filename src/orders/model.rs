@@ -79,6 +79,8 @@ pub struct OrderLine {
     pub tax: Money,
     /// Units that went back to the shelf with a refund.
     pub restocked: u32,
+    /// Units that are not to be sent, because their money went back before they were.
+    pub withdrawn: u32,
 }
 
 impl OrderLine {
@@ -221,8 +223,15 @@ pub enum OrderError {
     InvalidTransition(Status, Event),
     #[error("The order is {0}, and no order goes back to pending.")]
     NoWayBack(Status),
-    #[error("All units of this order went back to the shelf, so there is nothing to send.")]
+    #[error("Nothing of this order is left to send: what was not sent was refunded, or is about to be.")]
     NothingToSend,
+    #[error(
+        "A refund of units that were not sent is on its way: the order is shipped when that is done. What else there is \
+         can go out in a parcel."
+    )]
+    Returning,
+    #[error("{0}")]
+    ParcelLines(String),
     #[error("There is an invoice once the order is paid.")]
     InvoiceNotReady,
     #[error(transparent)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::invoice::{Invoice, Seller};
 use super::lifecycle::Status;
-use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNote};
+use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNote, Tracking};
 use crate::accounts::Email;
 use crate::address::Address;
 use crate::catalogue::Choice;
@@ -43,6 +43,8 @@ impl From<OrderLineV1> for OrderLine {
             discount: old.total.currency.zero(),
             tax: old.tax,
             restocked: old.restocked,
+            // Which they are, is seen in the order.
+            withdrawn: 0,
         }
     }
 }
@@ -81,7 +83,7 @@ pub struct OrderV1 {
 
 impl From<OrderV1> for Order {
     fn from(old: OrderV1) -> Order {
-        Order {
+        let mut order = Order {
             number: old.number,
             user: old.user,
             email: old.email,
@@ -106,7 +108,22 @@ impl From<OrderV1> for Order {
             paid_at: old.paid_at,
             created_at: old.created_at,
             updated_at: old.updated_at,
-        }
+        };
+        parcels(&mut order);
+        order
+    }
+}
+
+/// An order went out in one parcel, and not always was one written down.
+fn parcels(order: &mut Order) {
+    let sent = order.history.iter().find(|moved| moved.status == Status::Shipped).map(|moved| moved.at);
+    if let Some(at) = sent.filter(|_| order.fulfilments.is_empty()) {
+        let lines = order.lines.iter().map(|line| (line.id, line.quantity)).collect();
+        order.fulfilments.push(Fulfilment { id: 1, lines, tracking: Tracking::default(), at });
+    }
+    for at in 0..order.lines.len() {
+        let (line, restocked) = (order.lines[at].id, order.lines[at].restocked);
+        order.withdraw(line, restocked);
     }
 }
 
@@ -213,6 +230,11 @@ mod tests {
         };
         let now = Order::decode(&old.encode()).expect("it is read");
         has_no_discount(&now.lines[0]);
+        assert_eq!(
+            (now.lines[0].withdrawn, now.to_send()),
+            (1, vec![(1, 1)]),
+            "what is on the shelf is not sent"
+        );
         assert_eq!((now.total, now.paid_at, now.note.as_str()), (cents(1370), Some(Time(5)), "ring twice"));
         assert_eq!(Order::decode(&now.encode()), Some(now), "and rewritten as it is now");
     }

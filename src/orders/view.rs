@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::carriers::Carriers;
 use super::lifecycle::Status;
 use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNote, Tracking};
 use crate::accounts::Email;
@@ -46,7 +47,11 @@ pub struct OrderView {
 
 impl OrderView {
     /// `invoice_url` is the signed link, which only a paid order has.
-    pub fn new(id: OrderId, order: Order, invoice_url: Option<String>) -> OrderView {
+    pub fn new(id: OrderId, mut order: Order, invoice_url: Option<String>, carriers: &Carriers) -> OrderView {
+        for parcel in &mut order.fulfilments {
+            parcel.tracking = carriers.linked(&parcel.tracking, &order.shipping_address);
+        }
+        let tracking = order.newest_tracking().cloned();
         OrderView {
             id,
             number: order.number,
@@ -65,7 +70,7 @@ impl OrderView {
             shipping_address: order.shipping_address,
             billing_address: order.billing_address,
             note: order.note,
-            tracking: order.fulfilments.last().map(|parcel| parcel.tracking.clone()),
+            tracking,
             fulfilments: order.fulfilments.iter().map(parcel).collect(),
             refunds: order.refunds,
             invoice_url,
@@ -94,14 +99,19 @@ pub fn line(line: &OrderLine) -> Value {
     })
 }
 
-pub fn parcel(parcel: &Fulfilment) -> Value {
+/// Null where nobody said anything.
+pub fn said(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn parcel(parcel: &Fulfilment) -> Value {
     let lines =
         parcel.lines.iter().map(|(line_id, quantity)| json!({"line_id": line_id, "quantity": quantity}));
     json!({
         "id": parcel.id,
         "lines": lines.collect::<Vec<_>>(),
-        "carrier": parcel.tracking.carrier,
-        "number": parcel.tracking.number,
+        "carrier": said(&parcel.tracking.carrier),
+        "number": said(&parcel.tracking.number),
         "url": parcel.tracking.url,
         "at": parcel.at,
     })

@@ -15,5 +15,5 @@ mod view;
 
 pub use check::check;
 pub use model::{Review, ReviewError, Stars, Text};
-pub use ops::write;
+pub use ops::{are_nobodys, erase, write};
 pub use view::own;

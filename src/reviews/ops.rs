@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::model::{Change, Review, ReviewError, Stars, Text};
 use super::store::{BY_WRITER, REVIEWS, STARS};
+use crate::accounts;
 use crate::catalogue::{self, CatalogueError};
 use crate::id::{ProductId, ReviewId, UserId};
 use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
@@ -37,6 +38,7 @@ pub fn write(
     product: ProductId,
     text: &Text,
 ) -> Result<(ReviewId, Review), ReviewError> {
+    accounts::active(tx, user)?;
     catalogue::public(tx, product)?.ok_or(CatalogueError::NotFound)?;
     if BY_WRITER.find(tx, &(user, product))?.is_some() {
         return Err(ReviewError::AlreadyReviewed);
@@ -67,6 +69,7 @@ pub fn change(
     id: ReviewId,
     change: &Change,
 ) -> Result<Review, ReviewError> {
+    accounts::active(tx, user)?;
     let before = of_product(tx, product, id)?;
     if before.user != user {
         return Err(ReviewError::NotYours);
@@ -85,6 +88,26 @@ pub fn change(
     REVIEWS.put(tx, &id, &review)?;
     recount(tx, Some(&before), Some(&review))?;
     Ok(review)
+}
+
+/// Whether somebody's reviews have no words.
+pub fn are_nobodys(tx: &impl Reads, user: UserId) -> Result<bool, StoreError> {
+    for id in ids_of_user(tx, user)? {
+        let Review { title, comment, .. } = REVIEWS.expect(tx, &id)?;
+        if !title.is_empty() || !comment.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes a person out of what they wrote: what stays is how many stars they gave.
+pub fn erase(tx: &mut WriteTx, user: UserId) -> Result<(), StoreError> {
+    for id in ids_of_user(tx, user)? {
+        let review = REVIEWS.expect(tx, &id)?;
+        REVIEWS.put(tx, &id, &Review { title: String::new(), comment: String::new(), ..review })?;
+    }
+    Ok(())
 }
 
 /// Takes a review out of everybody's sight, or puts it back.

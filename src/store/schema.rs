@@ -12,6 +12,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::accounts::store::USERS,
         &crate::accounts::store::SESSIONS,
         &crate::accounts::store::API_TOKENS,
+        &crate::accounts::store::RESETS,
         &crate::inventory::store::STOCK,
         &crate::inventory::store::MOVEMENTS,
         &crate::inventory::store::ALERTS,

@@ -100,6 +100,7 @@ impl From<WishError> for ApiError {
             WishError::Catalogue(CatalogueError::NotFound) => {
                 ApiError::field("product_id", "there is no such product")
             }
+            WishError::Account(error) => error.into(),
             WishError::Catalogue(error) => error.into(),
             WishError::Cart(cart::CartError::Catalogue(CatalogueError::NotFound)) => {
                 ApiError::new(409, "product_unavailable", "This product is not for sale any more.")

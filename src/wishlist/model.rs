@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::AccountError;
 use crate::cart::CartError;
 use crate::catalogue::CatalogueError;
 use crate::clock::Time;
@@ -35,6 +36,8 @@ pub enum WishError {
     NotFound,
     #[error("A wishlist has at most {MOST_WISHES} products.")]
     Full,
+    #[error("{0}")]
+    Account(#[from] AccountError),
     #[error("{0}")]
     Catalogue(#[from] CatalogueError),
     #[error("{0}")]

@@ -2,6 +2,7 @@
 
 use super::model::{MOST_WISHES, Wish, WishError};
 use super::store::{BY_AGE, WISHES};
+use crate::accounts;
 use crate::cart::{self, Line};
 use crate::catalogue::{self, CatalogueError};
 use crate::id::{ProductId, UserId, VariantId};
@@ -25,6 +26,7 @@ pub fn add(
     product: ProductId,
     variant: Option<VariantId>,
 ) -> Result<(Wish, bool), WishError> {
+    accounts::active(tx, user)?;
     let found = catalogue::public(tx, product)?.ok_or(CatalogueError::NotFound)?;
     if variant.is_some_and(|variant| found.variant(variant).is_none()) {
         return Err(CatalogueError::NoSuchVariant.into());

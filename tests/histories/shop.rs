@@ -34,6 +34,15 @@ pub const COUPONS: [&str; 2] = ["FEW", "ONCE"];
 const KEY: [u8; 32] = [7; 32];
 const PASSWORD: &str = "correct horse battery";
 
+/// The id that the shop knows a customer by.
+pub fn user_of(customer: usize) -> usize {
+    customer + 1
+}
+
+pub fn email_of(customer: usize) -> String {
+    format!("customer{customer}@example.com")
+}
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -139,7 +148,7 @@ impl Template {
         runtime.block_on(async {
             let password_hash = till::accounts::Passwords::hash_now(PASSWORD);
             for n in 0..CUSTOMERS {
-                let email = format!("customer{n}@example.com");
+                let email = email_of(n);
                 let new = NewUser {
                     email: email.parse().expect("an address"),
                     name: format!("Customer {n}"),
@@ -185,6 +194,7 @@ impl Template {
             signing_key: KEY.to_vec(),
             threaded: false,
             gateways: Vec::new(),
+            mail: None,
             demo: false,
         }
     }

@@ -38,6 +38,7 @@ tally! {
     spent: "coupons refused because they were used up",
     reviews: "reviews",
     imports: "imports",
+    erased: "persons erased",
     compactions: "compactions",
     given_up: "compactions that came to nothing",
     leftovers: "files that these left behind",

@@ -30,6 +30,7 @@ fn line(id: u64, name: &str) -> OrderLine {
         discount: money(0),
         tax: money(0),
         restocked: 0,
+        withdrawn: 0,
     }
 }
 
