@@ -36,6 +36,7 @@ tally! {
     replayed: "requests sent again",
     discounts: "orders with a coupon",
     spent: "coupons refused because they were used up",
+    parcels: "parcels",
     imports: "imports",
     compactions: "compactions",
     given_up: "compactions that came to nothing",

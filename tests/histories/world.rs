@@ -63,6 +63,8 @@ pub struct Promises {
     pub succeeded: BTreeSet<u64>,
     /// Adjustments of stock, each by its own reason.
     pub adjusted: BTreeSet<String>,
+    /// Parcels that went out: order and tracking number.
+    pub parcels: Vec<(u64, String)>,
     /// The rows of each import that was done.
     pub imported: BTreeMap<u64, u64>,
     /// What each keyed request was answered with, and when.
@@ -371,6 +373,14 @@ impl<'a> World<'a> {
         }
         if asked.path == "/api/orders/" && json["coupon_code"].is_string() {
             self.tally.discounts += 1;
+        }
+        if asked.path.ends_with("/fulfilments/")
+            && let Some(order) = id
+        {
+            self.tally.parcels += 1;
+            let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
+            let number = body["number"].as_str().expect("a number").to_owned();
+            self.promises.parcels.push((order, number));
         }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
