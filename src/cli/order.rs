@@ -449,10 +449,13 @@ fn people(order: &Value, out: &Output) -> String {
         text.push_str("disputed   nothing is sent or refunded until it is decided; `till payment list` has the day by which evidence is due\n");
     }
     for refund in order["refunds"].as_array().into_iter().flatten() {
-        let [amount, status, reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
+        let [amount, status, mut reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
+        if !reason.is_empty() {
+            reason.insert_str(0, ": ");
+        }
         let notes = refund["credit_notes"].as_array().into_iter().flatten();
         let notes = notes.map(|note| text_of(note, "number")).collect::<Vec<_>>().join(" ");
-        text.push_str(&format!("refund {:<3} {amount} {status}: {reason}", text_of(refund, "id")));
+        text.push_str(&format!("refund {:<3} {amount} {status}{reason}", text_of(refund, "id")));
         text.push_str(format!("  {notes}").trim_end());
         text.push('\n');
     }

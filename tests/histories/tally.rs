@@ -39,6 +39,7 @@ tally! {
     reviews: "reviews",
     mails: "mails",
     mails_again: "mails that were taken again",
+    parcels: "parcels",
     imports: "imports",
     erased: "persons erased",
     compactions: "compactions",
