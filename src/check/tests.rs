@@ -63,16 +63,8 @@ fn code() -> Code {
 }
 
 fn tenth_off() -> Terms {
-    Terms {
-        kind: Kind::Percent("10".parse().expect("a rate")),
-        min_subtotal: None,
-        starts_at: None,
-        ends_at: None,
-        max_uses: Some(2),
-        max_uses_per_user: Some(2),
-        categories: Vec::new(),
-        is_active: true,
-    }
+    let terms = Terms::new(Kind::Percent("10".parse().expect("a rate")));
+    Terms { max_uses: Some(2), max_uses_per_user: Some(2), ..terms }
 }
 
 /// A shop with a product, and three orders that carry the same coupon: one is paid, one was cancelled, and of one the

@@ -80,6 +80,22 @@ pub struct Terms {
     pub is_active: bool,
 }
 
+impl Terms {
+    /// Good for everything, for everybody, for ever.
+    pub fn new(kind: Kind) -> Terms {
+        Terms {
+            kind,
+            min_subtotal: None,
+            starts_at: None,
+            ends_at: None,
+            max_uses: None,
+            max_uses_per_user: None,
+            categories: Vec::new(),
+            is_active: true,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Coupon {
     pub terms: Terms,
