@@ -20,8 +20,9 @@ use rand::{RngExt, SeedableRng};
 use till::address::Address;
 use till::app::{App, Parts};
 use till::backup::format::{Header, write};
-use till::backup::{Trial, restore};
+use till::backup::{Place, Trial, restore};
 use till::checkout::{Attempt, Basket, Item, Pay, PayError, Placing, pay};
+use till::clock::{Clock, SystemClock};
 use till::config::Config;
 use till::id::{ProductId, UserId};
 use till::payments::gateway::Intent;
@@ -184,8 +185,8 @@ fn main() {
     let began = Instant::now();
     let input = BufReader::new(File::open(&file).expect("it is there"));
     let place = dir.path().join("restored");
-    restore(input, &place, app.currency(), false, &mut |_, _, _| ControlFlow::Continue(()))
-        .expect("restored");
+    let wanted = Place { dir: &place, currency: app.currency(), force: false, now: SystemClock.now() };
+    restore(input, &wanted, &mut |_, _, _| ControlFlow::Continue(())).expect("restored");
     println!(
         "restore, with its check: {:.1} s, a data file of {:.0} MB",
         began.elapsed().as_secs_f64(),

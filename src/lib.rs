@@ -3,8 +3,8 @@
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
-//! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`cart`], [`orders`], [`payments`], [`checkout`],
-//!   [`reports`], [`mail`], [`privacy`]: the shop.
+//! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
+//!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
@@ -41,6 +41,9 @@ pub mod outbox;
 pub mod page;
 pub mod payments;
 pub mod privacy;
+pub mod promotions;
 pub mod reports;
+pub mod reviews;
 pub mod store;
 pub mod upkeep;
+pub mod wishlist;

@@ -221,6 +221,24 @@ pub struct Rate(u32);
 impl Rate {
     /// The rate that is 100 %.
     const WHOLE: u32 = 100_000;
+
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    /// From a record.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let rate = u32::deserialize(from)?;
+        if rate > Rate::WHOLE { Err(serde::de::Error::custom("over 100 %")) } else { Ok(Rate(rate)) }
+    }
 }
 
 impl FromStr for Rate {

@@ -24,8 +24,8 @@ pub use http::{given_password, view};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
-    confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
-    sessions, set_password_of,
+    active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
+    sessions, set_password_of, shown_name,
 };
 pub use password::{Passwords, random_password};
 pub use scope::Scope;

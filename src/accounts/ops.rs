@@ -142,7 +142,7 @@ pub struct Profile {
 }
 
 pub fn change_profile(tx: &mut WriteTx, id: UserId, change: &Profile) -> Result<User, AccountError> {
-    let mut user = get(tx, id)?;
+    let mut user = active(tx, id)?;
     if let Some(name) = &change.name {
         user.name.clone_from(name);
     }
@@ -180,6 +180,11 @@ pub fn set_password_of(tx: &mut WriteTx, email: &Email, hash: &str) -> Result<()
 /// What to call a user.
 pub fn name_of(tx: &impl Reads, id: UserId) -> Result<String, AccountError> {
     Ok(get(tx, id)?.name)
+}
+
+/// What others see of a user: the name that they gave, if they did.
+pub fn shown_name(tx: &impl Reads, id: UserId) -> Result<String, StoreError> {
+    Ok(USERS.get(tx, &id)?.map(|user| user.name).unwrap_or_default())
 }
 
 /// Changes what an administrator may change of a user. A deactivated user's sessions end.
@@ -231,6 +236,12 @@ pub fn sessions(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>,
         Ok(serde_json::json!({"created_at": session.created_at, "expires_at": session.expires_at}))
     };
     ALIVE.all(tx, &user)?.into_iter().map(shown).collect()
+}
+
+/// A customer who does something, as they are inside the transaction: whoever was locked out or erased since the
+/// request was let in leaves nothing behind.
+pub fn active(tx: &impl Reads, id: UserId) -> Result<User, AccountError> {
+    Some(get(tx, id)?).filter(|user| user.is_active).ok_or(AccountError::Forbidden)
 }
 
 /// Checks inside the transaction that `by` still is what the request found them to be.

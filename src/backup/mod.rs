@@ -14,5 +14,5 @@ mod unpack;
 pub use format::{Backup, BackupError, Header, MAGIC};
 pub use keeping::{Keeping, Schedule};
 pub use make::{Standing, clear_away, make, standing};
-pub use restore::{Done, RestoreError, restore};
+pub use restore::{Done, Place, RestoreError, restore};
 pub use unpack::{Trial, open_alone, unpack};

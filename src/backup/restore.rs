@@ -10,12 +10,24 @@ use super::unpack::{open_alone, unpack};
 use crate::accounts;
 use crate::app::DATA_FILE;
 use crate::check::{Report, check_all};
+use crate::clock::Time;
 use crate::money::Currency;
 use crate::payments::{self, Restored};
-use crate::store::{META, Reads, Tell};
+use crate::store::{META, Tell};
 
 /// What the directory's name begins with in which the new file is made.
 const MAKING: &str = ".till-restore-";
+
+/// Where a backup is to be put.
+pub struct Place<'a> {
+    pub dir: &'a Path,
+    /// The currency of the shop that it is to be.
+    pub currency: Currency,
+    /// Takes the place of a shop that is there, and of a backup's word that all is well.
+    pub force: bool,
+    /// The moment of the restore.
+    pub now: Time,
+}
 
 /// What was restored.
 pub struct Done {
@@ -47,13 +59,8 @@ pub enum RestoreError {
 ///
 /// # Errors
 /// When a shop runs there; without `force`, when there is one, or when the check has findings.
-pub fn restore(
-    input: impl Read,
-    dir: &Path,
-    currency: Currency,
-    force: bool,
-    tell: &mut Tell<'_>,
-) -> Result<Done, RestoreError> {
+pub fn restore(input: impl Read, place: &Place<'_>, tell: &mut Tell<'_>) -> Result<Done, RestoreError> {
+    let Place { dir, currency, force, now } = *place;
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let target = dir.join(DATA_FILE);
     // Held to the end, so that no till begins to run on what is replaced, and no other restore replaces it.
@@ -94,7 +101,7 @@ pub fn restore(
         let (backup_of, commit) = (header.created_at, header.commit);
         let mark = move |tx: &mut crate::store::WriteTx| {
             accounts::pass_over_sessions(tx)?;
-            payments::mark(tx, &Restored { backup_of, commit, restored_at: tx.now() })
+            payments::mark(tx, &Restored { backup_of, commit, restored_at: now })
         };
         store.write_now(mark).map_err(BackupError::from)?;
         report

@@ -2,13 +2,14 @@
 
 use super::model::{CartError, MOST_UNITS};
 use super::{ops, view};
-use crate::http::input::{Fields, Input, id, whole};
-use crate::http::{Answer, ApiError, Reply, Req, Routes, created, get, ok, put};
+use crate::http::input::{Fields, Input, id, text, whole};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, created, get, ok, post, put};
 use crate::id::{CartLineId, ProductId, VariantId};
 
 pub fn routes() -> Routes {
     Routes::new()
         .at("/api/cart/", get(show).post(add).delete(clear))
+        .at("/api/cart/coupon/", post(apply_coupon).delete(drop_coupon))
         .at("/api/cart/{id}/", put(set_quantity).delete(remove))
 }
 
@@ -39,7 +40,7 @@ async fn add(mut req: Req) -> Answer {
     let AddItem { product, variant, quantity } = req.json().await?;
     req.write_once(move |tx| {
         let line = ops::add(tx, buyer, product, variant, quantity)?;
-        Ok(created(&view::item(tx, &line)?.0).location(&format!("/api/cart/{}/", line.id)))
+        Ok(created(&view::item(tx, &line)?).location(&format!("/api/cart/{}/", line.id)))
     })
     .await
 }
@@ -59,7 +60,7 @@ async fn set_quantity(mut req: Req, line: CartLineId) -> Answer {
     let SetQuantity { quantity } = req.json().await?;
     req.write(move |tx| {
         let line = ops::set_quantity(tx, buyer, line, quantity)?;
-        Ok(ok(&view::item(tx, &line)?.0))
+        Ok(ok(&view::item(tx, &line)?))
     })
     .await
 }
@@ -73,6 +74,33 @@ async fn remove(req: Req, line: CartLineId) -> Answer {
 async fn clear(req: Req) -> Answer {
     let buyer = req.user()?.user;
     req.write(move |tx| Ok(ops::clear(tx, buyer)?)).await?;
+    Ok(Reply::no_content())
+}
+
+struct ApplyCoupon {
+    code: String,
+}
+
+impl Input for ApplyCoupon {
+    fn read(from: &mut Fields<'_>) -> Self {
+        ApplyCoupon { code: from.req("code", text(1..=200)) }
+    }
+}
+
+async fn apply_coupon(mut req: Req) -> Answer {
+    let buyer = req.user()?.user;
+    let ApplyCoupon { code } = req.json().await?;
+    let charges = req.app.charges.clone();
+    req.write_once(move |tx| {
+        ops::apply_coupon(tx, buyer, &code, &charges)?;
+        Ok(ok(&view::cart(tx, buyer, &charges)?))
+    })
+    .await
+}
+
+async fn drop_coupon(req: Req) -> Answer {
+    let buyer = req.user()?.user;
+    req.write(move |tx| Ok(ops::drop_coupon(tx, buyer)?)).await?;
     Ok(Reply::no_content())
 }
 
@@ -90,6 +118,8 @@ impl From<CartError> for ApiError {
                 ApiError::field("product_id", "there is no such product")
             }
             CartError::Catalogue(error) => error.into(),
+            CartError::Account(error) => error.into(),
+            CartError::Coupon(refusal) => refusal.into(),
             CartError::Overflow(error) => error.into(),
             CartError::Store(error) => error.into(),
         }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::AccountError;
 use crate::catalogue::CatalogueError;
 use crate::clock::Time;
 use crate::id::{CartLineId, ProductId, VariantId};
 use crate::money::{Money, Overflow};
+use crate::promotions::{Code, Refusal};
 use crate::store::StoreError;
 
 /// Most lines of a cart, and units of a line.
@@ -15,6 +17,8 @@ pub const MOST_UNITS: u32 = 1_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cart {
     pub lines: Vec<Line>,
+    /// The coupon that was applied; it may not be good any more.
+    pub coupon: Option<Code>,
     /// The day of the last change, as its first moment; `None` if that was before days were noted.
     pub changed_on: Option<Time>,
 }
@@ -27,7 +31,20 @@ pub struct CartV1 {
 
 impl From<CartV1> for Cart {
     fn from(old: CartV1) -> Cart {
-        Cart { lines: old.lines, changed_on: None }
+        Cart { lines: old.lines, ..Cart::default() }
+    }
+}
+
+/// Before there were coupons.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CartV2 {
+    pub(super) lines: Vec<Line>,
+    pub(super) changed_on: Option<Time>,
+}
+
+impl From<CartV2> for Cart {
+    fn from(old: CartV2) -> Cart {
+        Cart { lines: old.lines, changed_on: old.changed_on, coupon: None }
     }
 }
 
@@ -62,7 +79,11 @@ pub enum CartError {
     #[error("A line has at most {MOST_UNITS} units.")]
     TooManyUnits,
     #[error("{0}")]
+    Account(#[from] AccountError),
+    #[error("{0}")]
     Catalogue(#[from] CatalogueError),
+    #[error("{0}")]
+    Coupon(#[from] Refusal),
     #[error("{0}")]
     Overflow(#[from] Overflow),
     #[error(transparent)]

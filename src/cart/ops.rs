@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::model::{Cart, CartError, Line, MOST_LINES, MOST_UNITS};
 use super::store::{BY_DAY, CARTS};
+use super::totals::{Charges, Priced, Totals, totals};
+use crate::accounts;
 use crate::catalogue;
 use crate::clock::Time;
 use crate::id::{CartLineId, ProductId, UserId, VariantId};
 use crate::inventory;
+use crate::promotions::{self, Code, Refusal};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// How long a cart is kept that nobody changes.
@@ -28,6 +31,7 @@ pub fn add(
     variant: Option<VariantId>,
     quantity: u32,
 ) -> Result<Line, CartError> {
+    accounts::active(tx, buyer)?;
     let variant = catalogue::sellable(tx, product, variant)?;
     let available = inventory::stock_of(tx, variant.variant)?.quantity;
     let mut cart = get(tx, buyer)?;
@@ -90,6 +94,51 @@ pub fn remove(tx: &mut WriteTx, buyer: UserId, id: CartLineId) -> Result<(), Car
     let at = cart.lines.iter().position(|line| line.id == id).ok_or(CartError::NoSuchLine)?;
     cart.lines.remove(at);
     Ok(save(tx, buyer, cart)?)
+}
+
+/// Applies a coupon to the cart, in place of any other. It must be good for what is in the cart now; whether it still is,
+/// is looked at again when the order is placed, which alone counts as a use.
+pub fn apply_coupon(tx: &mut WriteTx, buyer: UserId, code: &str, charges: &Charges) -> Result<(), CartError> {
+    accounts::active(tx, buyer)?;
+    let code = code.parse().map_err(|_| Refusal::Unknown)?;
+    let mut cart = get(tx, buyer)?;
+    let mut basket = Vec::new();
+    for line in &cart.lines {
+        if let Some((product, variant, _)) = catalogue::offer(tx, line.product, line.variant)? {
+            basket.push(Priced::new(&product, &variant, line.quantity));
+        }
+    }
+    price(tx, buyer, &basket, Some(&code), charges)?;
+
+    cart.coupon = Some(code);
+    Ok(save(tx, buyer, cart)?)
+}
+
+/// Takes the coupon off the cart, if it has one.
+pub fn drop_coupon(tx: &mut WriteTx, buyer: UserId) -> Result<(), StoreError> {
+    let mut cart = get(tx, buyer)?;
+    if cart.coupon.take().is_some() {
+        save(tx, buyer, cart)?;
+    }
+    Ok(())
+}
+
+/// What a basket costs the buyer now, with `coupon`.
+///
+/// # Errors
+/// [`CartError::Coupon`] when the coupon is not good for it.
+pub fn price(
+    tx: &impl Reads,
+    buyer: UserId,
+    basket: &[Priced],
+    coupon: Option<&Code>,
+    charges: &Charges,
+) -> Result<Totals, CartError> {
+    let claim = match coupon {
+        Some(code) => Some(promotions::claim(tx, code, buyer)?.ok_or(Refusal::Unknown)?),
+        None => None,
+    };
+    totals(basket, claim.as_ref(), charges, tx.now())
 }
 
 /// Empties the cart.

@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use super::model::{CartError, Issue, Line};
 use super::ops;
-use super::totals::{Charges, totals};
+use super::totals::{Charges, Priced};
 use crate::catalogue::{self, Summary};
 use crate::id::{CartLineId, UserId, VariantId};
 use crate::money::{Currency, Money};
+use crate::promotions::Code;
 use crate::store::Reads;
 
 #[derive(Serialize)]
@@ -20,7 +21,7 @@ pub struct CartView {
     tax: Money,
     total: Money,
     currency: Currency,
-    coupon: Option<String>,
+    coupon: Option<Code>,
     issues: Vec<IssueView>,
 }
 
@@ -35,20 +36,34 @@ pub struct ItemView {
     total_price: Money,
 }
 
+/// What keeps a line from being bought, or the coupon from taking anything off.
 #[derive(Serialize)]
-struct IssueView {
-    item_id: CartLineId,
-    variant_id: VariantId,
-    code: Issue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    available: Option<i64>,
+#[serde(untagged)]
+enum IssueView {
+    Line {
+        item_id: CartLineId,
+        variant_id: VariantId,
+        code: Issue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        available: Option<i64>,
+    },
+    Coupon {
+        code: &'static str,
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 /// What is wrong with a line, and how much of it there is instead.
 type Wrong = (Issue, Option<i64>);
 
-/// A line as it is now: today's price, and what is wrong with it.
-pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Wrong>), CartError> {
+/// A line as it is now, at today's price.
+pub fn item(tx: &impl Reads, line: &Line) -> Result<ItemView, CartError> {
+    Ok(look_at(tx, line)?.0)
+}
+
+/// A line as it is now, what it adds to the basket if it can be bought, and what is wrong with it.
+fn look_at(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Priced>, Option<Wrong>), CartError> {
     let offer = catalogue::offer(tx, line.product, line.variant)?;
     let unit_price = offer.as_ref().map_or(line.price_seen, |(_, variant, _)| variant.price);
     let issue = match &offer {
@@ -60,6 +75,7 @@ pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Wrong>), C
         Some(_) if unit_price != line.price_seen => Some((Issue::PriceChanged, None)),
         Some(_) => None,
     };
+    let priced = offer.as_ref().map(|(product, variant, _)| Priced::new(product, variant, line.quantity));
     let view = ItemView {
         id: line.id,
         product: offer
@@ -69,23 +85,30 @@ pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Wrong>), C
         unit_price,
         total_price: unit_price.times(line.quantity)?,
     };
-    Ok((view, issue))
+    Ok((view, priced, issue))
 }
 
-/// The whole cart. What can't be bought any more is listed, but costs nothing.
+/// The whole cart. What can't be bought any more is listed, but costs nothing; a coupon that is not good any more is
+/// named, but takes nothing off.
 pub fn cart(tx: &impl Reads, buyer: UserId, charges: &Charges) -> Result<CartView, CartError> {
-    let (mut items, mut issues, mut priced) = (Vec::new(), Vec::new(), Vec::new());
-    for line in ops::get(tx, buyer)?.lines {
-        let (view, issue) = item(tx, &line)?;
-        if view.product.is_some() {
-            priced.push((view.unit_price, view.quantity));
-        }
+    let (mut items, mut issues, mut basket) = (Vec::new(), Vec::new(), Vec::new());
+    let cart = ops::get(tx, buyer)?;
+    for line in &cart.lines {
+        let (view, priced, issue) = look_at(tx, line)?;
         items.push(view);
+        basket.extend(priced);
         if let Some((code, available)) = issue {
-            issues.push(IssueView { item_id: line.id, variant_id: line.variant, code, available });
+            issues.push(IssueView::Line { item_id: line.id, variant_id: line.variant, code, available });
         }
     }
-    let sums = totals(&priced, charges)?;
+    let sums = match ops::price(tx, buyer, &basket, cart.coupon.as_ref(), charges) {
+        Err(CartError::Coupon(refusal)) => {
+            let (reason, detail) = (refusal.reason(), refusal.to_string());
+            issues.push(IssueView::Coupon { code: "coupon_invalid", reason, detail });
+            ops::price(tx, buyer, &basket, None, charges)?
+        }
+        sums => sums?,
+    };
     Ok(CartView {
         item_count: items.iter().map(|item| u64::from(item.quantity)).sum(),
         items,
@@ -95,7 +118,7 @@ pub fn cart(tx: &impl Reads, buyer: UserId, charges: &Charges) -> Result<CartVie
         tax: sums.tax,
         total: sums.total,
         currency: charges.currency,
-        coupon: None,
+        coupon: cart.coupon,
         issues,
     })
 }

@@ -11,21 +11,24 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
-use crate::{inventory, mail, orders, payments};
+use crate::{inventory, mail, orders, payments, privacy, reviews};
 
 /// What is looked at, in this order.
-pub const INVARIANTS: [(&str, &str); 8] = [
+pub const INVARIANTS: &[(&str, &str)] = &[
     ("I5", "records decode, and indexes and counters agree with them"),
     ("I1", "stock is never below zero and is the sum of its movements"),
     ("I2", "orders add up"),
     ("I3", "live orders hold their quantities, cancelled ones gave them back once"),
     ("I4", "payment status follows from payments and refunds; no captured money is lost"),
     ("I6", "invoices and credit notes are numbered without gaps, one invoice per paid order"),
+    ("I7", "coupons are used within their limits, and counted as the live orders that carry them"),
+    ("I8", "a product's rating is that of its visible reviews"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
     (
         "I10",
         "every gateway object is taken in once, what is open is asked after until it is done, and what calls for a mail has one",
     ),
+    ("I11", "who was erased is in invoices and credit notes only"),
 ];
 
 /// What a check came to.
@@ -62,7 +65,9 @@ pub fn check_all(store: &Store, tell: &mut Tell<'_>) -> Result<Report, StoreErro
             inventory::check(tx, &look)?;
             orders::check(tx, &look)?;
             payments::check(tx, &look)?;
+            reviews::check(tx, &look)?;
             mail::check(tx, &look)?;
+            privacy::check(tx, &look)?;
         }
         let verdict = |&(invariant, says): &(&'static str, &'static str)| Verdict {
             invariant,

@@ -12,11 +12,12 @@ use super::{check, repair};
 use crate::accounts::{NewUser, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
-use crate::catalogue::{self, Draft, VariantDraft};
-use crate::checkout::{self, Attempt, Basket, Cancelling, Item, Pay, Placing};
+use crate::cart;
+use crate::catalogue::{self, Draft, Rating, VariantDraft};
+use crate::checkout::{self, Attempt, Basket, Cancelling, Pay, Placing};
 use crate::clock::{Clock, ManualClock, Time};
 use crate::config::Config;
-use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, VariantId};
+use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, ProductId, ReviewId, UserId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
@@ -27,6 +28,10 @@ use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::payments::store::{EVENTS, PAYMENTS};
 use crate::payments::{GatewayEvent, Subject};
+use crate::promotions::store::{COUPONS, USES};
+use crate::promotions::{self, Code, Coupon, Kind, Terms, Use};
+use crate::reviews::store::{REVIEWS, STARS};
+use crate::reviews::{Review, Stars};
 use crate::store::{COUNTERS, Disk, Reads, StoreError, Table};
 
 struct Memory;
@@ -53,7 +58,25 @@ fn drive<T>(app: &App, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// A shop with a product, one order that is paid, one that was cancelled, and one whose hold ran out.
+fn code() -> Code {
+    "SPRING".parse().expect("a code")
+}
+
+fn tenth_off() -> Terms {
+    Terms {
+        kind: Kind::Percent("10".parse().expect("a rate")),
+        min_subtotal: None,
+        starts_at: None,
+        ends_at: None,
+        max_uses: Some(2),
+        max_uses_per_user: Some(2),
+        categories: Vec::new(),
+        is_active: true,
+    }
+}
+
+/// A shop with a product, and three orders that carry the same coupon: one is paid, one was cancelled, and of one the
+/// hold ran out.
 fn shop(seed: u8) -> Arc<App> {
     let clock = Arc::new(ManualClock::at(Time(1_800_000_000_000)));
     let app = App::open(Parts {
@@ -75,13 +98,19 @@ fn shop(seed: u8) -> Arc<App> {
         catalogue::create(tx, &draft, &Cause::Import, "test")?;
         let email = "ann@example.com".parse().expect("an address");
         let new = NewUser { email, name: "Ann".into(), role: Role::Customer, password_hash: String::new() };
+        promotions::create(tx, &code(), &tenth_off()).expect("it is new");
         Ok::<_, catalogue::CatalogueError>(crate::accounts::create_user(tx, &new).expect("it is new").0)
     });
     let buyer = buyer.expect("done");
     for end in ["paid", "cancelled", "expired"] {
-        let item = Item { product: crate::id::ProductId(1), variant: None, quantity: 2 };
+        let charges = app.charges.clone();
+        let filled = app.store.write_now(move |tx| {
+            cart::add(tx, buyer, ProductId(1), None, 2)?;
+            cart::apply_coupon(tx, buyer, "spring", &charges)
+        });
+        filled.expect("done");
         let placing = Placing {
-            basket: Basket::Items(vec![item]),
+            basket: Basket::Cart,
             shipping_address: Address::default(),
             billing_address: None,
             note: String::new(),
@@ -179,6 +208,8 @@ fn stock_that_is_not_its_movements_is_i1() {
 fn totals_that_do_not_add_up_are_i2() {
     plant_in_order("I2", 1, |order| order.total.minor += 1);
     plant_in_order("I2", 1, |order| order.lines[0].total.minor -= 1);
+    plant_in_order("I2", 1, |order| order.lines[0].discount.minor += 1);
+    plant_in_order("I2", 1, |order| order.lines[0].discount.minor = 801);
     plant_in_order("I2", 1, |order| order.tax.minor = -1);
 }
 
@@ -218,6 +249,67 @@ fn invoices_that_are_missing_or_out_of_order_are_i6() {
         let invoice = INVOICES.expect(tx, &InvoiceId(1))?;
         INVOICES.delete(tx, &InvoiceId(1))?;
         INVOICES.put(tx, &InvoiceId(3), &invoice)
+    });
+}
+
+#[test]
+fn coupons_that_are_used_too_often_or_miscounted_are_i7() {
+    let change = |change: fn(&mut Coupon)| {
+        plant("I7", "coupon SPRING", move |tx| {
+            let mut coupon = COUPONS.expect(tx, &code())?;
+            change(&mut coupon);
+            COUPONS.put(tx, &code(), &coupon)
+        });
+    };
+    change(|coupon| coupon.used = 2);
+    change(|coupon| coupon.terms.max_uses = Some(0));
+    change(|coupon| coupon.terms.max_uses_per_user = Some(0));
+    plant("I7", "coupon SPRING", |tx| COUPONS.delete(tx, &code()));
+    plant("I7", "coupon SPRING", |tx| USES.delete(tx, &(code(), UserId(1))));
+    plant("I7", "coupon SPRING", |tx| USES.put(tx, &(code(), UserId(2)), &Use { coupon: code(), times: 1 }));
+    plant("I7", "coupon SPRING", |tx| {
+        let mut order = ORDERS.expect(tx, &OrderId(1))?;
+        order.coupon_code = None;
+        ORDERS.put(tx, &OrderId(1), &order)
+    });
+    plant("I7", "coupon OTHER", |tx| {
+        let mut order = ORDERS.expect(tx, &OrderId(1))?;
+        order.coupon_code = "other".parse().ok();
+        ORDERS.put(tx, &OrderId(1), &order)
+    });
+}
+
+#[test]
+fn ratings_that_are_not_those_of_the_visible_reviews_are_i8() {
+    let reviewed = |change: fn(&mut crate::store::WriteTx) -> Result<(), StoreError>| {
+        plant("I8", "product 1", move |tx| {
+            let review = Review {
+                product: ProductId(1),
+                user: UserId(1),
+                rating: 4,
+                title: String::new(),
+                comment: String::new(),
+                is_hidden: false,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            let id = ReviewId(tx.next_number("reviews")?);
+            REVIEWS.put(tx, &id, &review)?;
+            STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 1, 0]))?;
+            catalogue::rate(tx, ProductId(1), Rating { sum: 4, count: 1 })?;
+            change(tx)
+        });
+    };
+    reviewed(|tx| catalogue::rate(tx, ProductId(1), Rating { sum: 5, count: 1 }));
+    reviewed(|tx| STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 0, 1])));
+    reviewed(|tx| REVIEWS.delete(tx, &ReviewId(1)));
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { is_hidden: true, ..review })
+    });
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { rating: 3, ..review })
     });
 }
 
@@ -298,4 +390,10 @@ fn a_cause_that_nobody_is_mailed_of_is_i10() {
     plant("I10", "order 2", forget(outbox::Cause::OrderReceived(OrderId(2))));
     plant("I10", "order 1", forget(outbox::Cause::OrderPaid(OrderId(1))));
     plant("I10", "order 3", forget(outbox::Cause::OrderCancelled(OrderId(3))));
+}
+
+#[test]
+fn whoever_was_erased_and_is_still_there_is_i11() {
+    let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
+    plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
 }

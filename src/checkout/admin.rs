@@ -13,10 +13,10 @@ use super::refund::{self, Asked};
 use crate::accounts::{self, Scope, Staff};
 use crate::app::App;
 use crate::audit;
-use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, url, whole, word};
+use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
-use crate::orders::{self, RefundStatus, Status, Tracking};
+use crate::orders::{self, RefundStatus, Status};
 use crate::payments::gateway::GatewayError;
 use crate::payments::{self, DriveError, PaymentError, Why};
 use crate::store::Seen;
@@ -27,16 +27,6 @@ pub fn routes() -> Routes {
         .at("/api/admin/orders/{id}/mark-paid/", post(mark_paid))
         .at("/api/admin/orders/{id}/refund/", post(refund_order))
         .at("/api/admin/payments/{id}/cancel/", post(cancel_payment))
-}
-
-impl Input for Tracking {
-    fn read(from: &mut Fields<'_>) -> Self {
-        Tracking {
-            carrier: from.req("carrier", text(1..=100)),
-            number: from.req("number", text(1..=100)),
-            url: from.opt("url", url),
-        }
-    }
 }
 
 impl Input for Step {
@@ -119,9 +109,17 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
     Ok(reply)
 }
 
-struct LineInput {
+/// Units of a line of an order.
+pub struct LineInput {
     line: u64,
     quantity: u32,
+}
+
+impl LineInput {
+    /// Line ids and units; none where no lines were given.
+    pub fn pairs(given: Option<Vec<LineInput>>) -> Vec<(u64, u32)> {
+        given.unwrap_or_default().into_iter().map(|line| (line.line, line.quantity)).collect()
+    }
 }
 
 impl Input for LineInput {
@@ -137,7 +135,7 @@ impl Input for Asked {
             from.fault("lines", "must not be empty; leave it out to refund all that is left");
         }
         let asked = Asked {
-            lines: lines.unwrap_or_default().into_iter().map(|line| (line.line, line.quantity)).collect(),
+            lines: LineInput::pairs(lines),
             amount: from.change("amount", money),
             payment: from.opt("payment_id", id()).map(PaymentId),
             reason: from.opt("reason", text(0..=500)).unwrap_or_default(),

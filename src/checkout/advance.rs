@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use crate::accounts::{self, AccountError, Staff};
 use crate::audit;
 use crate::id::OrderId;
-use crate::orders::{self, Event, Order, OrderError, Status, Tracking};
-use crate::outbox::{self, Cause};
+use crate::orders::{self, Event, Order, OrderError, Parcel, Status, Tracking};
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
@@ -63,22 +62,26 @@ fn seen(order: &Order) -> Value {
 pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result<(), AdvanceError> {
     accounts::confirm(tx, by)?;
     let before = orders::get(tx, id)?;
-    let event = event(before.status, step)?;
-    let is_shipped = event == Some(Event::Ship);
-    if is_shipped {
-        payments::may_send(tx, id)?;
-    }
-    match (event, &step.note) {
-        (Some(event), note) => {
-            orders::act(tx, id, event, &by.label(), note.as_deref().unwrap_or_default())?;
+    let note = step.note.as_deref().unwrap_or_default();
+    match (event(before.status, step)?, &step.tracking) {
+        (Some(Event::Ship), tracking) => {
+            let returning = payments::may_send(tx, id)?;
+            if step.status.is_some() && !returning.is_empty() {
+                return Err(OrderError::Returning.into());
+            }
+            let parcel = Parcel { lines: Vec::new(), tracking: tracking.clone().unwrap_or_default() };
+            orders::send(tx, id, &parcel, &returning, &by.label(), note)?;
         }
-        (None, Some(note)) => orders::set_note(tx, id, note)?,
-        (None, None) => {}
-    }
-    if let Some(tracking) = &step.tracking {
-        orders::send(tx, id, tracking)?;
-    } else if is_shipped && orders::get(tx, id)?.fulfilments.is_empty() {
-        outbox::post(tx, Cause::Shipped { order: id, parcel: 0 })?;
+        (event, tracking) => {
+            if let Some(tracking) = tracking {
+                orders::correct(tx, id, None, |newest| newest.clone_from(tracking))?;
+            }
+            if event.is_some() {
+                orders::deliver(tx, id, &by.label(), note)?;
+            } else if let Some(note) = &step.note {
+                orders::set_note(tx, id, note)?;
+            }
+        }
     }
     let (before, after) = (seen(&before), seen(&orders::get(tx, id)?));
     audit::note(tx, &by.label(), "order.change", &format!("order:{id}"), before, after)?;

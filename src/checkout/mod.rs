@@ -7,6 +7,7 @@ mod by_hand;
 mod cancel;
 mod expire;
 pub mod http;
+pub mod parcels;
 mod pay;
 mod place;
 mod refund;

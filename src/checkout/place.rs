@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::accounts::{Email, User, store::USERS};
+use crate::accounts::{self, AccountError};
 use crate::address::Address;
-use crate::cart::totals::{Charges, totals};
+use crate::cart::totals::{Charges, LineTotals, Priced};
 use crate::cart::{self, CartError};
 use crate::catalogue::{self, CatalogueError, Product, Variant};
 use crate::id::{OrderId, ProductId, UserId, VariantId};
@@ -12,6 +12,7 @@ use crate::inventory::{self, Cause, Short, Want};
 use crate::money::{Money, Overflow};
 use crate::orders::{self, NewOrder, Order, OrderError, OrderLine, PaymentStatus, Seller};
 use crate::payments::NOTHING_TO_PAY;
+use crate::promotions::{self, Code};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// What is bought.
@@ -62,6 +63,8 @@ pub enum PlaceError {
     #[error("{0}")]
     NotTaken(String),
     #[error("{0}")]
+    Account(#[from] AccountError),
+    #[error("{0}")]
     Catalogue(#[from] CatalogueError),
     #[error("{0}")]
     Cart(#[from] CartError),
@@ -73,7 +76,7 @@ pub enum PlaceError {
     Store(#[from] StoreError),
 }
 
-/// Takes the stock, fixes the prices, writes the order and empties the cart: all of it, or nothing. An order that
+/// Takes the stock, counts the coupon, fixes the prices, writes the order and empties the cart: all of it, or nothing. An order that
 /// costs nothing is paid at once; one that costs what `may_cost` is against is refused.
 pub fn place(
     tx: &mut WriteTx,
@@ -82,9 +85,11 @@ pub fn place(
     rules: &Rules,
     may_cost: impl Fn(Money) -> Result<(), String>,
 ) -> Result<(OrderId, Order), PlaceError> {
-    let (lines, is_cart) = lines(tx, buyer, &placing.basket)?;
-    let priced: Vec<_> = lines.iter().map(|line| (line.variant.price, line.quantity)).collect();
-    let sums = totals(&priced, &rules.charges)?;
+    let email = accounts::active(tx, buyer)?.email;
+    let Wanted { lines, coupon, is_cart } = wanted(tx, buyer, &placing.basket)?;
+    let basket: Vec<_> =
+        lines.iter().map(|line| Priced::new(&line.product, &line.variant, line.quantity)).collect();
+    let sums = cart::price(tx, buyer, &basket, coupon.as_ref(), &rules.charges)?;
     if placing.total.is_some_and(|total| total != sums.total) {
         return Err(PlaceError::AmountMismatch { now: sums.total });
     }
@@ -96,12 +101,14 @@ pub fn place(
     if !short.is_empty() {
         return Err(PlaceError::ShortStock(short));
     }
-    let email = buyer_email(tx, buyer)?;
 
     let id = OrderId(tx.next_number("orders")?);
     inventory::take(tx, &wants, &Cause::Order(id), "customer")?;
-    let numbered = lines.into_iter().zip(sums.lines).zip(sums.taxes).zip(1..);
-    let lines = numbered.map(|(((line, total), tax), id)| line.into_order_line(id, total, tax)).collect();
+    if let Some(code) = &coupon {
+        promotions::take(tx, code, buyer)?;
+    }
+    let numbered = lines.into_iter().zip(sums.lines).zip(1..);
+    let lines = numbered.map(|((line, sums), id)| line.into_order_line(id, sums)).collect();
     let new = NewOrder {
         user: buyer,
         email,
@@ -111,6 +118,7 @@ pub fn place(
         shipping: sums.shipping,
         tax: sums.tax,
         total: sums.total,
+        coupon_code: coupon,
         shipping_address: placing.shipping_address.clone(),
         billing_address: placing.billing_address.clone(),
         note: placing.note.clone(),
@@ -137,7 +145,7 @@ struct Buying {
 }
 
 impl Buying {
-    fn into_order_line(self, id: u64, total: Money, tax: Money) -> OrderLine {
+    fn into_order_line(self, id: u64, sums: LineTotals) -> OrderLine {
         OrderLine {
             id,
             product: self.product_id,
@@ -147,17 +155,29 @@ impl Buying {
             unit_price: self.variant.price,
             sku: self.variant.sku,
             quantity: self.quantity,
-            total,
-            tax,
+            total: sums.total,
+            discount: sums.discount,
+            tax: sums.tax,
             restocked: 0,
+            withdrawn: 0,
         }
     }
 }
 
-fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>, bool), PlaceError> {
+/// What is to be bought.
+struct Wanted {
+    lines: Vec<Buying>,
+    coupon: Option<Code>,
+    is_cart: bool,
+}
+
+fn wanted(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<Wanted, PlaceError> {
+    let mut coupon = None;
     let wanted: Vec<_> = match basket {
         Basket::Cart => {
-            cart::get(tx, buyer)?.lines.into_iter().map(|l| (l.product, l.variant, l.quantity)).collect()
+            let cart = cart::get(tx, buyer)?;
+            coupon = cart.coupon;
+            cart.lines.into_iter().map(|l| (l.product, l.variant, l.quantity)).collect()
         }
         Basket::Items(items) => {
             let mut wanted: Vec<(ProductId, VariantId, u32)> = Vec::new();
@@ -182,7 +202,7 @@ fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>
         }
     }
     if gone.is_empty() {
-        Ok((lines, matches!(basket, Basket::Cart)))
+        Ok(Wanted { lines, coupon, is_cart: matches!(basket, Basket::Cart) })
     } else {
         Err(PlaceError::ShortStock(gone))
     }
@@ -190,9 +210,4 @@ fn lines(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<(Vec<Buying>
 
 fn wants(lines: &[Buying]) -> Vec<Want> {
     lines.iter().map(|line| Want { variant: line.variant.id, quantity: line.quantity }).collect()
-}
-
-fn buyer_email(tx: &impl Reads, buyer: UserId) -> Result<Email, StoreError> {
-    let User { email, .. } = USERS.expect(tx, &buyer)?;
-    Ok(email)
 }

@@ -25,7 +25,12 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
     let order = orders::get(tx, id)?;
     let (payment_id, payment, left) = source(tx, id, asked.payment)?.ok_or(PaymentError::NothingToRefund)?;
     let before: Vec<_> = payments::refunds_of(tx, id)?.into_iter().map(|(_, refund)| refund).collect();
-    let lines = if asked.lines.is_empty() && asked.restock && asked.amount.is_none() {
+    if payment.is_surplus && (asked.restock || !asked.lines.is_empty()) {
+        let said = "what came on top of the order's money is no line's: leave lines and restock out";
+        return Err(PaymentError::RefundLines(said.into()));
+    }
+    let is_all = asked.lines.is_empty() && asked.amount.is_none() && !payment.is_surplus;
+    let lines = if is_all {
         order
             .lines
             .iter()
@@ -102,12 +107,12 @@ fn check_lines(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result
     Ok(())
 }
 
-/// What units of lines cost with their tax. Shares are cut from the whole line, so that they sum exactly.
+/// What units of lines cost, after their discount and with their tax. Shares are cut from the whole line, so that they sum exactly.
 fn price_of(order: &Order, lines: &[(u64, u32)], before: &[Refund]) -> Result<Money, Overflow> {
     let mut sum = order.total.currency.zero();
     for (id, units) in lines {
         if let Some(line) = order.lines.iter().find(|line| line.id == *id) {
-            let whole = line.total.plus(line.tax)?;
+            let whole = line.cost()?;
             let (from, of) = (units_before(line, before), line.quantity);
             let to = from.saturating_add(*units).min(of);
             let share = |units: u32| whole.share(i64::from(units), i64::from(of));

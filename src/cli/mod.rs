@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod compact;
 mod config;
+mod coupon;
 mod export;
 mod file;
 mod import;
@@ -19,6 +20,7 @@ mod payment;
 pub(crate) mod product;
 mod progress;
 mod restore;
+mod review;
 mod sealed;
 mod serve;
 mod stats;
@@ -96,12 +98,18 @@ enum Command {
     /// What is on the shelf
     #[command(subcommand)]
     Stock(stock::Options),
-    /// Orders: list, look at, move on, print the invoice
+    /// Orders: list, look at, move on, refund, write invoices
     #[command(subcommand)]
     Order(order::Options),
     /// Payments: list, look at, ask the gateways, end, refund
     #[command(subcommand)]
     Payment(payment::Options),
+    /// Coupons: make, list, end them
+    #[command(subcommand)]
+    Coupon(coupon::Options),
+    /// Reviews: list, hide, delete them
+    #[command(subcommand)]
+    Review(review::Options),
     /// Mails: what was sent and what waits, try the mail server, change the templates
     #[command(subcommand)]
     Mail(mail::Options),
@@ -204,6 +212,8 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
+            Command::Coupon(options) => coupon::run(options, &shop, out).await,
+            Command::Review(options) => review::run(options, &shop, out).await,
             Command::Mail(options) => mail::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,

@@ -1,7 +1,8 @@
 //! `till order`
 
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -42,23 +43,18 @@ pub enum Options {
         #[arg(long)]
         note: Option<String>,
     },
-    /// Says how an order is sent; its customer sees it
+    /// Sends a parcel: all that is left of the order, or some lines; its customer is told
+    ///
+    /// With the last unit the order is shipped. What was sent already is not sent again: then the newest parcel is
+    /// changed, or the one that --parcel names.
     ///
     /// till order track 12 --carrier DHL --number JD014600003RU
+    /// till order track 12 --carrier UPS --number 1Z999AA10123456784 --line 1=2 --line 3
+    /// till order track 12 --parcel 1 --number JD014600004RU
     #[command(verbatim_doc_comment)]
-    Track {
-        /// The order's id, the first column of `till order list`
-        id: u64,
-        /// Who carries the parcel
-        #[arg(long)]
-        carrier: String,
-        /// The parcel's number
-        #[arg(long)]
-        number: String,
-        /// Where the parcel can be followed
-        #[arg(long, value_name = "URL")]
-        link: Option<String>,
-    },
+    Track(Track),
+    /// Lists the carriers whose parcels have links; shipping.carriers in the settings adds more
+    Carriers(Limit),
     /// Refunds an order, all that is left of it or an amount
     ///
     /// till order refund 12 --amount 5.00 --reason "arrived late"
@@ -75,17 +71,115 @@ pub enum Options {
     /// till order export --payment-status paid --format jsonl | jq .total_price
     #[command(verbatim_doc_comment)]
     Export(ExportOrders),
-    /// Writes the invoice of a paid order as a page to print
+    /// Writes the invoice of a paid order: as a PDF, a page to print, or JSON, by the file's ending
     ///
-    /// till order invoice 12 --out invoice.html
+    /// till order invoice 12 --out invoice.pdf
+    /// till order invoice 12 --format html --out - | less
     #[command(verbatim_doc_comment)]
     Invoice {
         /// The order's id, the first column of `till order list`
         id: u64,
-        /// The file; - is stdout
-        #[arg(long, value_name = "FILE")]
-        out: String,
+        #[command(flatten)]
+        paper: Paper,
     },
+}
+
+/// A paper, as a file.
+#[derive(Args)]
+pub struct Paper {
+    /// The file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What it is written as [default: by the file's ending, else pdf]
+    #[arg(long, value_parser = ["pdf", "html", "json"])]
+    format: Option<String>,
+}
+
+impl Paper {
+    fn format(&self) -> &str {
+        let ending = self.out.extension().and_then(OsStr::to_str).unwrap_or_default();
+        match (&self.format, ending) {
+            (Some(format), _) => format,
+            (None, "html" | "htm") => "html",
+            (None, "json") => "json",
+            (None, _) => "pdf",
+        }
+    }
+
+    /// Writes what is at `path`.
+    async fn write(&self, shop: &Shop, path: &str, out: &Output) -> Result<(), CliError> {
+        let path = format!("{path}?format={}", self.format());
+        let answered = shop.send(Method::GET, &path, Payload::None).await?;
+        if answered.status != 200 {
+            return Err(CliError(refusal(&answered.json(), answered.status)));
+        }
+        let mut to = OutFile::create(&self.out, false)?;
+        to.write_all(&answered.body)?;
+        to.finish()?;
+        if self.out != Path::new("-") {
+            out.note(&format!("wrote {}", self.out.display()));
+        }
+        Ok(())
+    }
+}
+
+/// How a parcel is sent.
+#[derive(Args)]
+pub struct Track {
+    /// The order's id, the first column of `till order list`
+    id: u64,
+    /// Who carries the parcel
+    #[arg(long, required_unless_present = "parcel")]
+    carrier: Option<String>,
+    /// The parcel's number
+    #[arg(long, required_unless_present = "parcel")]
+    number: Option<String>,
+    /// Where the parcel can be followed, where its carrier is none of `till order carriers`
+    #[arg(long, value_name = "URL")]
+    link: Option<String>,
+    /// A line of the order, and how many of its units go [default: all lines]
+    #[arg(long = "line", value_name = "ID=UNITS", value_parser = line)]
+    lines: Vec<(u64, u32)>,
+    /// Corrects this parcel, and sends none
+    #[arg(long, value_name = "PARCEL", conflicts_with = "lines")]
+    parcel: Option<u64>,
+}
+
+/// Reads `3=2`: two units of line 3; `3` is one.
+fn line(text: &str) -> Result<(u64, u32), String> {
+    let (id, units) = text.split_once('=').unwrap_or((text, "1"));
+    match (id.parse(), units.parse()) {
+        (Ok(id), Ok(units)) if units > 0 => Ok((id, units)),
+        _ => Err("must be a line's id, and how many of its units, such as 3=2".into()),
+    }
+}
+
+/// Lines and their units as the shop reads them.
+fn lines_json(lines: &[(u64, u32)]) -> Value {
+    lines.iter().map(|(id, units)| json!({"line_id": id, "quantity": units})).collect()
+}
+
+impl Track {
+    async fn run(self, shop: &Shop, out: &Output) -> Result<(), CliError> {
+        let mut body = json!({});
+        for (name, value) in [("carrier", self.carrier), ("number", self.number), ("url", self.link)] {
+            if let Some(value) = value {
+                body[name] = value.into();
+            }
+        }
+        let path = format!("/api/admin/orders/{}/", self.id);
+        let (method, path, body) = match self.parcel {
+            Some(parcel) => (Method::PATCH, format!("{path}fulfilments/{parcel}/"), body),
+            None if self.lines.is_empty() => (Method::PATCH, path, json!({"tracking": body})),
+            None => {
+                body["lines"] = lines_json(&self.lines);
+                (Method::POST, format!("{path}fulfilments/"), body)
+            }
+        };
+        let order = shop.call(method, &path, Payload::Json(body)).await?;
+        out.document(&order, |order| in_a_line(order) + &parcels(order));
+        Ok(())
+    }
 }
 
 /// What goes back.
@@ -94,8 +188,11 @@ pub struct Back {
     /// So much, such as 5.00; without it all that is left
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     amount: Option<String>,
-    /// Puts the units back on the shelf; goes with all that is left
-    #[arg(long, conflicts_with = "amount")]
+    /// A line of the order, and how many of its units are refunded; those that were not sent are not sent any more
+    #[arg(long = "line", value_name = "ID=UNITS", value_parser = line)]
+    lines: Vec<(u64, u32)>,
+    /// Puts the units back on the shelf; goes with lines, or with all that is left
+    #[arg(long)]
     restock: bool,
     /// Stands in the order and on the credit note
     #[arg(long)]
@@ -187,14 +284,14 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), Payload::Json(body)).await?;
             out.document(&order, in_a_line);
         }
-        Options::Track { id, carrier, number, link } => {
-            let mut tracking = json!({"carrier": carrier, "number": number});
-            if let Some(link) = link {
-                tracking["url"] = link.into();
-            }
-            let body = Payload::Json(json!({"tracking": tracking}));
-            let order = shop.call(Method::PATCH, &format!("/api/admin/orders/{id}/"), body).await?;
-            out.document(&order, in_a_line);
+        Options::Track(track) => track.run(shop, out).await?,
+        Options::Carriers(limit) => {
+            let columns = [
+                Column("carrier", "name", false),
+                Column("own", "is_own", false),
+                Column("link", "url", false),
+            ];
+            limit.show(shop, "/api/admin/carriers/", &columns, out).await?;
         }
         Options::Refund { id, refund: what } => refund(shop, out, id, None, &what).await?,
         Options::Export(ExportOrders { which, since, until, export }) => {
@@ -206,19 +303,8 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             );
             export.run(shop, &path, out).await?;
         }
-        Options::Invoice { id, out: file } => {
-            let answered = shop
-                .send(Method::GET, &format!("/api/orders/{id}/invoice/?format=html"), Payload::None)
-                .await?;
-            if answered.status != 200 {
-                return Err(CliError(refusal(&answered.json(), answered.status)));
-            }
-            let mut to = OutFile::create(Path::new(&file), false)?;
-            to.write_all(&answered.body)?;
-            to.finish()?;
-            if file != "-" {
-                out.note(&format!("wrote {file}"));
-            }
+        Options::Invoice { id, paper } => {
+            paper.write(shop, &format!("/api/orders/{id}/invoice/"), out).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -233,6 +319,9 @@ pub async fn refund(
     what: &Back,
 ) -> Result<(), CliError> {
     let mut body = json!({"restock": what.restock});
+    if !what.lines.is_empty() {
+        body["lines"] = lines_json(&what.lines);
+    }
     if let Some(payment) = payment {
         body["payment_id"] = payment.into();
     }
@@ -260,6 +349,22 @@ pub async fn refund(
 fn in_a_line(order: &Value) -> String {
     let [number, status, payment] = ["number", "status", "payment_status"].map(|name| text_of(order, name));
     format!("order {number}: {status}, {payment}\n")
+}
+
+/// A line for each parcel: what is in it, and how it is sent.
+fn parcels(order: &Value) -> String {
+    let mut text = String::new();
+    for parcel in order["fulfilments"].as_array().into_iter().flatten() {
+        let lines = parcel["lines"].as_array().into_iter().flatten();
+        let lines = lines.map(|line| format!("{} × line {}", line["quantity"], line["line_id"]));
+        let lines = lines.collect::<Vec<_>>().join(", ");
+        let how = ["carrier", "number", "url"].map(|name| text_of(parcel, name));
+        let how =
+            how.into_iter().filter(|part| !part.is_empty() && part != "-").collect::<Vec<_>>().join(" ");
+        text.push_str(format!("parcel {:<3} {lines}  {how}", text_of(parcel, "id")).trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 fn people(order: &Value, out: &Output) -> String {
@@ -301,9 +406,7 @@ fn people(order: &Value, out: &Output) -> String {
         .map(|name| text_of(address, name));
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty() && part != "-").collect();
     text.push_str(&format!("\nship to    {}\n", parts.join(", ")));
-    if !order["tracking"].is_null() {
-        text.push_str(&format!("parcel     {} {}\n", get("tracking.carrier"), get("tracking.number")));
-    }
+    text.push_str(&parcels(order));
     if !order["hold_expires_at"].is_null() {
         text.push_str(&format!("held until {}\n", get("hold_expires_at")));
     }

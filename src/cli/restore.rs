@@ -10,7 +10,8 @@ use super::output::Output;
 use super::sealed::{Source, Unlock};
 use super::{CliError, Global};
 use crate::app::{App, Parts};
-use crate::backup::{Done, RestoreError, restore};
+use crate::backup::{Done, Place, RestoreError, restore};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Flags;
 
 /// Puts a backup in the place of a stopped shop's data
@@ -40,11 +41,16 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
     let config = global.load_config(Flags::default())?;
     let source = Source::open(&options.file, &options.unlock, global)?;
     let mut progress = out.progress();
-    let restored =
-        restore(source, &config.data_dir, config.shop_currency, options.force, &mut |stage, done, of| {
-            progress.at(stage, done, of, false);
-            std::ops::ControlFlow::Continue(())
-        });
+    let place = Place {
+        dir: &config.data_dir,
+        currency: config.shop_currency,
+        force: options.force,
+        now: SystemClock.now(),
+    };
+    let restored = restore(source, &place, &mut |stage, done, of| {
+        progress.at(stage, done, of, false);
+        std::ops::ControlFlow::Continue(())
+    });
     progress.end();
     let shown = options.file.display();
     let Done { header, report, aside } = restored.map_err(|error| match error {

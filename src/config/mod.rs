@@ -18,7 +18,7 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::cart::totals::Charges;
 use crate::money::{Currency, Rate};
-use crate::orders::Seller;
+use crate::orders::{Carriers, Seller};
 use crate::store::Upgrade;
 
 /// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
@@ -124,6 +124,9 @@ settings! {
     "shipping.flat" shipping_flat: String = "0";
     /// From this subtotal on, sending is free. Empty: never.
     "shipping.free_from" shipping_free_from: String = "";
+    /// Carriers beside those that are built in (till order carriers), as NAME=URL with commas between them; {number} in a
+    /// URL stands for the parcel's number, {country} and {postal_code} for where it goes.
+    "shipping.carriers" shipping_carriers: Carriers = "";
     /// Tax that is added to every line, in percent.
     "tax.percent" tax_percent: Rate = "0";
     /// Whether requests are limited per address and account. No limits are built in yet, so either way none hold.
@@ -263,6 +266,13 @@ impl Config {
         let url = &self.server_public_url;
         if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(("server.public_url", "must begin with https:// or http://".into()));
+        }
+        let Seller { name, address } = self.seller();
+        if name.chars().count() > 200 {
+            return Err(("shop.name", "must have at most 200 characters".into()));
+        }
+        if address.lines().count() > 15 || address.lines().any(|line| line.chars().count() > 200) {
+            return Err(("shop.address", "must have at most 15 lines of at most 200 characters".into()));
         }
         gateways::check(self)?;
         schedule::check(self)?;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use crate::money::{Currency, Rate};
+use crate::orders::Carriers;
 use crate::store::Upgrade;
 
 /// A type that a setting can have. All layers bring text.
@@ -62,6 +63,16 @@ impl Setting for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+impl Setting for Carriers {
+    fn read(text: &str) -> Result<Self, String> {
+        Carriers::read(text)
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(|one| format!("{}={}", one.name, one.template)).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -46,7 +46,8 @@ impl<T, F: Fn(&Value, &mut At<'_>) -> Option<T>> Rule<T> for F {}
 /// Where in the body we are.
 pub struct At<'a> {
     path: String,
-    currency: Currency,
+    /// The shop's currency, for amounts.
+    pub currency: Currency,
     faults: &'a mut Faults,
 }
 

@@ -40,6 +40,19 @@ where
     }
 }
 
+impl<H, F, A, B> Handle<(A, B)> for H
+where
+    H: Fn(Req, A, B) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send,
+    A: FromStr + Send,
+    B: FromStr + Send,
+{
+    async fn handle(self, req: Req) -> Answer {
+        let (a, b) = (req.param(0)?, req.param(1)?);
+        self(req, a, b).await
+    }
+}
+
 /// The verbs of one path.
 #[derive(Default, Clone)]
 pub struct Verbs(BTreeMap<&'static str, Handler>);

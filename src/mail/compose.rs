@@ -134,7 +134,8 @@ fn of_order(
     id: OrderId,
     more: impl FnOnce(&Order) -> Result<Value, &'static str>,
 ) -> Result<Drafted, StoreError> {
-    let Some(order) = ORDERS.get(tx, &id)? else { return Ok(Err(GONE)) };
+    let theirs = |order: &Order| !orders::is_nobodys(order);
+    let Some(order) = ORDERS.get(tx, &id)?.filter(theirs) else { return Ok(Err(GONE)) };
     Ok(more(&order).map(|more| Draft {
         to: vec![order.email.clone()],
         facts: context! { order => facts::order(id, &order, voice), ..more },
@@ -170,9 +171,9 @@ fn paid(tx: &impl Reads, voice: &Voice, id: OrderId) -> Result<Drafted, StoreErr
     let Ok((number, invoice)) = orders::invoice_of(tx, id) else { return Ok(Err(GONE)) };
     let drafted = of_order(tx, voice, id, |_| Ok(context! {}))?;
     Ok(drafted.map(|mut draft| {
-        let name = format!("{}.html", orders::invoice_number(number));
-        let content = invoice.html(number).into_bytes();
-        draft.attachments.push(Attachment { name, content_type: "text/html; charset=utf-8", content });
+        let name = format!("{}.pdf", orders::invoice_number(number));
+        let content = orders::papers::invoice_pdf(number, &invoice);
+        draft.attachments.push(Attachment { name, content_type: "application/pdf", content });
         draft
     }))
 }

@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::id::OrderId;
 use crate::money::Money;
 use crate::orders::{Order, OrderLine, Status};
+use crate::promotions::Code;
 
 /// A time as people read it.
 pub fn at(time: Time) -> String {
@@ -60,7 +61,7 @@ pub fn order(id: OrderId, order: &Order, voice: &Voice) -> Value {
         items => items,
         subtotal => order.subtotal.to_string(),
         discount => unless_zero(order.discount),
-        coupon => order.coupon_code.clone(),
+        coupon => order.coupon_code.as_ref().map(Code::as_str),
         shipping => unless_zero(order.shipping),
         tax => unless_zero(order.tax),
         total => order.total.to_string(),

@@ -10,6 +10,7 @@ use crate::id::{InvoiceId, OrderId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::MOVEMENTS;
 use crate::money::Money;
+use crate::promotions::Carried;
 use crate::store::{COUNTERS, Direction, Look, ReadTx, Span, StoreError};
 
 /// Stock that moved for an order or refund: few bytes each, because there are millions of them.
@@ -63,7 +64,7 @@ fn units(moves: &[Move], variant: VariantId) -> i64 {
     moves.iter().filter(|one| one.variant == variant).map(|one| one.units).sum()
 }
 
-/// I2, I3, I6 and I9.
+/// I2, I3, I6, I7 and I9.
 pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     let moves = Moves::read(tx, look)?;
     let mut invoiced = invoices(tx, look)?.into_iter().peekable();
@@ -71,14 +72,19 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         look.found("I6", format!("invoice {invoice}"), "its order is not paid");
     };
     let (mut taken, mut returned) = (0, 0);
+    let mut carried = Carried::default();
     let mut refunds: BTreeSet<u64> = moves.restocked.iter().map(|one| one.of).collect();
     look.begin("orders", ORDERS.count(tx)?);
     look.try_each(tx, &ORDERS, |id, order| {
         totals(id, &order, look);
         history(id, &order, look);
+        if let Some(code) = order.coupon_code.as_ref().filter(|_| order.status != Status::Cancelled) {
+            carried.add(code, order.user);
+        }
         let own = (of(&moves.taken, id.0), of(&moves.returned, id.0));
         (taken, returned) = (taken + own.0.len(), returned + own.1.len());
         stock(id, &order, own, &moves.restocked, look);
+        parcels(id, &order, look);
         for refund in &order.refunds {
             refunds.remove(&refund.id.0);
         }
@@ -106,6 +112,7 @@ pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
         Ok(())
     })?;
     invoiced.for_each(not_paid);
+    carried.check(tx, look)?;
     for refund in refunds {
         look.found("I3", format!("refund {refund}"), "stock moved for it, but no order shows such a refund");
     }
@@ -128,10 +135,11 @@ fn says_what_it_cost(invoice: &Invoice, order: &Order) -> bool {
     let lines = |lines: &[OrderLine]| -> Vec<_> {
         lines
             .iter()
-            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.tax))
+            .map(|line| (line.variant, line.quantity, line.unit_price, line.total, line.discount, line.tax))
             .collect()
     };
     figures == [order.subtotal, order.discount, order.shipping, order.tax, order.total]
+        && invoice.coupon_code == order.coupon_code
         && lines(&invoice.lines) == lines(&order.lines)
 }
 
@@ -184,10 +192,12 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
     let subject = || format!("order {id}");
     let minor = |money: Money| i128::from(money.minor);
     let lines: i128 = order.lines.iter().map(|line| minor(line.total)).sum();
+    let discounts: i128 = order.lines.iter().map(|line| minor(line.discount)).sum();
     let taxes: i128 = order.lines.iter().map(|line| minor(line.tax)).sum();
     let parts = minor(order.subtotal) - minor(order.discount) + minor(order.shipping) + minor(order.tax);
     for (what, said, sum) in [
         ("subtotal", minor(order.subtotal), lines),
+        ("discount", minor(order.discount), discounts),
         ("tax", minor(order.tax), taxes),
         ("total", minor(order.total), parts),
     ] {
@@ -199,6 +209,10 @@ fn totals(id: OrderId, order: &Order, look: &Look<'_>) {
         if minor(line.unit_price) * i128::from(line.quantity) != minor(line.total) {
             let said =
                 format!("line {} costs {}, not {} × {}", line.id, line.total, line.quantity, line.unit_price);
+            look.found("I2", subject(), said);
+        }
+        if line.discount.minor < 0 || line.discount.minor > line.total.minor {
+            let said = format!("line {} has a discount of {} on {}", line.id, line.discount, line.total);
             look.found("I2", subject(), said);
         }
     }
@@ -231,6 +245,42 @@ fn stock(id: OrderId, order: &Order, own: (&[Move], &[Move]), restocked: &[Move]
                 look.found("I3", format!("order {id}"), said);
             }
         }
+    }
+}
+
+/// I3. Units are sent once, and not when they were taken out of the order before; all of a shipped order was sent.
+fn parcels(id: OrderId, order: &Order, look: &Look<'_>) {
+    let fault = |said: String| look.found("I3", format!("order {id}"), said);
+    for line in &order.lines {
+        let (sent, withdrawn) = (order.sent(line.id), line.withdrawn);
+        if u64::from(sent) + u64::from(withdrawn) > u64::from(line.quantity) {
+            fault(format!(
+                "of line {} {sent} were sent and {withdrawn} withdrawn, of {}",
+                line.id, line.quantity
+            ));
+        }
+        if u64::from(line.restocked) > u64::from(sent) + u64::from(withdrawn) {
+            fault(format!(
+                "line {} has {} units on the shelf that it is still to send",
+                line.id, line.restocked
+            ));
+        }
+    }
+    for (parcel, number) in order.fulfilments.iter().zip(1..) {
+        let is_line = |(id, units): &(u64, u32)| *units > 0 && order.lines.iter().any(|line| line.id == *id);
+        if parcel.id != number || parcel.lines.is_empty() || !parcel.lines.iter().all(is_line) {
+            fault(format!("parcel {} is not its {number}., or holds nothing of it", parcel.id));
+        }
+    }
+    let is_sent = !order.fulfilments.is_empty() && order.to_send().is_empty();
+    let should = match order.status {
+        Status::Pending | Status::Cancelled => order.fulfilments.is_empty(),
+        Status::Processing => !is_sent,
+        Status::Shipped | Status::Completed => is_sent,
+    };
+    if !should {
+        let count = order.fulfilments.len();
+        fault(format!("it is {} with {count} parcels and {:?} to send", order.status, order.to_send()));
     }
 }
 

@@ -5,7 +5,7 @@ use super::ops::get;
 use super::store::ORDERS;
 use crate::accounts::Email;
 use crate::address::Address;
-use crate::id::{OrderId, UserId};
+use crate::id::OrderId;
 use crate::store::{Reads, WriteTx};
 
 /// Of an address only the country stays: taxes go by it.
@@ -13,10 +13,19 @@ fn nobodys(address: &Address) -> Address {
     Address { country: address.country.clone(), ..Address::default() }
 }
 
+/// Whether an order is without its person.
+pub fn is_nobodys(order: &Order) -> bool {
+    let is_bare = |address: &Address| *address == nobodys(address);
+    order.email == Email::nobodys(order.user)
+        && is_bare(&order.shipping_address)
+        && order.billing_address.as_ref().is_none_or(is_bare)
+        && order.note.is_empty()
+}
+
 /// Leaves of an order that is over what was sold, for how much, and when.
-pub fn erase(tx: &mut WriteTx, id: OrderId, user: UserId) -> Result<(), OrderError> {
+pub fn erase(tx: &mut WriteTx, id: OrderId) -> Result<(), OrderError> {
     let mut order: Order = get(tx, id)?;
-    order.email = Email::nobodys(user);
+    order.email = Email::nobodys(order.user);
     order.shipping_address = nobodys(&order.shipping_address);
     order.billing_address = order.billing_address.as_ref().map(nobodys);
     order.note.clear();

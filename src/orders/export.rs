@@ -11,13 +11,14 @@ use crate::accounts::Scope;
 use crate::cells::guarded;
 use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
 use crate::id::OrderId;
+use crate::promotions::Code;
 use crate::store::{ReadTx, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new().at("/api/admin/orders/export/", get(export))
 }
 
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 34] = [
     "order_id",
     "number",
     "created_at",
@@ -34,6 +35,7 @@ const COLUMNS: [&str; 33] = [
     "unit_price",
     "quantity",
     "line_total",
+    "line_discount",
     "subtotal",
     "discount",
     "shipping",
@@ -139,6 +141,7 @@ fn rows(id: OrderId, order: &Order) -> Vec<[String; COLUMNS.len()]> {
             line.unit_price.to_string(),
             line.quantity.to_string(),
             line.total.to_string(),
+            line.discount.to_string(),
             order.subtotal.to_string(),
             order.discount.to_string(),
             order.shipping.to_string(),
@@ -146,7 +149,7 @@ fn rows(id: OrderId, order: &Order) -> Vec<[String; COLUMNS.len()]> {
             order.total.to_string(),
             refunded.to_string(),
             order.total.currency.to_string(),
-            text(order.coupon_code.as_deref().unwrap_or_default()),
+            text(order.coupon_code.as_ref().map_or("", Code::as_str)),
             text(&ship.name),
             text(&ship.line1),
             text(&ship.line2),

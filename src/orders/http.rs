@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::model::{Order, OrderError};
+use super::lifecycle::Status;
+use super::model::{Order, OrderError, Tracking};
+use super::papers::Paper;
 use super::store::{BY_USER, ORDERS};
-use super::view::{OrderView, parcel};
+use super::view::{OrderView, said};
 use super::{invoice, ops};
 use crate::accounts::{self, Scope};
 use crate::app::App;
@@ -45,7 +47,7 @@ impl Req {
 /// An order as JSON, with the link to its invoice once it has one. `base` is what the shop's paths follow on.
 pub fn view(app: &App, base: &str, id: OrderId, order: Order, now: Time) -> OrderView {
     let link = order.paid_at.map(|_| format!("{base}{}", invoice_link(app, id, now)));
-    OrderView::new(id, order, link)
+    OrderView::new(id, order, link, &app.config.shipping_carriers)
 }
 
 async fn list(req: Req) -> Answer {
@@ -68,15 +70,31 @@ async fn show(req: Req, id: OrderId) -> Answer {
     Ok(ok(&req.order_view(id, order)))
 }
 
+/// Where the order is, as its customer sees it: what was sent with whom, what is still to come, and when what
+/// happened; who in the shop did it, and their notes, are the shop's.
 async fn tracking(req: Req, id: OrderId) -> Answer {
     let order = req.own_order(id)?;
+    let linked = |tracking| req.app.config.shipping_carriers.linked(tracking, &order.shipping_address);
+    let line = |(id, units): &(u64, u32)| {
+        let name = order.lines.iter().find(|line| line.id == *id).map(|line| &line.name);
+        json!({"line_id": id, "name": name, "quantity": units})
+    };
+    let lines = |lines: &[(u64, u32)]| lines.iter().map(line).collect::<Vec<_>>();
+    let parcels = order.fulfilments.iter().map(|one| {
+        let Tracking { carrier, number, url } = linked(&one.tracking);
+        json!({"id": one.id, "lines": lines(&one.lines), "carrier": said(&carrier),
+            "number": said(&number), "url": url, "at": one.at})
+    });
+    let is_open = matches!(order.status, Status::Pending | Status::Processing);
     Ok(ok(&json!({
         "order_id": id,
         "number": order.number,
         "status": order.status,
-        "tracking": order.fulfilments.last().map(|parcel| &parcel.tracking),
-        "fulfilments": order.fulfilments.iter().map(parcel).collect::<Vec<_>>(),
-        "history": order.history,
+        "tracking": order.newest_tracking().map(linked),
+        "fulfilments": parcels.collect::<Vec<_>>(),
+        "to_send": if is_open { lines(&order.to_send()) } else { Vec::new() },
+        "history": order.history.iter().map(|moved| json!({"status": moved.status, "at": moved.at}))
+            .collect::<Vec<_>>(),
     })))
 }
 
@@ -105,55 +123,84 @@ async fn show_invoice(req: Req, id: OrderId) -> Answer {
     if !has_link(&req, id)? {
         req.own_order(id)?;
     }
-    let accept = req.header(header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
-    let format = match req.query.get("format") {
-        Some(format) => format,
-        None => accepted(&accept),
-    };
+    let form = req.form()?;
     let (number, found) = req.app.store.read(|tx| ops::invoice(tx, id))?;
-    match format {
-        "json" => Ok(ok(&found.json(number))),
-        "html" => {
-            let page = Reply::bytes(StatusCode::OK, "text/html; charset=utf-8", found.html(number));
-            let name = format!("inline; filename=\"{}.html\"", invoice::number(number));
-            let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-            Ok(page
-                .header(header::CONTENT_DISPOSITION, &name)
-                .header(header::CONTENT_SECURITY_POLICY, policy))
+    Ok(match form {
+        Form::Json => ok(&found.json(number)),
+        form => paper(form, &invoice::number(number), &Paper::of_invoice(number, &found)),
+    })
+}
+
+/// The forms that a paper comes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Json,
+    Html,
+    Pdf,
+}
+
+impl Form {
+    /// In the order in which they are preferred by who does not care.
+    const ALL: [(Form, [&str; 3]); 3] = [
+        (Form::Json, ["application/json", "application/*", "*/*"]),
+        (Form::Html, ["text/html", "text/*", "*/*"]),
+        (Form::Pdf, ["application/pdf", "application/*", "*/*"]),
+    ];
+
+    /// The one that an `Accept` header prefers (RFC 9110, 12.5.1).
+    fn accepted(header: &str) -> Option<Form> {
+        if header.trim().is_empty() {
+            return Some(Form::Json);
         }
-        _ => Err(ApiError::new(
-            406,
-            "not_acceptable",
-            "An invoice can be had as application/json or text/html.",
-        )),
+        let weight = |wanted: [&str; 3]| {
+            let ranges = header.split(',').map(|range| {
+                let mut parts = range.split(';').map(str::trim);
+                let name = parts.next().unwrap_or_default();
+                let q =
+                    parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+                (name, q)
+            });
+            // The most specific range that fits counts.
+            let fits = ranges.filter_map(|(name, q)| Some((wanted.iter().position(|one| *one == name)?, q)));
+            fits.min_by_key(|(place, _)| *place).map_or(0.0, |(_, q): (usize, f32)| q)
+        };
+        let mut best = (None, 0.0);
+        for (form, wanted) in Form::ALL {
+            let weight = weight(wanted);
+            if weight > best.1 {
+                best = (Some(form), weight);
+            }
+        }
+        best.0
     }
 }
 
-/// Which of the two forms an `Accept` header prefers (RFC 9110, 12.5.1); JSON where it does not care.
-fn accepted(header: &str) -> &'static str {
-    let weight = |wanted: [&str; 3]| {
-        let ranges = header.split(',').map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let q = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-            (name, q)
-        });
-        // The most specific range that fits counts.
-        let fits = ranges.filter_map(|(name, q)| Some((wanted.iter().position(|one| *one == name)?, q)));
-        fits.min_by_key(|(place, _)| *place).map_or(0.0, |(_, q): (usize, f32)| q)
+impl Req {
+    /// Which form of a paper is asked for: by `?format=`, else by `Accept`.
+    fn form(&self) -> Result<Form, ApiError> {
+        let form = match self.query.get("format") {
+            Some("json") => Some(Form::Json),
+            Some("html") => Some(Form::Html),
+            Some("pdf") => Some(Form::Pdf),
+            Some(_) => None,
+            None => Form::accepted(&self.header(header::ACCEPT).unwrap_or_default().to_ascii_lowercase()),
+        };
+        let said = "A paper can be had as application/json, text/html or application/pdf.";
+        form.ok_or_else(|| ApiError::new(406, "not_acceptable", said))
+    }
+}
+
+/// A paper to look at, in a browser or as a file called by its number.
+fn paper(form: Form, number: &str, paper: &Paper) -> Reply {
+    let named = |reply: Reply, ending: &str| {
+        reply.header(header::CONTENT_DISPOSITION, &format!("inline; filename=\"{number}.{ending}\""))
     };
-    if header.trim().is_empty() {
-        return "json";
+    if form == Form::Pdf {
+        return named(Reply::bytes(StatusCode::OK, "application/pdf", paper.pdf()), "pdf");
     }
-    let (html, json) =
-        (weight(["text/html", "text/*", "*/*"]), weight(["application/json", "application/*", "*/*"]));
-    if html > json {
-        "html"
-    } else if json > 0.0 {
-        "json"
-    } else {
-        "neither"
-    }
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    named(Reply::bytes(StatusCode::OK, "text/html; charset=utf-8", paper.html()), "html")
+        .header(header::CONTENT_SECURITY_POLICY, policy)
 }
 
 impl From<OrderError> for ApiError {
@@ -163,6 +210,8 @@ impl From<OrderError> for ApiError {
             OrderError::InvalidTransition(..) | OrderError::NoWayBack(_) | OrderError::NothingToSend => {
                 ApiError::new(409, "invalid_transition", error)
             }
+            OrderError::Returning => ApiError::new(409, "refund_pending", error),
+            OrderError::ParcelLines(said) => ApiError::field("lines", said),
             OrderError::InvoiceNotReady => ApiError::new(404, "invoice_not_ready", error),
             OrderError::Store(error) => error.into(),
         }

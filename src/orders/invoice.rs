@@ -1,6 +1,4 @@
-//! Invoices and credit notes: what they say, and how they look.
-
-use std::fmt::Write as _;
+//! Invoices and credit notes: what they say.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +7,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{InvoiceId, OrderId, RefundId};
 use crate::money::Money;
+use crate::promotions::Code;
 
 /// Who sells, as invoices name them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +30,8 @@ pub struct Invoice {
     pub lines: Vec<OrderLine>,
     pub subtotal: Money,
     pub discount: Money,
+    /// What the discount was given for.
+    pub coupon_code: Option<Code>,
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
@@ -67,6 +68,7 @@ impl Invoice {
             lines: order.lines.clone(),
             subtotal: order.subtotal,
             discount: order.discount,
+            coupon_code: order.coupon_code.clone(),
             shipping: order.shipping,
             tax: order.tax,
             total: order.total,
@@ -88,98 +90,12 @@ impl Invoice {
             "items": lines,
             "subtotal": self.subtotal,
             "discount": self.discount,
+            "coupon_code": self.coupon_code,
             "shipping": self.shipping,
             "tax": self.tax,
             "total_price": self.total,
             "currency": self.total.currency,
             "payment_method": self.payment_method,
         })
-    }
-
-    /// A page that prints well on A4 and Letter, and needs nothing from elsewhere.
-    pub fn html(&self, id: InvoiceId) -> String {
-        let mut rows = String::new();
-        for line in &self.lines {
-            let options: Vec<_> = line.options.iter().map(|c| format!("{}: {}", c.option, c.value)).collect();
-            let mut small = options.join(", ");
-            if let Some(sku) = &line.sku {
-                let lead = if small.is_empty() { "" } else { " · " };
-                let _ = write!(small, "{lead}SKU {sku}");
-            }
-            let _ = write!(
-                rows,
-                "<tr><td>{}<small>{}</small></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                escape(&line.name),
-                escape(&small),
-                line.quantity,
-                line.unit_price,
-                line.total
-            );
-        }
-        let mut sums = format!("<tr><th>Subtotal</th><td>{}</td></tr>", self.subtotal);
-        for (name, amount, sign) in
-            [("Discount", self.discount, "−"), ("Shipping", self.shipping, ""), ("Tax", self.tax, "")]
-        {
-            if !amount.is_zero() {
-                let _ = write!(sums, "<tr><th>{name}</th><td>{sign}{amount}</td></tr>");
-            }
-        }
-        let method = match self.payment_method.as_str() {
-            "test" => "by the test gateway, with no money at all",
-            other => other,
-        };
-        let currency = self.total.currency;
-        let _ = write!(sums, "<tr class=\"total\"><th>Total</th><td>{} {currency}</td></tr>", self.total);
-        PAGE.replace("{number}", &number(id))
-            .replace("{date}", &self.issued_at.date())
-            .replace("{order}", &escape(&self.order_number))
-            .replace("{method}", &escape(method))
-            .replace("{currency}", currency.code())
-            .replace("{seller}", &escape(&self.seller.name))
-            .replace("{seller_address}", &lines_of(self.seller.address.lines()))
-            .replace("{billing}", &address(&self.billing_address, &self.email))
-            .replace("{shipping}", &address(&self.shipping_address, ""))
-            .replace("{sums}", &sums)
-            // Last, because these hold what customers wrote.
-            .replace("{rows}", &rows)
-    }
-}
-
-const PAGE: &str = include_str!("invoice.html");
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // So that nobody's text is taken for a place in the template.
-            '{' => out.push_str("&#123;"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn lines_of<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    lines.map(str::trim).filter(|line| !line.is_empty()).map(escape).collect::<Vec<_>>().join("<br>")
-}
-
-fn address(address: &Address, email: &str) -> String {
-    let city = format!("{} {}", address.postal_code, address.city);
-    let lines = [&address.name, &address.line1, &address.line2, &city, &address.region, &address.country];
-    lines_of(lines.into_iter().map(String::as_str).chain([email]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_customers_wrote_is_never_markup() {
-        assert_eq!(escape("<b>{rows}&\"'"), "&lt;b&gt;&#123;rows}&amp;&quot;&#39;");
     }
 }

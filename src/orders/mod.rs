@@ -3,9 +3,11 @@
 //! - Totals are fixed when the order is placed, and add up (I2).
 //! - A live order holds exactly its quantities; a cancelled one has given them back, once (I3).
 //! - `status` moves only along its machine's edges ([`Status::after`]), and each move stands in the history (I9).
+//! - A unit is sent once, and not at all when its money went back before.
 //! - Invoice and credit-note numbers have no gaps; a paid order has exactly one invoice, which never changes (I6).
 
 pub mod admin;
+mod carriers;
 mod check;
 mod erase;
 pub mod export;
@@ -13,19 +15,25 @@ pub mod http;
 mod invoice;
 mod lifecycle;
 mod model;
+mod old;
 mod ops;
+pub mod papers;
+mod parcel;
+mod ship;
 pub(crate) mod store;
 mod view;
 
+pub use carriers::{Carrier, Carriers};
 pub use check::check;
-pub use erase::erase;
+pub use erase::{erase, is_nobodys};
 pub use invoice::{CreditNote, Invoice, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    act, cancel, credit, extend_hold, get, hold_until, invoice as invoice_of, note_payment_status,
-    note_refund, place, record_paid, restock, send, set_note, wants,
+    cancel, credit, extend_hold, get, has_bought, hold_until, invoice as invoice_of, note_payment_status,
+    note_refund, place, record_paid, set_note, wants,
 };
+pub use ship::{Parcel, correct, deliver, send, take_back};
 pub use view::OrderView;

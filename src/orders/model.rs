@@ -11,7 +11,8 @@ use crate::address::Address;
 use crate::catalogue::Choice;
 use crate::clock::Time;
 use crate::id::{ProductId, RefundId, UserId, VariantId};
-use crate::money::Money;
+use crate::money::{Money, Overflow};
+use crate::promotions::Code;
 use crate::store::StoreError;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +30,8 @@ pub struct Order {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
-    pub coupon_code: Option<String>,
+    /// What took the discount off.
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,
@@ -69,10 +71,23 @@ pub struct OrderLine {
     pub options: Vec<Choice>,
     pub unit_price: Money,
     pub quantity: u32,
+    /// Before the discount.
     pub total: Money,
+    /// Its share of what the coupon took off: at most `total`.
+    pub discount: Money,
+    /// Of what is left after the discount.
     pub tax: Money,
     /// Units that went back to the shelf with a refund.
     pub restocked: u32,
+    /// Units that are not to be sent, because their money went back before they were.
+    pub withdrawn: u32,
+}
+
+impl OrderLine {
+    /// What all its units cost: after the discount, with the tax.
+    pub fn cost(&self) -> Result<Money, Overflow> {
+        self.total.minus(self.discount)?.plus(self.tax)
+    }
 }
 
 /// A parcel.
@@ -193,6 +208,7 @@ pub struct NewOrder {
     pub shipping: Money,
     pub tax: Money,
     pub total: Money,
+    pub coupon_code: Option<Code>,
     pub shipping_address: Address,
     pub billing_address: Option<Address>,
     pub note: String,
@@ -207,8 +223,15 @@ pub enum OrderError {
     InvalidTransition(Status, Event),
     #[error("The order is {0}, and no order goes back to pending.")]
     NoWayBack(Status),
-    #[error("All units of this order went back to the shelf, so there is nothing to send.")]
+    #[error("Nothing of this order is left to send: what was not sent was refunded, or is about to be.")]
     NothingToSend,
+    #[error(
+        "A refund of units that were not sent is on its way: the order is shipped when that is done. What else there is \
+         can go out in a parcel."
+    )]
+    Returning,
+    #[error("{0}")]
+    ParcelLines(String),
     #[error("There is an invoice once the order is paid.")]
     InvoiceNotReady,
     #[error(transparent)]

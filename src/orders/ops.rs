@@ -2,13 +2,14 @@
 
 use super::invoice::{CreditNote, Invoice, Seller};
 use super::lifecycle::{Event, Status};
-use super::model::{Fulfilment, Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote, Tracking};
-use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, NOTE_OF, ORDERS};
+use super::model::{Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote};
+use super::store::{BOUGHT, CREDIT_NOTES, INVOICE_OF, INVOICES, NOTE_OF, ORDERS};
 use crate::clock::Time;
-use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
+use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, RefundId, UserId};
 use crate::inventory::{self, Cause, Want};
 use crate::money::Money;
 use crate::outbox;
+use crate::promotions;
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// The first order's number is the one after this.
@@ -16,6 +17,11 @@ const NUMBERS_FROM: u64 = 1000;
 
 pub fn get(tx: &impl Reads, id: OrderId) -> Result<Order, OrderError> {
     ORDERS.get(tx, &id)?.ok_or(OrderError::NotFound)
+}
+
+/// Whether an order of the user's that is paid and not cancelled has this product in it.
+pub fn has_bought(tx: &impl Reads, user: UserId, product: ProductId) -> Result<bool, StoreError> {
+    Ok(!BOUGHT.all(tx, &(user, product))?.is_empty())
 }
 
 /// The stock that lines of an order took and still hold.
@@ -42,7 +48,7 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
         shipping: new.shipping,
         tax: new.tax,
         total: new.total,
-        coupon_code: None,
+        coupon_code: new.coupon_code,
         shipping_address: new.shipping_address,
         billing_address: new.billing_address,
         note: new.note,
@@ -61,27 +67,22 @@ pub fn place(tx: &mut WriteTx, id: OrderId, new: NewOrder) -> Result<Order, Stor
 }
 
 /// Moves the status along an edge of its machine, and writes down who did it.
-fn step(order: &mut Order, event: Event, now: Time, by: &str, note: &str) -> Result<(), OrderError> {
+pub(super) fn step(
+    order: &mut Order,
+    event: Event,
+    now: Time,
+    by: &str,
+    note: &str,
+) -> Result<(), OrderError> {
     let status = order.status.after(event).ok_or(OrderError::InvalidTransition(order.status, event))?;
     order.status = status;
     order.history.push(Moved { status, at: now, by: by.to_owned(), note: note.to_owned() });
     Ok(())
 }
 
-fn save(tx: &mut WriteTx, id: OrderId, order: &mut Order) -> Result<(), StoreError> {
+pub(super) fn save(tx: &mut WriteTx, id: OrderId, order: &mut Order) -> Result<(), StoreError> {
     order.updated_at = tx.now();
     ORDERS.put(tx, &id, order)
-}
-
-/// A person moves the order on: ships it, or says that it arrived.
-pub fn act(tx: &mut WriteTx, id: OrderId, event: Event, by: &str, note: &str) -> Result<Order, OrderError> {
-    let mut order = get(tx, id)?;
-    if event == Event::Ship && wants(&order).is_empty() {
-        return Err(OrderError::NothingToSend);
-    }
-    step(&mut order, event, tx.now(), by, note)?;
-    save(tx, id, &mut order)?;
-    Ok(order)
 }
 
 /// The order was paid for in full: it goes to processing, and gets its invoice, in this commit.
@@ -102,13 +103,16 @@ pub fn record_paid(
     Ok(outbox::post(tx, outbox::Cause::OrderPaid(id))?)
 }
 
-/// Cancels the order and puts back on the shelf what it holds.
+/// Cancels the order, puts back on the shelf what it holds, and gives back the use of its coupon.
 pub fn cancel(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     step(&mut order, Event::Cancel, tx.now(), by, note)?;
     order.hold_until = None;
     let held = wants(&order);
     save(tx, id, &mut order)?;
+    if let Some(code) = &order.coupon_code {
+        promotions::give_back(tx, code, order.user)?;
+    }
     outbox::post(tx, outbox::Cause::OrderCancelled(id))?;
     Ok(inventory::give_back(tx, &held, &Cause::Cancellation(id), by)?)
 }
@@ -150,42 +154,6 @@ pub fn note_refund(tx: &mut WriteTx, id: OrderId, note: RefundNote) -> Result<()
     match order.refunds.iter_mut().find(|known| known.id == note.id) {
         Some(known) => *known = note,
         None => order.refunds.push(note),
-    }
-    Ok(save(tx, id, &mut order)?)
-}
-
-/// Puts units of some lines back on the shelf, with the refund that caused it.
-pub fn restock(
-    tx: &mut WriteTx,
-    id: OrderId,
-    lines: &[(u64, u32)],
-    refund: RefundId,
-    by: &str,
-) -> Result<(), OrderError> {
-    let mut order = get(tx, id)?;
-    let mut back = Vec::new();
-    for (line_id, quantity) in lines {
-        if let Some(line) = order.lines.iter_mut().find(|line| line.id == *line_id) {
-            let quantity = (*quantity).min(line.quantity - line.restocked);
-            line.restocked += quantity;
-            back.push(Want { variant: line.variant, quantity });
-        }
-    }
-    save(tx, id, &mut order)?;
-    Ok(inventory::give_back(tx, &back, &Cause::Refund(refund), by)?)
-}
-
-/// Says how the order is sent: changes the newest parcel, or makes one of all lines, of which the customer is told.
-pub fn send(tx: &mut WriteTx, id: OrderId, tracking: &Tracking) -> Result<(), OrderError> {
-    let mut order = get(tx, id)?;
-    match order.fulfilments.last_mut() {
-        Some(newest) => newest.tracking = tracking.clone(),
-        None => {
-            let held = order.lines.iter().map(|line| (line.id, line.quantity - line.restocked));
-            let lines = held.filter(|(_, units)| *units > 0).collect();
-            order.fulfilments.push(Fulfilment { id: 1, lines, tracking: tracking.clone(), at: tx.now() });
-            outbox::post(tx, outbox::Cause::Shipped { order: id, parcel: 1 })?;
-        }
     }
     Ok(save(tx, id, &mut order)?)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::carriers::Carriers;
 use super::lifecycle::Status;
 use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNote, Tracking};
 use crate::accounts::Email;
@@ -12,6 +13,7 @@ use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{OrderId, UserId};
 use crate::money::{Currency, Money};
+use crate::promotions::Code;
 
 #[derive(Serialize)]
 pub struct OrderView {
@@ -28,7 +30,7 @@ pub struct OrderView {
     tax: Money,
     total_price: Money,
     currency: Currency,
-    coupon_code: Option<String>,
+    coupon_code: Option<Code>,
     shipping_address: Address,
     billing_address: Option<Address>,
     note: String,
@@ -45,7 +47,11 @@ pub struct OrderView {
 
 impl OrderView {
     /// `invoice_url` is the signed link, which only a paid order has.
-    pub fn new(id: OrderId, order: Order, invoice_url: Option<String>) -> OrderView {
+    pub fn new(id: OrderId, mut order: Order, invoice_url: Option<String>, carriers: &Carriers) -> OrderView {
+        for parcel in &mut order.fulfilments {
+            parcel.tracking = carriers.linked(&parcel.tracking, &order.shipping_address);
+        }
+        let tracking = order.newest_tracking().cloned();
         OrderView {
             id,
             number: order.number,
@@ -64,7 +70,7 @@ impl OrderView {
             shipping_address: order.shipping_address,
             billing_address: order.billing_address,
             note: order.note,
-            tracking: order.fulfilments.last().map(|parcel| parcel.tracking.clone()),
+            tracking,
             fulfilments: order.fulfilments.iter().map(parcel).collect(),
             refunds: order.refunds,
             invoice_url,
@@ -89,17 +95,23 @@ pub fn line(line: &OrderLine) -> Value {
         "unit_price": line.unit_price,
         "quantity": line.quantity,
         "total_price": line.total,
+        "discount": line.discount,
     })
 }
 
-pub fn parcel(parcel: &Fulfilment) -> Value {
+/// Null where nobody said anything.
+pub fn said(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn parcel(parcel: &Fulfilment) -> Value {
     let lines =
         parcel.lines.iter().map(|(line_id, quantity)| json!({"line_id": line_id, "quantity": quantity}));
     json!({
         "id": parcel.id,
         "lines": lines.collect::<Vec<_>>(),
-        "carrier": parcel.tracking.carrier,
-        "number": parcel.tracking.number,
+        "carrier": said(&parcel.tracking.carrier),
+        "number": said(&parcel.tracking.number),
         "url": parcel.tracking.url,
         "at": parcel.at,
     })

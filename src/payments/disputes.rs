@@ -1,7 +1,7 @@
 //! Disputes: a bank, or PayPal, wants a customer's money back. While one is open nothing of the order is sent or
 //! refunded; what is decided is the gateway's to say.
 
-use super::model::{Dispute, Disputed, PaymentError, Refund, Stand};
+use super::model::{Dispute, Disputed, PaymentError, Stand};
 use super::ops::{self, tell_order};
 use super::returned::send_back;
 use super::store::{BY_CHARGE, BY_REFERENCE, DISPUTES, DISPUTES_OF};
@@ -17,19 +17,20 @@ pub fn of_order(tx: &impl Reads, order: OrderId) -> Result<Vec<(String, Dispute)
     keys.into_iter().map(|key| Ok((key.1.clone(), DISPUTES.expect(tx, &key)?))).collect()
 }
 
-/// Whether an order may be sent.
+/// Whether an order may be sent; gives the lines and units for which a refund is on its way, which may not.
 ///
 /// # Errors
 /// [`PaymentError::Disputed`] while a dispute about it is open, and when one was lost: the money is gone.
-/// [`PaymentError::Returning`] while a refund is on its way that takes units back.
-pub fn may_send(tx: &impl Reads, order: OrderId) -> Result<(), PaymentError> {
+pub fn may_send(tx: &impl Reads, order: OrderId) -> Result<Vec<(u64, u32)>, PaymentError> {
     let frozen = of_order(tx, order)?.into_iter().find(|(_, dispute)| dispute.stand != Stand::Won);
     match frozen {
         Some((_, dispute)) => Err(PaymentError::Disputed { dispute: Box::new(dispute) }),
         None => {
-            let is_returning = |refund: &Refund| refund.status == RefundStatus::Pending && refund.restock;
-            let returning = ops::refunds_of(tx, order)?.into_iter().find(|(_, refund)| is_returning(refund));
-            returning.map_or(Ok(()), |(id, _)| Err(PaymentError::Returning(id)))
+            let all = ops::refunds_of(tx, order)?.into_iter().map(|(_, refund)| refund);
+            Ok(all
+                .filter(|refund| refund.status == RefundStatus::Pending)
+                .flat_map(|one| one.lines)
+                .collect())
         }
     }
 }

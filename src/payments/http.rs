@@ -143,9 +143,6 @@ impl From<PaymentError> for ApiError {
                 ApiError::new(409, "refund_too_large", error).with("available", left)
             }
             PaymentError::RefundLines(said) => ApiError::field("lines", said),
-            PaymentError::Returning(refund) => {
-                ApiError::new(409, "refund_pending", error).with("refund_id", refund)
-            }
             PaymentError::Disputed { ref dispute } => {
                 let due_by = dispute.due_by;
                 ApiError::new(409, "order_disputed", error).with("evidence_due_by", due_by)

@@ -8,7 +8,7 @@ use super::lifecycle::Status;
 use crate::accounts::AccountError;
 use crate::clock::Time;
 use crate::hex::hex;
-use crate::id::{OrderId, PaymentId, RefundId, UserId};
+use crate::id::{OrderId, PaymentId, UserId};
 use crate::money::Money;
 use crate::orders::{OrderError, RefundStatus};
 use crate::store::StoreError;
@@ -145,8 +145,8 @@ pub struct Refund {
     pub lines: Vec<(u64, u32)>,
     /// Whether the units go back to the shelf, when the money has gone back.
     pub restock: bool,
-    /// They did.
-    pub is_shelved: bool,
+    /// They are out of the order, and on the shelf if they are to be.
+    pub is_taken_back: bool,
     /// It gives back money that came on top, or for an order that was cancelled: never invoiced.
     pub is_surplus: bool,
     pub last_error: Option<Told>,
@@ -298,8 +298,6 @@ pub enum PaymentError {
     RefundTooLarge { left: Money },
     #[error("{0}")]
     RefundLines(String),
-    #[error("A refund that takes units of this order back is on its way: send it when that is done.")]
-    Returning(RefundId),
     #[error("{}", dispute.bars())]
     Disputed { dispute: Box<Dispute> },
     #[error("{0}")]

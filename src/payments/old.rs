@@ -99,7 +99,7 @@ impl From<RefundV1> for Refund {
             lines: old.lines,
             // They went back when the refund was asked for.
             restock: false,
-            is_shelved: true,
+            is_taken_back: true,
             is_surplus: old.is_surplus,
             last_error: old.last_error,
             by: old.by,

@@ -291,7 +291,7 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         reference: None,
         lines: new.lines,
         restock: new.restock,
-        is_shelved: false,
+        is_taken_back: false,
         is_surplus: new.is_surplus,
         last_error: None,
         by: new.by.to_owned(),

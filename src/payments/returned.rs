@@ -44,7 +44,7 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         if !refund.is_surplus {
             orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
         }
-        shelve(tx, id, refund.clone())?;
+        take_back(tx, id, refund.clone())?;
         outbox::post(tx, Cause::Refunded(id))?;
     }
     if news == Some(RefundStatus::Failed) {
@@ -59,18 +59,18 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     if news == Some(RefundStatus::Failed) { send_back_rest(tx, &refund) } else { Ok(()) }
 }
 
-/// Puts the units of a refund back on the shelf, once, if they are to go there.
-fn shelve(tx: &mut WriteTx, id: RefundId, mut refund: Refund) -> Result<(), PaymentError> {
+/// Takes the units of a refund out of the order, once, and back to the shelf, if they are to go there.
+fn take_back(tx: &mut WriteTx, id: RefundId, mut refund: Refund) -> Result<(), PaymentError> {
     // A cancelled order has given back all it held.
     let is_cancelled = orders::get(tx, refund.order)?.status == orders::Status::Cancelled;
-    // Of a refund that a bank sent back: its units stayed on the shelf.
-    let is_there = |other: &Refund| other.is_shelved && other.restock && other.lines == refund.lines;
+    // Of a refund that a bank sent back: its units stayed where they were.
+    let is_done = |other: &Refund| other.is_taken_back && other.lines == refund.lines;
     let bounced = ops::refunds_of(tx, refund.order)?
         .into_iter()
-        .any(|(_, other)| other.status == RefundStatus::Failed && is_there(&other));
-    if refund.restock && !refund.is_shelved && !is_cancelled && !bounced {
-        orders::restock(tx, refund.order, &refund.lines, id, &refund.by)?;
-        refund.is_shelved = true;
+        .any(|(_, other)| other.status == RefundStatus::Failed && is_done(&other));
+    if !refund.lines.is_empty() && !refund.is_taken_back && !is_cancelled && !bounced {
+        orders::take_back(tx, refund.order, &refund.lines, refund.restock, id, &refund.by)?;
+        refund.is_taken_back = true;
         REFUNDS.put(tx, &id, &refund)?;
     }
     Ok(())
@@ -182,7 +182,7 @@ fn import_refund(
         reference: Some(said.reference.clone()),
         lines: Vec::new(),
         restock: false,
-        is_shelved: false,
+        is_taken_back: false,
         is_surplus: payment.is_surplus,
         last_error: None,
         ended_at: None,

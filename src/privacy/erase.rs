@@ -13,12 +13,12 @@ use crate::orders::store::BY_USER;
 use crate::orders::{self, Status};
 use crate::payments::{self, PaymentError};
 use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
-use crate::{audit, cart};
+use crate::{audit, cart, reviews, wishlist};
 
 /// Why a person can't be erased now.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    #[error("{said}; erase the account when that is over.")]
+    #[error("Order {}: {said}; erase the account when that is over.", some(orders))]
     Live { said: &'static str, orders: Vec<OrderId> },
     #[error("{0}")]
     Account(#[from] AccountError),
@@ -26,6 +26,14 @@ pub enum EraseError {
     Payment(#[from] PaymentError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The first few, for people.
+fn some(orders: &[OrderId]) -> String {
+    let shown: Vec<_> = orders.iter().take(5).map(ToString::to_string).collect();
+    let more = orders.len().saturating_sub(5);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }
 
 impl From<orders::OrderError> for EraseError {
@@ -46,11 +54,11 @@ fn may_erase(tx: &impl Reads, all: &[OrderId]) -> Result<(), EraseError> {
         }
     }
     if !orders.is_empty() {
-        return Err(EraseError::Live { said: "An order is under way", orders });
+        return Err(EraseError::Live { said: "it is to be paid or sent", orders });
     }
     if !money.is_empty() {
         return Err(EraseError::Live {
-            said: "A payment, a refund or a dispute is under way",
+            said: "a payment, a refund or a dispute is under way",
             orders: money,
         });
     }
@@ -73,8 +81,10 @@ pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
 
     accounts::erase(tx, id)?;
     cart::clear(tx, id)?;
+    wishlist::forget(tx, id)?;
+    reviews::erase(tx, id)?;
     for order in all {
-        orders::erase(tx, order, id)?;
+        orders::erase(tx, order)?;
         payments::erase(tx, order)?;
         audit::scrub(tx, &format!("order:{order}"))?;
     }

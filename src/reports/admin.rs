@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::accounts::Scope;
-use crate::catalogue;
+use crate::catalogue::{self, store::PRODUCTS};
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Req, Routes, get, ok};
 use crate::id::{ProductId, VariantId};
@@ -41,7 +41,17 @@ struct Stats {
     /// Of all time.
     orders_by_status: BTreeMap<&'static str, u64>,
     best_sellers: Vec<Seller>,
+    stock: Shelf,
     low_stock: LowStock,
+}
+
+/// What is on the shelf, of all products that are not archived.
+#[derive(Serialize)]
+struct Shelf {
+    variants: u64,
+    units: u64,
+    /// At today's prices.
+    value: Money,
 }
 
 #[derive(Serialize, Clone, Copy)]
@@ -70,6 +80,7 @@ struct Seller {
     sku: Option<String>,
     name: String,
     quantity: u64,
+    /// After discounts, before tax.
     sales: Money,
 }
 
@@ -155,8 +166,24 @@ fn gather(tx: &ReadTx, now: Time, days: u32, currency: Currency) -> Result<Stats
         days: by_day,
         orders_by_status: Status::ALL.into_iter().map(status).collect::<Result<_, StoreError>>()?,
         best_sellers,
+        stock: shelf(tx, currency)?,
         low_stock: LowStock { count: low.count, items: items.collect::<Result<_, StoreError>>()? },
     })
+}
+
+fn shelf(tx: &ReadTx, currency: Currency) -> Result<Shelf, StoreError> {
+    let mut shelf = Shelf { variants: 0, units: 0, value: currency.zero() };
+    PRODUCTS.try_each(tx, |_, product| {
+        for variant in product.variants.iter().filter(|_| product.archived_at.is_none()) {
+            let units = inventory::stock_of(tx, variant.id)?.quantity;
+            shelf.variants += 1;
+            shelf.units += units.cast_unsigned();
+            let value = variant.price.minor.saturating_mul(units);
+            shelf.value.minor = shelf.value.minor.saturating_add(value);
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(shelf)
 }
 
 fn count(figures: &mut Figures, order: &Order) {
@@ -179,6 +206,6 @@ fn sell(sold: &mut HashMap<VariantId, Seller>, order: &Order) {
             sales: order.total.currency.zero(),
         });
         seller.quantity += u64::from(line.quantity);
-        seller.sales.minor = seller.sales.minor.saturating_add(line.total.minor);
+        seller.sales.minor = seller.sales.minor.saturating_add(line.total.minor - line.discount.minor);
     }
 }

@@ -137,8 +137,8 @@ async fn an_order_is_mailed_from_its_placing_to_its_refund_each_once() {
     shop.run_jobs().await;
     let paid = post.came();
     assert_eq!((paid.len(), paid[0].subject.as_str()), (1, "Your order 1001 is paid"));
-    assert_eq!(paid[0].attachments[0].name, "INV-000001.html");
-    assert!(String::from_utf8_lossy(&paid[0].attachments[0].content).contains("INV-000001"));
+    assert_eq!(paid[0].attachments[0].name, "INV-000001.pdf");
+    assert!(paid[0].attachments[0].content.starts_with(b"%PDF-"));
 
     let path = format!("/api/admin/orders/{order}/");
     let tracking = json!({"carrier": "DHL", "number": "JD 01", "url": "https://example.com/JD01"});

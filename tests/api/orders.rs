@@ -382,7 +382,13 @@ async fn the_invoice_comes_with_the_money_and_opens_by_its_link() {
         page.text,
         "what an invoice says never changes"
     );
-    later.get(&format!("{path}?format=pdf")).await.refused(406, "not_acceptable");
+    later.get(&format!("{path}?format=docx")).await.refused(406, "not_acceptable");
+    let pdf = later.get(&format!("{path}?format=pdf")).await.status(200);
+    assert!(pdf.text.starts_with("%PDF-1.7"));
+    assert_eq!(
+        (pdf.header("content-type"), pdf.header("content-disposition")),
+        ("application/pdf", "inline; filename=\"INV-000001.pdf\"")
+    );
     for (accept, is_html) in [
         ("text/html,application/xhtml+xml,*/*;q=0.8", true),
         ("text/html;q=0.1, application/json;q=0.9", false),
@@ -392,10 +398,7 @@ async fn the_invoice_comes_with_the_money_and_opens_by_its_link() {
         let answer = later.asks(Method::GET, &path).header("Accept", accept).send().await.status(200);
         assert_eq!(answer.text.starts_with("<!doctype html>"), is_html, "{accept}");
     }
-    later
-        .asks(Method::GET, &path)
-        .header("Accept", "application/pdf")
-        .send()
-        .await
-        .refused(406, "not_acceptable");
+    let asks = |accept| later.asks(Method::GET, &path).header("Accept", accept).send();
+    assert_eq!(asks("application/pdf, text/html;q=0.9").await.status(200).text, pdf.text);
+    asks("image/png").await.refused(406, "not_acceptable");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Shop, address};
+use crate::support::{Person, Shop, address};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn five_hundred_units_and_a_thousand_wanted_sell_five_hundred() {
@@ -84,6 +84,46 @@ async fn one_cart_ordered_sixteen_times_at_once_is_one_order() {
         (ann.get("/api/orders/").await.json["count"].as_u64(), shop.stock_of(tea.id).await),
         (Some(1), 98)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_last_use_of_a_coupon_goes_to_one_of_two_hundred_buyers() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 1000).await;
+    shop.coupon(json!({"code": "LAST", "kind": "percent", "value": 10, "max_uses": 1})).await;
+    let buyers = join_all((0..200).map(|_| shop.buyer())).await;
+    for buyer in &buyers {
+        buyer.puts_in_cart(tea.id, 1).await.status(201);
+        buyer.applies("LAST").await.status(200);
+    }
+    let answers = join_all(buyers.iter().map(Person::orders)).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status.as_u16() == 201);
+    assert_eq!((won.len(), &won[0].json["total_price"]), (1, &json!("3.60")));
+    for answer in lost {
+        assert_eq!(answer.refused(422, "coupon_invalid").json["reason"], "used_up");
+    }
+    assert_eq!((shop.uses_of("LAST").await, shop.stock_of(tea.id).await), (1, 999));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_races_against_themselves_uses_a_coupon_once() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 1000).await;
+    shop.coupon(json!({"code": "ONCE", "kind": "amount", "value": 1, "max_uses_per_user": 1})).await;
+    let ann = shop.buyer().await;
+    // Many tabs: each fills the cart, applies the coupon and orders what is there then.
+    let tabs = (0..60).map(|_| async {
+        ann.puts_in_cart(tea.id, 1).await.status(201);
+        ann.applies("ONCE").await;
+        ann.orders().await
+    });
+    let answers = join_all(tabs).await;
+    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 201) {
+        let code = answer.json["code"].as_str().unwrap();
+        assert!(["coupon_invalid", "cart_empty"].contains(&code), "{}", answer.text);
+    }
+    let orders = answers.iter().filter(|answer| answer.json["coupon_code"] == "ONCE").count();
+    assert_eq!((orders, shop.uses_of("ONCE").await), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

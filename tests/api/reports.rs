@@ -33,6 +33,8 @@ async fn figures_count_what_was_placed_paid_and_given_back() {
     let best: Vec<_> =
         stats["best_sellers"].as_array().unwrap().iter().map(|b| (&b["name"], &b["quantity"])).collect();
     assert_eq!(best, [(&json!("Tea"), &json!(3)), (&json!("Mug"), &json!(2))]);
+    // 96 of tea and 4 mugs.
+    assert_eq!(stats["stock"], json!({"variants": 2, "units": 100, "value": "422.00"}));
     assert_eq!(
         (&stats["low_stock"]["count"], &stats["low_stock"]["items"][0]["name"]),
         (&json!(1), &json!("Mug"))

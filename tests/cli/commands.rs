@@ -1,6 +1,8 @@
 //! Every command, on the stopped shop, on the running one by its socket, and on one elsewhere by URL and token: the
 //! same output, the same refusals.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::support::{Home, Said, Server, repository, till};
@@ -95,6 +97,26 @@ const COMMANDS: &[&[&str]] = &[
     &["mail", "test", "--to", "ann@example.com"],
     &["mail", "test", "--to", "nobody"],
     &["token", "create", "--name", "", "--scopes", "all"],
+    &["coupon", "create", "spring10", "--percent", "10", "--max-uses", "100", "--ends", "2999-01-01"],
+    &["coupon", "create", "SPRING10", "--amount", "5.00"],
+    &["coupon", "create", "TEE", "--amount", "2.50", "--category", "Shirts", "--min-subtotal", "20"],
+    &["coupon", "create", "FREE", "--percent", "101", "--max-uses", "0", "--category", "Nothing"],
+    &["coupon", "list"],
+    &["coupon", "list", "--json"],
+    &["coupon", "show", "Spring10"],
+    &["coupon", "show", "nothing"],
+    &["coupon", "disable", "spring10"],
+    &["coupon", "enable", "spring10", "--json"],
+    &["coupon", "list", "--archived"],
+    &["review", "list"],
+    &["review", "show", "1"],
+    &["review", "show", "99"],
+    &["review", "hide", "1"],
+    &["review", "list", "--hidden", "--product", "1", "--json"],
+    &["review", "unhide", "1", "--json"],
+    &["review", "list", "--hidden"],
+    &["review", "delete", "1"],
+    &["review", "delete", "1"],
 ];
 
 /// A shop with somebody and something in it, and an order that is paid; and an API token.
@@ -127,6 +149,8 @@ async fn stocked() -> (Home, String) {
     let paid =
         call(&format!("/api/payment/test/{}/", payment["id"]), token, json!({"outcome": "succeed"})).await;
     assert_eq!(paid["status"], "succeeded");
+    let review = json!({"rating": 4, "title": "Fine", "comment": "It fits."});
+    assert_eq!(call("/api/products/1/reviews/", token, review).await["verified_purchase"], true);
     assert_eq!(server.stop(), Some(0));
     let made = home.run(&["token", "create", "--name", "laptop", "--scopes", "all", "--json"]).json();
     let token = made["secret"].as_str().expect("a secret").to_owned();
@@ -148,6 +172,13 @@ fn masked(text: &str, member: &str) -> String {
     let mut parts = text.split(&lead);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |out, part| out + &lead + part.split_once('"').map_or("", |(_, rest)| rest))
+}
+
+/// The text without the ports that shops listen on.
+fn portless(text: &str) -> String {
+    let mut parts = text.split("http://127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + "http://SHOP" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// The text without the moments in it: what is done now is done at another now each time.
@@ -176,13 +207,6 @@ fn timeless(text: &str) -> String {
     String::from_utf8(out).expect("UTF-8")
 }
 
-/// The text without the port that a shop listens on: links in mails lead there.
-fn placeless(text: &str) -> String {
-    let mut parts = text.split("127.0.0.1:");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |out, part| out + "HERE" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
-}
-
 /// The text without the number of the commit that was looked at: a shop that runs has made some more.
 fn uncounted(text: &str) -> String {
     match text.split_once("\"commit\":") {
@@ -194,7 +218,7 @@ fn uncounted(text: &str) -> String {
 #[tokio::test]
 async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
     let (home, token) = stocked().await;
-    let invoice = home.dir.path().join("invoice.html");
+    let invoice = |name: &str| home.dir.path().join(name);
     let run_all = |home: &Home| -> Vec<Said> { COMMANDS.iter().map(|words| home.run(words)).collect() };
     let (stopped, elsewhere) = (home.twin(), home.twin());
     let by_file = run_all(&stopped);
@@ -207,7 +231,7 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
             // Signed links hold a moment, and the address of whoever answers; and who asks is somebody else.
             let plain = |text: &str| {
                 let text = uncounted(&masked(&masked(text, "invoice_url"), "request_id"));
-                placeless(&timeless(&text)).replace("token:1 ", "operator").replace("token:1", "operator")
+                timeless(&portless(&text)).replace("token:1 ", "operator").replace("token:1", "operator")
             };
             let place = format!("{words:?} {distance}");
             assert_eq!(
@@ -235,8 +259,15 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
     let shown = home.run(&["payment", "show", "1"]).ok().out;
     assert!(shown.contains("succeeded") && shown.contains("captured   50.00"), "{shown}");
     home.run(&["order", "set-status", "1", "shipped", "--note", "by post"]).ok();
-    home.run(&["order", "invoice", "1", "--out", invoice.to_str().unwrap()]).ok();
-    assert!(std::fs::read_to_string(invoice).unwrap().contains("INV-000001"));
+    for name in ["invoice.html", "invoice.json", "invoice.pdf"] {
+        home.run(&["order", "invoice", "1", "--out", invoice(name).to_str().unwrap()]).ok();
+    }
+    for name in ["invoice.html", "invoice.json"] {
+        assert!(std::fs::read_to_string(invoice(name)).unwrap().contains("INV-000001"));
+    }
+    let read = Command::new("pdftotext").arg(invoice("invoice.pdf")).arg("-").output();
+    let read = read.expect("pdftotext is there: it is part of poppler-utils");
+    assert!(String::from_utf8_lossy(&read.stdout).contains("INV-000001"));
     assert_eq!(server.stop(), Some(0));
     assert_eq!(home.run(&["order", "show", "1", "--json"]).json()["status"], "shipped");
 }
@@ -285,6 +316,8 @@ fn a_wrong_word_is_wrong_usage_and_suggests_the_right_one() {
         &["order", "show", "x"][..],
         &["stock", "adjust", "A", "--reason", "x"],
         &["user", "create", "--email", "a@b.example", "--role", "staff"],
+        &["coupon", "create", "A"],
+        &["coupon", "create", "A", "--percent", "5", "--amount", "5"],
         &[],
     ] {
         assert_eq!(till().args(words).output().unwrap().status.code(), Some(2), "{words:?}");
@@ -294,6 +327,7 @@ fn a_wrong_word_is_wrong_usage_and_suggests_the_right_one() {
         &["--help"],
         &["order", "--help"],
         &["product", "import", "--help"],
+        &["coupon", "create", "--help"],
         &["version"],
         &["completions", "bash"],
     ] {

@@ -4,21 +4,27 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use till::id::{OrderId, PaymentId, VariantId};
+use till::accounts::{Email, User};
+use till::id::{OrderId, PaymentId, UserId, VariantId};
 use till::inventory::{Cause, Movement, Stock};
 use till::orders::{Order, RefundStatus, Status};
 use till::payments::{self, Payment, PaymentError, Refund};
+use till::promotions::{Code, Coupon};
 use till::store::{Key, Record, StoreError};
 
 use super::mirror::Records;
 use super::post;
+use super::shop::email_of;
 use super::world::World;
 
 /// What must be so whenever the shop is opened.
 pub fn holds(world: &World) {
     let app = world.app();
     assert_eq!(till::check::check(app).expect("readable"), [], "till check");
-    nothing_is_sold_that_was_not_there(&world.mirror.records());
+    let records = world.mirror.records();
+    nothing_is_sold_that_was_not_there(&records);
+    no_coupon_is_used_too_often(&records);
+    drop(records);
     promises(world);
 }
 
@@ -51,6 +57,25 @@ fn nothing_is_sold_that_was_not_there(records: &Records) {
     }
 }
 
+/// Of the orders that are not cancelled no more carry a coupon than may, in all and of one person.
+fn no_coupon_is_used_too_often(records: &Records) {
+    let mut uses: BTreeMap<(Code, UserId), u64> = BTreeMap::new();
+    for (_, order) in table::<Order>(records, "orders").filter(|(_, order)| order.status != Status::Cancelled)
+    {
+        if let Some(code) = order.coupon_code {
+            assert!(order.discount.minor > 0, "{code} took nothing off order {}", order.number);
+            *uses.entry((code, order.user)).or_default() += 1;
+        }
+    }
+    for (key, Coupon { terms, used, .. }) in table::<Coupon>(records, "coupons") {
+        let own = uses.iter().filter(|((code, _), _)| code.bytes() == key).map(|(_, times)| *times);
+        let (sum, most) = (own.clone().sum::<u64>(), own.max().unwrap_or(0));
+        assert_eq!(used, sum, "{key:?}");
+        assert!(terms.max_uses.is_none_or(|limit| sum <= limit), "{key:?}: {sum} uses");
+        assert!(terms.max_uses_per_user.is_none_or(|limit| most <= limit), "{key:?}: {most} uses by one");
+    }
+}
+
 /// What clients were told.
 fn promises(world: &World) {
     let (promises, records) = (&world.promises, world.mirror.records());
@@ -75,6 +100,11 @@ fn promises(world: &World) {
     }
     for reason in &promises.adjusted {
         assert!(adjusted.contains_key(reason), "{reason} was answered");
+    }
+    let users: BTreeMap<_, _> = table::<User>(&records, "users").collect();
+    for id in &promises.erased {
+        let user = &users[UserId(*id as u64).bytes().as_slice()];
+        assert_eq!(user.email, Email::nobodys(UserId(*id as u64)), "user {id} was answered as erased");
     }
     drop(records);
     for id in &promises.succeeded {
@@ -235,6 +265,18 @@ impl Whole {
     }
 }
 
+/// Not in an answer that is kept for whoever asks again, nor anywhere else.
+fn who_was_erased_is_in_papers_only(world: &World) {
+    let records = world.mirror.records();
+    for id in &world.promises.erased {
+        let address = email_of(id - 1);
+        for ((table, _), row) in &records.rows {
+            let is_in = row.windows(address.len()).any(|part| part == address.as_bytes());
+            assert!(!is_in || ["invoices", "credit_notes"].contains(table), "{address} is in {table}");
+        }
+    }
+}
+
 pub fn audit(world: &mut World) {
     world.restart();
     world.settle_down();
@@ -247,6 +289,7 @@ pub fn audit(world: &mut World) {
 
     post::holds(world);
     assert!(post::is_at_rest(world), "mails wait for ever");
+    who_was_erased_is_in_papers_only(world);
     no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");

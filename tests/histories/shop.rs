@@ -30,8 +30,19 @@ pub const CUSTOMERS: usize = 30;
 /// What is on sale: SKU, price, units. Plain products, so that a product's number is its variant's.
 pub const GOODS: [(&str, &str, i64); 5] =
     [("TEA", "4.00", 9), ("MUG", "9.50", 7), ("SWEET", "0.10", 7), ("GIFT", "0", 7), ("LAMP", "30.00", 3)];
+/// What takes something off: of one there are few uses, of the other one for each customer.
+pub const COUPONS: [&str; 2] = ["FEW", "ONCE"];
 const KEY: [u8; 32] = [7; 32];
 const PASSWORD: &str = "correct horse battery";
+
+/// The id that the shop knows a customer by.
+pub fn user_of(customer: usize) -> usize {
+    customer + 1
+}
+
+pub fn email_of(customer: usize) -> String {
+    format!("customer{customer}@example.com")
+}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,7 +149,7 @@ impl Template {
         runtime.block_on(async {
             let password_hash = till::accounts::Passwords::hash_now(PASSWORD);
             for n in 0..CUSTOMERS {
-                let email = format!("customer{n}@example.com");
+                let email = email_of(n);
                 let new = NewUser {
                     email: email.parse().expect("an address"),
                     name: format!("Customer {n}"),
@@ -154,6 +165,14 @@ impl Template {
             for (sku, price, units) in GOODS {
                 let body = json!({"name": sku, "sku": sku, "price": price, "stock_quantity": units});
                 let make = Asked::new(Who::Operator, Method::POST, "/api/products/", &body);
+                let made = ask(&app, None, make).await;
+                assert_eq!(made.status, 201, "{}", made.json);
+            }
+            for body in [
+                json!({"code": "FEW", "kind": "percent", "value": 50, "max_uses": 3}),
+                json!({"code": "ONCE", "kind": "amount", "value": "5.00", "max_uses_per_user": 1}),
+            ] {
+                let make = Asked::new(Who::Operator, Method::POST, "/api/admin/coupons/", &body);
                 let made = ask(&app, None, make).await;
                 assert_eq!(made.status, 201, "{}", made.json);
             }

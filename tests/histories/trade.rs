@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use till::clock::Clock;
 
 use super::disk::End;
-use super::shop::{Asked, GOODS, Who};
+use super::shop::{Asked, COUPONS, GOODS, Who, user_of};
 use super::world::{KEYS_HOLD, World};
 
 /// How long descriptions are that make an import come in several commits.
@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..56) {
+        match self.rng.random_range(0..79) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -43,8 +43,39 @@ impl World<'_> {
             48 => self.crash(End::PowerCut),
             50..53 => self.compact(),
             53..56 => self.back_up(),
+            56..64 => self.apply_coupon(),
+            64..66 => self.change_coupon(),
+            66..69 => self.rush(),
+            69..72 => self.erase(),
+            72..75 => self.review(),
+            75..77 => self.hide_review(),
+            77..79 => self.wish(),
             _ => self.restart(),
         }
+    }
+
+    fn review(&mut self) {
+        let who = self.some_customer();
+        let path = format!("/api/products/{}/reviews/", self.some_product());
+        let headers = self.key();
+        let body = json!({"rating": self.rng.random_range(1..6)});
+        self.request(who, path, body, headers);
+    }
+
+    /// Staff hide a review, show one again, or delete one.
+    fn hide_review(&mut self) {
+        let path = format!("/api/admin/reviews/{}/", self.rng.random_range(1..6));
+        let (method, body) = match self.rng.random_range(0..4) {
+            0 => (Method::DELETE, Value::Null),
+            dice => (Method::PATCH, json!({"is_hidden": dice > 1})),
+        };
+        self.send(Asked::new(Who::Operator, method, path, &body));
+    }
+
+    fn wish(&mut self) {
+        let who = self.some_customer();
+        let body = json!({"product_id": self.some_product()});
+        self.request(who, "/api/wishlist/".into(), body, Vec::new());
     }
 
     fn fill_cart(&mut self) {
@@ -54,11 +85,58 @@ impl World<'_> {
         self.request(who, "/api/cart/".into(), body, headers);
     }
 
-    /// A cart is ordered, or ordered and paid.
-    fn check_out(&mut self) {
+    /// Somebody who has something in their cart, if nobody emptied it.
+    fn with_cart(&mut self) -> Who {
         let carts = self.sent.iter().filter(|(_, asked)| asked.path == "/api/cart/");
         let with_cart: Vec<_> = carts.map(|(_, asked)| asked.who).collect();
-        let who = with_cart.choose(&mut self.rng).copied().unwrap_or(Who::Customer(0));
+        with_cart.choose(&mut self.rng).copied().unwrap_or(Who::Customer(0))
+    }
+
+    fn apply_coupon(&mut self) {
+        let who = self.with_cart();
+        let code = *COUPONS.choose(&mut self.rng).expect("some");
+        let headers = self.key();
+        self.request(who, "/api/cart/coupon/".into(), json!({"code": code}), headers);
+        if self.rng.random() {
+            self.order_cart_of(who);
+        }
+    }
+
+    /// More want to use a coupon at once than may, or one of them more often.
+    fn rush(&mut self) {
+        let code = *COUPONS.choose(&mut self.rng).expect("some");
+        let several: Vec<_> = (0..self.rng.random_range(3..7)).map(|_| self.some_customer()).collect();
+        for who in &several {
+            let body = json!({"product_id": self.some_product(), "quantity": 1});
+            self.request(*who, "/api/cart/".into(), body, Vec::new());
+            self.settle_down();
+            self.request(*who, "/api/cart/coupon/".into(), json!({"code": code}), Vec::new());
+        }
+        self.settle_down();
+        for who in several {
+            self.order_cart_of(who);
+        }
+    }
+
+    /// Staff change what a coupon is good for; not all of it is taken.
+    fn change_coupon(&mut self) {
+        let path = format!("/api/admin/coupons/{}/", COUPONS.choose(&mut self.rng).expect("some"));
+        let body = match self.rng.random_range(0..4) {
+            0 => json!({"max_uses": self.rng.random_range(1..6)}),
+            1 => json!({"max_uses_per_user": self.rng.random_range(1..3)}),
+            2 => json!({"is_active": self.rng.random_ratio(2, 3)}),
+            _ => json!({"min_subtotal": self.rng.random_range(0..9)}),
+        };
+        self.send(Asked::new(Who::Operator, Method::PATCH, path, &body));
+    }
+
+    /// A cart is ordered, or ordered and paid.
+    fn check_out(&mut self) {
+        let who = self.with_cart();
+        self.order_cart_of(who);
+    }
+
+    fn order_cart_of(&mut self, who: Who) {
         let path = if self.rng.random() { "/api/orders/" } else { "/api/payment/" };
         let headers = self.key();
         self.request(who, path.into(), json!({"shipping_address": address()}), headers);
@@ -159,6 +237,18 @@ impl World<'_> {
             self.tally.replayed += 1;
             self.send(asked);
         }
+    }
+
+    /// The operator erases somebody, who may have something under way, and be doing something.
+    fn erase(&mut self) {
+        let n = self.rng.random_range(0..self.customers);
+        if self.rng.random() {
+            let body = json!({"product_id": self.some_product(), "quantity": 1});
+            self.request(Who::Customer(n), "/api/cart/".into(), body, Vec::new());
+            self.order_cart_of(Who::Customer(n));
+        }
+        let path = format!("/api/admin/users/{}/erase/", user_of(n));
+        self.send(Asked::new(Who::Operator, Method::POST, path, &Value::Null));
     }
 
     /// A key of its own, one that others have, or none.

@@ -2,17 +2,25 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
 
+use till::app::App;
+use till::backup::Place;
+
 use super::{PayPalShop, StripeShop, begun};
 use crate::backup::backup_of;
 use crate::fakes::paypal::Instrument;
 use crate::fakes::stripe::Outcome;
 use crate::support::Shop;
+
+fn place<'a>(app: &App, dir: &'a Path) -> Place<'a> {
+    Place { dir, currency: app.currency(), force: false, now: app.clock.now() }
+}
 
 #[tokio::test]
 async fn orders_that_the_backup_does_not_know_are_not_refunded_until_somebody_says_so() {
@@ -37,10 +45,10 @@ async fn orders_that_the_backup_does_not_know_are_not_refunded_until_somebody_sa
     // The machine is lost, and yesterday's backup is all there is. Its holds have run out long ago.
     let dir = tempfile::tempdir().expect("a directory");
     let mut tell = |_: &'static str, _, _| ControlFlow::Continue(());
-    let done = till::backup::restore(Cursor::new(&bytes), dir.path(), shop.app.currency(), false, &mut tell)
+    let done = till::backup::restore(Cursor::new(&bytes), &place(&shop.app, dir.path()), &mut tell)
         .expect("restored");
     assert!(done.report.ok);
-    let again = till::backup::restore(Cursor::new(&bytes), dir.path(), shop.app.currency(), false, &mut tell);
+    let again = till::backup::restore(Cursor::new(&bytes), &place(&shop.app, dir.path()), &mut tell);
     assert!(again.is_err_and(|error| error.to_string().contains("--force")));
     let settings = [
         key,
@@ -105,8 +113,7 @@ async fn what_the_backup_has_open_is_neither_captured_nor_ended_until_somebody_s
 
     let dir = tempfile::tempdir().expect("a directory");
     let mut tell = |_: &'static str, _, _| ControlFlow::Continue(());
-    till::backup::restore(Cursor::new(&bytes), dir.path(), shop.app.currency(), false, &mut tell)
-        .expect("restored");
+    till::backup::restore(Cursor::new(&bytes), &place(&shop.app, dir.path()), &mut tell).expect("restored");
     let gateways = vec![PayPalShop::gateway(&shop.paypal, &shop.clock)];
     let restored = Shop::in_dir(dir, Arc::clone(&shop.clock), &[], gateways).await;
     let status = |reference: &str| {
