@@ -60,6 +60,7 @@ impl Config {
             order_url: or(&self.mail_order_url, "/orders/"),
             reset_url: or(&self.mail_reset_url, "/reset?token="),
             verify_url: or(&self.mail_verify_url, "/verify?token="),
+            carriers: self.shipping_carriers.clone(),
         }
     }
 }

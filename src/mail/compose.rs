@@ -101,7 +101,9 @@ fn draft(tx: &impl Reads, desk: &Desk<'_>, cause: &Cause) -> Result<Drafted, Sto
         Cause::OrderReceived(id) => of_order(tx, voice, *id, |_| Ok(context! {})),
         Cause::OrderPaid(id) => paid(tx, voice, *id),
         Cause::PaymentFailed { payment, said, .. } => failed(tx, voice, *payment, said),
-        Cause::Shipped { order, parcel } => of_order(tx, voice, *order, |order| shipped(order, *parcel)),
+        Cause::Shipped { order, parcel, tracked } => {
+            of_order(tx, voice, *order, |order| shipped(order, *parcel, *tracked, voice))
+        }
         Cause::OrderCancelled(id) => of_order(tx, voice, *id, |order| {
             let reason = order.history.last().map(|moved| moved.note.clone()).unwrap_or_default();
             Ok(context! { reason => reason })
@@ -189,27 +191,19 @@ fn failed(tx: &impl Reads, voice: &Voice, id: PaymentId, said: &str) -> Result<D
     })
 }
 
-fn shipped(order: &Order, parcel: u64) -> Result<Value, &'static str> {
-    let found = order.fulfilments.iter().find(|found| found.id == parcel);
-    if parcel > 0 && found.is_none() {
-        return Err(GONE);
+fn shipped(order: &Order, parcel: u64, tracked: bool, voice: &Voice) -> Result<Value, &'static str> {
+    let found = order.fulfilments.iter().find(|found| found.id == parcel).ok_or(GONE)?;
+    let tracking = voice.carriers.linked(&found.tracking, &order.shipping_address);
+    if !tracked && !tracking.carrier.is_empty() {
+        return Err("how it is sent is known by now, which is told by itself");
     }
-    let all = || order.lines.iter().map(|line| (line.id, line.quantity - line.restocked));
-    let units: Vec<(u64, u32)> = found.map_or_else(|| all().collect(), |parcel| parcel.lines.clone());
-    let sent = |line: u64| -> u32 {
-        let lines =
-            order.fulfilments.iter().filter(|other| other.id <= parcel).flat_map(|other| &other.lines);
-        lines.filter(|(id, _)| *id == line).map(|(_, units)| *units).sum()
-    };
-    let is_part = found.is_some() && all().any(|(line, wanted)| sent(line) < wanted);
     let line = |id: u64| order.lines.iter().find(|line| line.id == id);
-    let items = units.into_iter().filter(|(_, units)| *units > 0);
-    let items: Vec<Value> = items.filter_map(|(id, units)| Some(facts::item(line(id)?, units))).collect();
-    let tracking = found.map(|parcel| parcel.tracking.clone()).unwrap_or_default();
+    let items: Vec<Value> =
+        found.lines.iter().filter_map(|(id, units)| Some(facts::item(line(*id)?, *units))).collect();
     Ok(context! {
         parcel => context! {
-            is_part => is_part, items => items, carrier => tracking.carrier, number => tracking.number,
-            url => tracking.url,
+            is_part => order.status == Status::Processing, items => items, carrier => tracking.carrier,
+            number => tracking.number, url => tracking.url,
         },
     })
 }

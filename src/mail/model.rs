@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::accounts::Email;
 use crate::clock::Time;
-use crate::orders::Seller;
+use crate::orders::{Carriers, Seller};
 
 /// How the shop's mails speak.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Voice {
     pub reset_url: String,
     /// A token is added.
     pub verify_url: String,
+    /// Who knows where parcels can be followed.
+    pub carriers: Carriers,
 }
 
 /// A mail as it goes out.

@@ -50,10 +50,10 @@ fn ship_when_done(tx: &WriteTx, order: &mut Order, by: &str, note: &str) -> Resu
     Ok(())
 }
 
-/// Has the customer told of a parcel; as parcel 0 where there is nothing to say of how it is sent.
+/// Has the customer told of a parcel.
 fn tell(tx: &mut WriteTx, order: OrderId, parcel: u64, tracking: &Tracking) -> Result<(), OrderError> {
-    let parcel = if tracking.carrier.is_empty() { 0 } else { parcel };
-    Ok(outbox::post(tx, outbox::Cause::Shipped { order, parcel })?)
+    let tracked = !tracking.carrier.is_empty();
+    Ok(outbox::post(tx, outbox::Cause::Shipped { order, parcel, tracked })?)
 }
 
 /// Corrects how a parcel is sent; `None`: the newest. The customer is told when there was nothing to tell before.

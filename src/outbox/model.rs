@@ -20,10 +20,11 @@ pub enum Cause {
         /// What the customer's bank said.
         said: String,
     },
-    /// A parcel of an order, or all of it (parcel 0) where nobody said how it is sent.
+    /// A parcel of an order; once more when it is told how it is sent, if that was not known before (`tracked`).
     Shipped {
         order: OrderId,
         parcel: u64,
+        tracked: bool,
     },
     OrderCancelled(OrderId),
     Refunded(RefundId),
@@ -92,7 +93,9 @@ impl Cause {
             Cause::PaymentFailed { payment, late, .. } => {
                 of(2, payment.0, if *late { "late".into() } else { none() })
             }
-            Cause::Shipped { order, parcel } => of(3, order.0, parcel.to_string()),
+            Cause::Shipped { order, parcel, tracked } => {
+                of(3, order.0, format!("{parcel}{}", if *tracked { " tracked" } else { "" }))
+            }
             Cause::OrderCancelled(order) => of(Self::ORDER_CANCELLED, order.0, none()),
             Cause::Refunded(refund) => of(Self::REFUNDED, refund.0, none()),
             Cause::PasswordReset { user, asked_at } => of(6, user.0, asked_at.0.to_string()),

@@ -165,16 +165,38 @@ async fn an_order_is_mailed_from_its_placing_to_its_refund_each_once() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_shipped_without_a_parcel_is_told_too() {
+async fn each_parcel_is_told_and_again_when_it_is_known_how_it_is_sent() {
     let post = Post::new();
     let shop = shop(&post, &[]).await;
     let (tea, ann, staff) = (shop.product("Tea", "4.00", 10).await, shop.buyer().await, shop.staff().await);
-    let order = ann.bought(tea.id, 1).await;
-    staff.patch(&format!("/api/admin/orders/{order}/"), json!({"status": "shipped"})).await.status(200);
+    let order = ann.bought(tea.id, 3).await;
+    let path = format!("/api/admin/orders/{order}/");
+    let told = async || -> Letter {
+        shop.run_jobs().await;
+        let came = post.came();
+        let of_parcels = came.into_iter().filter(|letter| letter.subject.ends_with("is on its way"));
+        let [told] = <[Letter; 1]>::try_from(of_parcels.collect::<Vec<_>>()).expect("one");
+        told
+    };
+    let first = json!({"lines": [{"line_id": 1, "quantity": 1}], "carrier": "DHL", "number": "JD01"});
+    staff.post(&format!("{path}fulfilments/"), first).await.status(201);
+    let part = told().await;
+    assert!(part.text.contains("a part of your order") && part.text.contains("1 x Tea"), "{}", part.text);
+    assert!(part.text.contains("Follow it: https://") && part.text.contains("JD01"), "{}", part.text);
+    staff.patch(&path, json!({"status": "shipped"})).await.status(200);
+    let rest = told().await;
+    assert!(rest.text.contains("2 x Tea") && !rest.text.contains("Sent with"), "{}", rest.text);
+    assert!(!rest.text.contains("a part of"), "{}", rest.text);
+    staff.patch(&path, json!({"tracking": {"carrier": "UPS", "number": "1Z9"}})).await.status(200);
+    let tracked = told().await;
+    assert!(
+        tracked.text.contains("2 x Tea") && tracked.text.contains("Sent with UPS, number 1Z9"),
+        "{}",
+        tracked.text
+    );
+    staff.patch(&path, json!({"tracking": {"carrier": "UPS", "number": "1Z8"}})).await.status(200);
     shop.run_jobs().await;
-    let came = post.came();
-    let shipped = came.iter().find(|letter| letter.subject.ends_with("is on its way")).expect("told");
-    assert!(shipped.text.contains("1 x Tea") && !shipped.text.contains("Sent with"), "{}", shipped.text);
+    assert!(post.came().is_empty(), "a corrected number is on the order's page");
 }
 
 #[tokio::test]

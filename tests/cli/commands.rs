@@ -188,6 +188,13 @@ fn masked(text: &str, member: &str) -> String {
     parts.fold(first, |out, part| out + &lead + part.split_once('"').map_or("", |(_, rest)| rest))
 }
 
+/// The text without the ports that shops listen on.
+fn portless(text: &str) -> String {
+    let mut parts = text.split("http://127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + "http://SHOP" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
 /// The text without the moments in it: what is done now is done at another now each time.
 fn timeless(text: &str) -> String {
     let is_moment = |at: &[u8]| {
@@ -214,13 +221,6 @@ fn timeless(text: &str) -> String {
     String::from_utf8(out).expect("UTF-8")
 }
 
-/// The text without the port that a shop listens on: links in mails lead there.
-fn placeless(text: &str) -> String {
-    let mut parts = text.split("127.0.0.1:");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |out, part| out + "HERE" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
-}
-
 /// The text without the number of the commit that was looked at: a shop that runs has made some more.
 fn uncounted(text: &str) -> String {
     match text.split_once("\"commit\":") {
@@ -245,7 +245,7 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
             // Signed links hold a moment, and the address of whoever answers; and who asks is somebody else.
             let plain = |text: &str| {
                 let text = uncounted(&masked(&masked(&masked(text, "invoice_url"), "url"), "request_id"));
-                placeless(&timeless(&text)).replace("token:1 ", "operator").replace("token:1", "operator")
+                timeless(&portless(&text)).replace("token:1 ", "operator").replace("token:1", "operator")
             };
             let place = format!("{words:?} {distance}");
             assert_eq!(
