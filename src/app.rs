@@ -22,8 +22,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hex::hex;
 use crate::http::idempotency::InFlights;
+use crate::mail::{Mailer, Transport};
 use crate::money::{Currency, Money};
 use crate::orders::Seller;
+use crate::outbox;
 use crate::payments::Terms;
 use crate::payments::gateway::paypal::{PayPal, Trust};
 use crate::payments::gateway::stripe::Stripe;
@@ -45,6 +47,7 @@ pub struct App {
     pub keys: Keys,
     pub passwords: Passwords,
     pub gateways: Gateways,
+    pub mail: Mailer,
     pub listings: Arc<Listings>,
     pub in_flight: InFlights,
     /// Whether this is a demo, which says so.
@@ -75,6 +78,8 @@ pub struct Parts {
     pub threaded: bool,
     /// Beside the ones that the configuration switches on.
     pub gateways: Vec<Arc<dyn Gateway>>,
+    /// What letters are handed to, in the place of the mail server of the configuration.
+    pub mail: Option<Arc<dyn Transport>>,
     pub demo: bool,
 }
 
@@ -130,6 +135,7 @@ impl Parts {
             signing_key,
             threaded: true,
             gateways: Vec::new(),
+            mail: None,
             demo: false,
             config,
         })
@@ -158,10 +164,13 @@ fn own_key(path: &Path) -> io::Result<Vec<u8>> {
 
 impl App {
     pub fn open(parts: Parts) -> Result<Arc<App>, AppError> {
-        let Parts { config, clock, disk, seed, signing_key, threaded, gateways, demo } = parts;
+        let Parts { config, clock, disk, seed, signing_key, threaded, gateways, mail, demo } = parts;
         let store = Store::open(Options { disk, clock: Arc::clone(&clock), seed, threaded })?;
         let store = Arc::new(store);
         fix_currency(&store, config.shop_currency)?;
+        if store.read(outbox::complete_since)?.is_none() {
+            store.write_now(outbox::begin)?;
+        }
 
         let listings = Arc::new(store.read(Listings::build)?);
         let heard = Arc::clone(&listings);
@@ -199,6 +208,7 @@ impl App {
             keys: Keys::new(&signing_key),
             passwords: Passwords::default(),
             gateways: Gateways::new(all, test),
+            mail: Mailer::new(&config, mail, demo),
             in_flight: InFlights::default(),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,
@@ -269,7 +279,10 @@ fn outside_gateways(config: &Config, shop: &str, clock: &Arc<dyn Clock>) -> Vec<
 fn fix_currency(store: &Store, wanted: Currency) -> Result<(), AppError> {
     let key = "currency".to_owned();
     match store.read(|tx| META.get(tx, &key))? {
-        None => Ok(store.write_now(move |tx| tx.set_meta("currency", wanted.code()))?),
+        None => Ok(store.write_now(move |tx| {
+            outbox::begin(tx)?;
+            tx.set_meta("currency", wanted.code())
+        })?),
         Some(has) if has == wanted.code() => Ok(()),
         Some(has) => Err(AppError::Currency { has, wanted }),
     }

@@ -17,10 +17,14 @@ use crate::inventory::Cause;
 use crate::orders::{self, Parcel, Tracking};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
-use crate::store::META;
+use crate::promotions::{self, Kind, Terms};
+use crate::reviews::{self, ReviewError, Text};
+use crate::store::{META, WriteTx};
 
 const ADMIN: &str = "admin@example.com";
 const CUSTOMER: &str = "ada@example.com";
+/// 10 % off, once for each.
+const COUPON: &str = "WELCOME10";
 
 /// Who to log in as.
 pub struct Login {
@@ -102,7 +106,36 @@ async fn fill(app: &Arc<App>, clock: &ManualClock, hash: &str) -> Result<(), Dem
         let items = what.iter().map(|(product, quantity)| (products[*product], *quantity)).collect();
         order(app, people[who], items, end).await?;
     }
+    app.store.write(move |tx| opinions(tx, &people, &products)).await.map_err(failed)?;
     app.store.write(|tx| tx.set_meta("demo", "1")).await.map_err(failed)
+}
+
+/// A coupon, and what people say of what they bought.
+fn opinions(tx: &mut WriteTx, people: &[UserId], products: &[ProductId]) -> Result<(), ReviewError> {
+    let terms = Terms {
+        kind: Kind::Percent("10".parse().expect("a rate")),
+        min_subtotal: None,
+        starts_at: None,
+        ends_at: None,
+        max_uses: None,
+        max_uses_per_user: Some(1),
+        categories: Vec::new(),
+        is_active: true,
+    };
+    let code = COUPON.parse().expect("a code");
+    promotions::create(tx, &code, &terms).expect("its code is free, and it names no category");
+    for (who, product, rating, title, comment) in [
+        (1, 0, 5, "Just as it should be", "I have ordered it again."),
+        (2, 0, 4, "Good", ""),
+        (3, 0, 4, "", "Arrived a day late, but well packed."),
+        (2, 12, 3, "It does", "Smaller than I had thought from the picture."),
+        (3, 2, 5, "Lovely", ""),
+        (1, 6, 2, "Not for me", "Well made all the same."),
+    ] {
+        let text = Text { rating, title: title.into(), comment: comment.into() };
+        reviews::write(tx, people[who], products[product], &text)?;
+    }
+    Ok(())
 }
 
 /// How far a past order came.
@@ -169,7 +202,7 @@ async fn order(app: &Arc<App>, who: UserId, items: Vec<(ProductId, u32)>, end: E
     write.await.map_err(failed)
 }
 
-fn move_on(tx: &mut crate::store::WriteTx, id: OrderId, end: End) -> Result<(), orders::OrderError> {
+fn move_on(tx: &mut WriteTx, id: OrderId, end: End) -> Result<(), orders::OrderError> {
     if matches!(end, End::Shipped | End::Completed) {
         let tracking = Tracking {
             carrier: "Royal Mail".into(),
@@ -404,6 +437,7 @@ This is a demo shop. Nothing here costs money: the built-in test gateway is on.
 
   administrator  {ADMIN}   password  {password}
   customer       {CUSTOMER}     the same password
+  coupon         {COUPON}           10 % off, once for each customer
 
 From login to a paid order; paste into a shell:
 

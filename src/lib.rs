@@ -4,7 +4,7 @@
 //!
 //! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
-//!   [`payments`], [`checkout`], [`reports`], [`privacy`]: the shop.
+//!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
@@ -34,6 +34,7 @@ pub mod http;
 pub mod id;
 pub mod inventory;
 pub mod jobs;
+pub mod mail;
 pub mod money;
 pub mod orders;
 pub mod outbox;
@@ -42,5 +43,7 @@ pub mod payments;
 pub mod privacy;
 pub mod promotions;
 pub mod reports;
+pub mod reviews;
 pub mod store;
 pub mod upkeep;
+pub mod wishlist;

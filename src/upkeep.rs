@@ -10,6 +10,7 @@ use crate::accounts::Scope;
 use crate::backup;
 use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, get, ok, post, teller};
+use crate::outbox::{self, State};
 use crate::payments;
 
 /// What the Prometheus text format is sent as.
@@ -61,5 +62,13 @@ async fn metrics(req: Req) -> Answer {
         put("backup_age_seconds", "gauge", "Since the last good backup was made.", &age);
     }
     put("backup_failed", "gauge", "1 when the last try to back up failed.", &flag(standing.failed.is_some()));
+    let (waiting, given_up) = req.app.store.read(|tx| {
+        Ok::<_, ApiError>((
+            outbox::count(tx, State::Waiting, u64::MAX)?,
+            outbox::count(tx, State::GivenUp, u64::MAX)?,
+        ))
+    })?;
+    put("mails_waiting", "gauge", "Mails that are not sent yet.", &waiting);
+    put("mails_given_up", "gauge", "Mails of the last 30 days that were given up.", &given_up);
     Ok(Reply::bytes(http::StatusCode::OK, METRICS_TYPE, text).header(header::CACHE_CONTROL, "no-store"))
 }

@@ -4,6 +4,7 @@ use http::header;
 use serde::Serialize;
 use serde_json::json;
 
+use super::links;
 use super::model::{
     AccountError, Admin, Bearer, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
 };
@@ -38,6 +39,7 @@ pub(super) struct UserView {
     role: &'static str,
     is_active: bool,
     default_address: Option<Address>,
+    email_verified: bool,
     created_at: Time,
     last_login_at: Option<Time>,
 }
@@ -51,6 +53,7 @@ impl UserView {
             role: user.role.as_str(),
             is_active: user.is_active,
             default_address: user.default_address,
+            email_verified: user.verified_at.is_some(),
             created_at: user.created_at,
             last_login_at: user.last_login_at,
         }
@@ -226,6 +229,7 @@ async fn register(mut req: Req) -> Answer {
         .write(move |tx| {
             let (id, user) = ops::create_user(tx, &new)?;
             let (user, session_id, session) = ops::log_in(tx, id, &user.password_hash, lasts)?;
+            links::ask_proof(tx, id)?;
             Ok((id, user, session_id, session))
         })
         .await?;
@@ -388,6 +392,7 @@ impl From<AccountError> for ApiError {
                 ApiError::new(403, "permission_denied", error)
             }
             AccountError::LastAdmin => ApiError::new(409, "last_admin", error),
+            AccountError::LinkInvalid => ApiError::new(422, "link_invalid", error),
             AccountError::Store(error) => error.into(),
         }
     }

@@ -9,8 +9,11 @@
 //!   who made it is none any more.
 
 pub mod admin;
+pub mod by_mail;
 pub mod http;
+mod links;
 mod model;
+mod old;
 mod ops;
 mod password;
 mod scope;
@@ -18,10 +21,11 @@ pub(crate) mod store;
 mod tokens;
 
 pub use http::{given_password, view};
+pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
-    confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
-    sessions, set_password_of,
+    active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
+    sessions, set_password_of, shown_name,
 };
 pub use password::{Passwords, random_password};
 pub use scope::Scope;

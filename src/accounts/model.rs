@@ -60,6 +60,11 @@ impl Email {
     pub fn nobodys(user: UserId) -> Email {
         Email(format!("erased-{user}@erased.invalid"))
     }
+
+    /// Whether it is nobody's.
+    pub fn is_nobodys(&self) -> bool {
+        self.0.ends_with("@erased.invalid")
+    }
 }
 
 impl FromStr for Email {
@@ -104,6 +109,8 @@ pub struct User {
     pub default_address: Option<Address>,
     pub created_at: Time,
     pub last_login_at: Option<Time>,
+    /// When they showed that they get what is sent to their address.
+    pub verified_at: Option<Time>,
 }
 
 /// What it takes to make a user. The password is hashed outside of any transaction.
@@ -265,6 +272,10 @@ pub enum AccountError {
     StaffNeedsAll,
     #[error("This is the last active administrator; make another one first.")]
     LastAdmin,
+    #[error(
+        "The link is not good any more: it was used, it ran out, or there is a newer one. Ask for another."
+    )]
+    LinkInvalid,
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -40,6 +40,7 @@ pub fn create_user(tx: &mut WriteTx, new: &NewUser) -> Result<(UserId, User), Ac
         default_address: None,
         created_at: tx.now(),
         last_login_at: None,
+        verified_at: None,
     };
     let id = UserId(tx.next_number("users")?);
     USERS.put(tx, &id, &user)?;
@@ -141,7 +142,7 @@ pub struct Profile {
 }
 
 pub fn change_profile(tx: &mut WriteTx, id: UserId, change: &Profile) -> Result<User, AccountError> {
-    let mut user = get(tx, id)?;
+    let mut user = active(tx, id)?;
     if let Some(name) = &change.name {
         user.name.clone_from(name);
     }
@@ -181,6 +182,11 @@ pub fn name_of(tx: &impl Reads, id: UserId) -> Result<String, AccountError> {
     Ok(get(tx, id)?.name)
 }
 
+/// What others see of a user: the name that they gave, if they did.
+pub fn shown_name(tx: &impl Reads, id: UserId) -> Result<String, StoreError> {
+    Ok(USERS.get(tx, &id)?.map(|user| user.name).unwrap_or_default())
+}
+
 /// Changes what an administrator may change of a user. A deactivated user's sessions end.
 pub fn set_role_and_activity(
     tx: &mut WriteTx,
@@ -216,8 +222,10 @@ pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
         password_hash: String::new(),
         default_address: None,
         last_login_at: None,
+        verified_at: None,
         ..user
     };
+    super::links::forget_links(tx, id)?;
     Ok(USERS.put(tx, &id, &nobody)?)
 }
 
@@ -228,6 +236,12 @@ pub fn sessions(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>,
         Ok(serde_json::json!({"created_at": session.created_at, "expires_at": session.expires_at}))
     };
     ALIVE.all(tx, &user)?.into_iter().map(shown).collect()
+}
+
+/// A customer who does something, as they are inside the transaction: whoever was locked out or erased since the
+/// request was let in leaves nothing behind.
+pub fn active(tx: &impl Reads, id: UserId) -> Result<User, AccountError> {
+    Some(get(tx, id)?).filter(|user| user.is_active).ok_or(AccountError::Forbidden)
 }
 
 /// Checks inside the transaction that `by` still is what the request found them to be.

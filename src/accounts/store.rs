@@ -1,13 +1,16 @@
 //! Tables of accounts.
 
+use super::links::Reset;
 use super::model::{ApiToken, Role, SessionRecord, User};
+use super::old::UserV1;
 use crate::clock::Time;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::store::{Index, Table, record};
 
-record!(User as StoredUser: V1);
+record!(User as StoredUser: V2, was V1(UserV1));
 record!(SessionRecord as StoredSession: V1);
 record!(ApiToken as StoredApiToken: V1);
+record!(Reset as StoredReset: V1);
 
 pub static BY_EMAIL: Index<UserId, User, String> =
     Index::unique("users.by_email", |user| vec![user.email.as_str().to_owned()]);
@@ -34,3 +37,8 @@ pub static SESSIONS: Table<SessionId, SessionRecord> = Table::new("sessions", &[
 pub static BY_HASH: Index<TokenId, ApiToken, String> =
     Index::unique("api_tokens.by_hash", |token| vec![crate::hex::hex(&token.hash)]);
 pub static API_TOKENS: Table<TokenId, ApiToken> = Table::new("api_tokens", &[&BY_HASH]);
+
+/// For housekeeping.
+pub static RESETS_BY_EXPIRY: Index<UserId, Reset, Time> =
+    Index::list("resets.by_expiry", |reset| vec![reset.expires_at]);
+pub static RESETS: Table<UserId, Reset> = Table::new("resets", &[&RESETS_BY_EXPIRY]);

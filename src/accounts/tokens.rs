@@ -74,8 +74,8 @@ impl Keys {
     /// [`Keys::is_refresh_of`] was asked.
     pub fn read_refresh(token: &str) -> Option<(SessionId, u64, [u8; 32])> {
         let bytes: [u8; 48] = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
-        let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        Some((SessionId(number(0)), number(8), bytes[16..].try_into().expect("thirty-two bytes")))
+        let mac = bytes[16..].try_into().expect("thirty-two bytes");
+        Some((SessionId(number(&bytes, 0)), number(&bytes, 8), mac))
     }
 
     pub fn is_refresh_of(
@@ -90,6 +90,37 @@ impl Keys {
 
     fn refresh_mac(&self, id: SessionId, generation: u64, nonce: &[u8; 16]) -> [u8; 32] {
         self.mac("refresh", &[&id.0.to_be_bytes(), &generation.to_be_bytes(), nonce])
+    }
+
+    /// The token of a link to choose a new password.
+    pub fn reset(&self, user: UserId, nonce: &[u8; 16]) -> String {
+        link(&[&user.0.to_be_bytes(), &self.mac("reset", &[&user.0.to_be_bytes(), nonce])])
+    }
+
+    /// Whose link a token claims to be.
+    pub fn read_reset(token: &str) -> Option<UserId> {
+        let bytes: [u8; 40] = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        Some(UserId(number(&bytes, 0)))
+    }
+
+    pub fn is_reset_of(&self, token: &str, user: UserId, nonce: &[u8; 16]) -> bool {
+        same(token, &self.reset(user, nonce))
+    }
+
+    /// The token of a link that proves an address. Nothing of it is stored.
+    pub fn proof(&self, user: UserId, asked_at: Time, email: &str) -> String {
+        let (user, asked_at) = (user.0.to_be_bytes(), asked_at.0.to_be_bytes());
+        link(&[&user, &asked_at, &self.mac("proof", &[&user, &asked_at, email.as_bytes()])])
+    }
+
+    /// Whose link a token claims to be, and when it was asked for.
+    pub fn read_proof(token: &str) -> Option<(UserId, Time)> {
+        let bytes: [u8; 48] = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        Some((UserId(number(&bytes, 0)), Time(number(&bytes, 8).cast_signed())))
+    }
+
+    pub fn is_proof_of(&self, token: &str, user: UserId, asked_at: Time, email: &str) -> bool {
+        same(token, &self.proof(user, asked_at, email))
     }
 
     /// A digest of `parts` that nobody without the key can make or try out.
@@ -108,6 +139,19 @@ impl Keys {
     }
 }
 
+fn link(parts: &[&[u8]]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(parts.concat())
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// In constant time.
+fn same(one: &str, other: &str) -> bool {
+    subtle::ConstantTimeEq::ct_eq(one.as_bytes(), other.as_bytes()).into()
+}
+
 /// Signs `what` for `purpose`: the code in a link.
 pub fn sign(keys: &Keys, purpose: &str, what: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(keys.mac(purpose, &[what.as_bytes()]))
@@ -115,5 +159,5 @@ pub fn sign(keys: &Keys, purpose: &str, what: &str) -> String {
 
 /// Whether `code` is the signature of `what` for `purpose`; compared in constant time.
 pub fn signed_by(keys: &Keys, purpose: &str, what: &str, code: &str) -> bool {
-    subtle::ConstantTimeEq::ct_eq(sign(keys, purpose, what).as_bytes(), code.as_bytes()).into()
+    same(&sign(keys, purpose, what), code)
 }

@@ -40,7 +40,7 @@ async fn add(mut req: Req) -> Answer {
     let AddItem { product, variant, quantity } = req.json().await?;
     req.write_once(move |tx| {
         let line = ops::add(tx, buyer, product, variant, quantity)?;
-        Ok(created(&view::item(tx, &line)?.0).location(&format!("/api/cart/{}/", line.id)))
+        Ok(created(&view::item(tx, &line)?).location(&format!("/api/cart/{}/", line.id)))
     })
     .await
 }
@@ -60,7 +60,7 @@ async fn set_quantity(mut req: Req, line: CartLineId) -> Answer {
     let SetQuantity { quantity } = req.json().await?;
     req.write(move |tx| {
         let line = ops::set_quantity(tx, buyer, line, quantity)?;
-        Ok(ok(&view::item(tx, &line)?.0))
+        Ok(ok(&view::item(tx, &line)?))
     })
     .await
 }
@@ -118,6 +118,7 @@ impl From<CartError> for ApiError {
                 ApiError::field("product_id", "there is no such product")
             }
             CartError::Catalogue(error) => error.into(),
+            CartError::Account(error) => error.into(),
             CartError::Coupon(refusal) => refusal.into(),
             CartError::Overflow(error) => error.into(),
             CartError::Store(error) => error.into(),

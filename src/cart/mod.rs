@@ -10,5 +10,6 @@ pub(crate) mod store;
 pub mod totals;
 mod view;
 
-pub use model::{Cart, CartError, Line};
+pub use model::{Cart, CartError, Line, MOST_UNITS};
 pub use ops::{add, apply_coupon, clear, forget, get, price};
+pub use view::item;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::AccountError;
 use crate::catalogue::CatalogueError;
 use crate::clock::Time;
 use crate::id::{CartLineId, ProductId, VariantId};
@@ -77,6 +78,8 @@ pub enum CartError {
     TooManyLines,
     #[error("A line has at most {MOST_UNITS} units.")]
     TooManyUnits,
+    #[error("{0}")]
+    Account(#[from] AccountError),
     #[error("{0}")]
     Catalogue(#[from] CatalogueError),
     #[error("{0}")]

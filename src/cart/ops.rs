@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::model::{Cart, CartError, Line, MOST_LINES, MOST_UNITS};
 use super::store::{BY_DAY, CARTS};
 use super::totals::{Charges, Priced, Totals, totals};
+use crate::accounts;
 use crate::catalogue;
 use crate::clock::Time;
 use crate::id::{CartLineId, ProductId, UserId, VariantId};
@@ -30,6 +31,7 @@ pub fn add(
     variant: Option<VariantId>,
     quantity: u32,
 ) -> Result<Line, CartError> {
+    accounts::active(tx, buyer)?;
     let variant = catalogue::sellable(tx, product, variant)?;
     let available = inventory::stock_of(tx, variant.variant)?.quantity;
     let mut cart = get(tx, buyer)?;
@@ -97,6 +99,7 @@ pub fn remove(tx: &mut WriteTx, buyer: UserId, id: CartLineId) -> Result<(), Car
 /// Applies a coupon to the cart, in place of any other. It must be good for what is in the cart now; whether it still is,
 /// is looked at again when the order is placed, which alone counts as a use.
 pub fn apply_coupon(tx: &mut WriteTx, buyer: UserId, code: &str, charges: &Charges) -> Result<(), CartError> {
+    accounts::active(tx, buyer)?;
     let code = code.parse().map_err(|_| Refusal::Unknown)?;
     let mut cart = get(tx, buyer)?;
     let mut basket = Vec::new();

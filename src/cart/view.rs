@@ -57,8 +57,13 @@ enum IssueView {
 /// What is wrong with a line, and how much of it there is instead.
 type Wrong = (Issue, Option<i64>);
 
-/// A line as it is now: today's price, what it adds to the basket if it can be bought, and what is wrong with it.
-pub fn item(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Priced>, Option<Wrong>), CartError> {
+/// A line as it is now, at today's price.
+pub fn item(tx: &impl Reads, line: &Line) -> Result<ItemView, CartError> {
+    Ok(look_at(tx, line)?.0)
+}
+
+/// A line as it is now, what it adds to the basket if it can be bought, and what is wrong with it.
+fn look_at(tx: &impl Reads, line: &Line) -> Result<(ItemView, Option<Priced>, Option<Wrong>), CartError> {
     let offer = catalogue::offer(tx, line.product, line.variant)?;
     let unit_price = offer.as_ref().map_or(line.price_seen, |(_, variant, _)| variant.price);
     let issue = match &offer {
@@ -89,7 +94,7 @@ pub fn cart(tx: &impl Reads, buyer: UserId, charges: &Charges) -> Result<CartVie
     let (mut items, mut issues, mut basket) = (Vec::new(), Vec::new(), Vec::new());
     let cart = ops::get(tx, buyer)?;
     for line in &cart.lines {
-        let (view, priced, issue) = item(tx, line)?;
+        let (view, priced, issue) = look_at(tx, line)?;
         items.push(view);
         basket.extend(priced);
         if let Some((code, available)) = issue {

@@ -63,7 +63,7 @@ pub struct Product {
     /// Never empty.
     pub variants: Vec<Variant>,
     pub rating: Rating,
-    /// Counts the changes of this record; stock moves without it.
+    /// Counts the changes of this record; stock and rating move without it.
     pub version: u64,
     pub created_at: Time,
     pub updated_at: Time,

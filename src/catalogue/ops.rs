@@ -31,8 +31,7 @@ pub fn sellable(
     product_id: ProductId,
     variant: Option<VariantId>,
 ) -> Result<Sellable, CatalogueError> {
-    let product =
-        PRODUCTS.get(tx, &product_id)?.filter(Product::is_public).ok_or(CatalogueError::NotFound)?;
+    let product = public(tx, product_id)?.ok_or(CatalogueError::NotFound)?;
     let variant = match variant {
         Some(id) => product.variant(id).ok_or(CatalogueError::NoSuchVariant)?,
         None if product.variants.len() == 1 => &product.variants[0],
@@ -47,7 +46,7 @@ pub fn offer(
     product: ProductId,
     variant: VariantId,
 ) -> Result<Option<(Product, Variant, Stock)>, StoreError> {
-    let Some(product) = PRODUCTS.get(tx, &product)?.filter(Product::is_public) else { return Ok(None) };
+    let Some(product) = public(tx, product)? else { return Ok(None) };
     let Some(found) = product.variant(variant).cloned() else { return Ok(None) };
     Ok(Some((product, found, inventory::stock_of(tx, variant)?)))
 }
@@ -159,6 +158,17 @@ pub fn archive(tx: &mut WriteTx, id: ProductId) -> Result<(), CatalogueError> {
     product.version += 1;
     product.updated_at = tx.now();
     Ok(PRODUCTS.put(tx, &id, &product)?)
+}
+
+/// The product, if customers see it.
+pub fn public(tx: &impl Reads, id: ProductId) -> Result<Option<Product>, StoreError> {
+    Ok(PRODUCTS.get(tx, &id)?.filter(Product::is_public))
+}
+
+/// Sets what a product's reviews add up to. Like stock it moves without the product's version: nobody edited it.
+pub fn rate(tx: &mut WriteTx, id: ProductId, rating: Rating) -> Result<(), StoreError> {
+    let product = PRODUCTS.expect(tx, &id)?;
+    PRODUCTS.put(tx, &id, &Product { rating, ..product })
 }
 
 /// A product that is not archived.

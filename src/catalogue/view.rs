@@ -169,3 +169,29 @@ pub fn summary(id: ProductId, product: &Product, variant: &Variant, stock: &Stoc
         in_stock: stock.quantity > 0,
     }
 }
+
+/// A product that customers see in a few words, or the variant of it that is meant: `None` when either is not for sale
+/// any more. Where none is meant of several, it costs what the cheapest does, and is in stock when any is.
+pub fn overview(
+    tx: &impl Reads,
+    id: ProductId,
+    variant: Option<VariantId>,
+) -> Result<Option<Summary>, StoreError> {
+    let Some(product) = ops::public(tx, id)? else { return Ok(None) };
+    let stocks = ops::stocks(tx, &product)?;
+    let mut offers = product.variants.iter().zip(&stocks);
+    if let Some(wanted) = variant {
+        let found = offers.find(|(variant, _)| variant.id == wanted);
+        return Ok(found.map(|(variant, stock)| summary(id, &product, variant, stock)));
+    }
+    let Some((cheapest, stock)) = offers.min_by_key(|(variant, _)| variant.price.minor) else {
+        return Ok(None);
+    };
+    let one = summary(id, &product, cheapest, stock);
+    if product.is_plain() {
+        return Ok(Some(one));
+    }
+    let in_stock = stocks.iter().any(|stock| stock.quantity > 0);
+    let image_url = product.image_url.or(one.image_url);
+    Ok(Some(Summary { sku: None, options: BTreeMap::new(), image_url, in_stock, ..one }))
+}

@@ -16,6 +16,7 @@ const COUNTED: &[(&str, &str)] = &[
     ("orders", "orders"),
     ("invoices", "invoices"),
     ("credit_notes", "credit_notes"),
+    ("reviews", "reviews"),
     ("payments", "payments"),
     ("refunds", "refunds"),
 ];

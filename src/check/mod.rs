@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::store::{Finding, Look, Store, StoreError, Tell, WriteTx, schema};
-use crate::{inventory, orders, payments, privacy};
+use crate::{inventory, mail, orders, payments, privacy, reviews};
 
 /// What is looked at, in this order.
 pub const INVARIANTS: &[(&str, &str)] = &[
@@ -22,8 +22,12 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I4", "payment status follows from payments and refunds; no captured money is lost"),
     ("I6", "invoices and credit notes are numbered without gaps, one invoice per paid order"),
     ("I7", "coupons are used within their limits, and counted as the live orders that carry them"),
+    ("I8", "a product's rating is that of its visible reviews"),
     ("I9", "order states moved along the machine's edges, each move in the history"),
-    ("I10", "every gateway object is taken in once, and what is open is asked after until it is done"),
+    (
+        "I10",
+        "every gateway object is taken in once, what is open is asked after until it is done, and what calls for a mail has one",
+    ),
     ("I11", "who was erased is in invoices and credit notes only"),
 ];
 
@@ -61,6 +65,8 @@ pub fn check_all(store: &Store, tell: &mut Tell<'_>) -> Result<Report, StoreErro
             inventory::check(tx, &look)?;
             orders::check(tx, &look)?;
             payments::check(tx, &look)?;
+            reviews::check(tx, &look)?;
+            mail::check(tx, &look)?;
             privacy::check(tx, &look)?;
         }
         let verdict = |&(invariant, says): &(&'static str, &'static str)| Verdict {

@@ -13,22 +13,25 @@ use crate::accounts::{NewUser, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
 use crate::cart;
-use crate::catalogue::{self, Draft, VariantDraft};
+use crate::catalogue::{self, Draft, Rating, VariantDraft};
 use crate::checkout::{self, Attempt, Basket, Cancelling, Pay, Placing};
 use crate::clock::{Clock, ManualClock, Time};
 use crate::config::Config;
-use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, ProductId, UserId, VariantId};
+use crate::id::{InvoiceId, MovementId, OrderId, PaymentId, ProductId, ReviewId, UserId, VariantId};
 use crate::inventory::Cause;
 use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
 use crate::orders::{Fulfilment, Order, PaymentStatus, Status, Tracking};
+use crate::outbox::{self, store::BY_CAUSE, store::MAILS};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::payments::store::{EVENTS, PAYMENTS};
 use crate::payments::{GatewayEvent, Subject};
 use crate::promotions::store::{COUPONS, USES};
 use crate::promotions::{self, Code, Coupon, Kind, Terms, Use};
+use crate::reviews::store::{REVIEWS, STARS};
+use crate::reviews::{Review, Stars};
 use crate::store::{COUNTERS, Disk, Reads, StoreError, Table};
 
 struct Memory;
@@ -84,6 +87,7 @@ fn shop(seed: u8) -> Arc<App> {
         signing_key: vec![seed; 32],
         threaded: false,
         gateways: Vec::new(),
+        mail: None,
         demo: true,
     })
     .expect("it opens");
@@ -290,6 +294,40 @@ fn coupons_that_are_used_too_often_or_miscounted_are_i7() {
 }
 
 #[test]
+fn ratings_that_are_not_those_of_the_visible_reviews_are_i8() {
+    let reviewed = |change: fn(&mut crate::store::WriteTx) -> Result<(), StoreError>| {
+        plant("I8", "product 1", move |tx| {
+            let review = Review {
+                product: ProductId(1),
+                user: UserId(1),
+                rating: 4,
+                title: String::new(),
+                comment: String::new(),
+                is_hidden: false,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            let id = ReviewId(tx.next_number("reviews")?);
+            REVIEWS.put(tx, &id, &review)?;
+            STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 1, 0]))?;
+            catalogue::rate(tx, ProductId(1), Rating { sum: 4, count: 1 })?;
+            change(tx)
+        });
+    };
+    reviewed(|tx| catalogue::rate(tx, ProductId(1), Rating { sum: 5, count: 1 }));
+    reviewed(|tx| STARS.put(tx, &ProductId(1), &Stars([0, 0, 0, 0, 1])));
+    reviewed(|tx| REVIEWS.delete(tx, &ReviewId(1)));
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { is_hidden: true, ..review })
+    });
+    reviewed(|tx| {
+        let review = REVIEWS.expect(tx, &ReviewId(1))?;
+        REVIEWS.put(tx, &ReviewId(1), &Review { rating: 3, ..review })
+    });
+}
+
+#[test]
 fn moves_that_the_machine_lacks_are_i9() {
     plant_in_order("I9", 1, |order| order.status = Status::Completed);
     plant_in_order("I9", 1, |order| order.history.truncate(1));
@@ -359,4 +397,17 @@ fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
 fn whoever_was_erased_and_is_still_there_is_i11() {
     let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
     plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
+}
+
+#[test]
+fn a_cause_that_nobody_is_mailed_of_is_i10() {
+    let forget = |cause: outbox::Cause| {
+        move |tx: &mut crate::store::WriteTx| {
+            let id = BY_CAUSE.find(tx, &cause.key())?.expect("it was posted");
+            MAILS.delete(tx, &id)
+        }
+    };
+    plant("I10", "order 2", forget(outbox::Cause::OrderReceived(OrderId(2))));
+    plant("I10", "order 1", forget(outbox::Cause::OrderPaid(OrderId(1))));
+    plant("I10", "order 3", forget(outbox::Cause::OrderCancelled(OrderId(3))));
 }

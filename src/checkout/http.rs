@@ -259,6 +259,7 @@ impl From<PlaceError> for ApiError {
             PlaceError::Catalogue(crate::catalogue::CatalogueError::NotFound) => {
                 ApiError::field("items", "there is no such product")
             }
+            PlaceError::Account(error) => error.into(),
             PlaceError::Catalogue(error) => error.into(),
             PlaceError::NotTaken(said) => ApiError::field("provider", said),
             PlaceError::Cart(error) => error.into(),

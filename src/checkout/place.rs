@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::accounts::{Email, User, store::USERS};
+use crate::accounts::{self, AccountError};
 use crate::address::Address;
 use crate::cart::totals::{Charges, LineTotals, Priced};
 use crate::cart::{self, CartError};
@@ -63,6 +63,8 @@ pub enum PlaceError {
     #[error("{0}")]
     NotTaken(String),
     #[error("{0}")]
+    Account(#[from] AccountError),
+    #[error("{0}")]
     Catalogue(#[from] CatalogueError),
     #[error("{0}")]
     Cart(#[from] CartError),
@@ -83,6 +85,7 @@ pub fn place(
     rules: &Rules,
     may_cost: impl Fn(Money) -> Result<(), String>,
 ) -> Result<(OrderId, Order), PlaceError> {
+    let email = accounts::active(tx, buyer)?.email;
     let Wanted { lines, coupon, is_cart } = wanted(tx, buyer, &placing.basket)?;
     let basket: Vec<_> =
         lines.iter().map(|line| Priced::new(&line.product, &line.variant, line.quantity)).collect();
@@ -98,7 +101,6 @@ pub fn place(
     if !short.is_empty() {
         return Err(PlaceError::ShortStock(short));
     }
-    let email = buyer_email(tx, buyer)?;
 
     let id = OrderId(tx.next_number("orders")?);
     inventory::take(tx, &wants, &Cause::Order(id), "customer")?;
@@ -208,9 +210,4 @@ fn wanted(tx: &impl Reads, buyer: UserId, basket: &Basket) -> Result<Wanted, Pla
 
 fn wants(lines: &[Buying]) -> Vec<Want> {
     lines.iter().map(|line| Want { variant: line.variant.id, quantity: line.quantity }).collect()
-}
-
-fn buyer_email(tx: &impl Reads, buyer: UserId) -> Result<Email, StoreError> {
-    let User { email, .. } = USERS.expect(tx, &buyer)?;
-    Ok(email)
 }

@@ -308,6 +308,7 @@ fn missing(path: &str) -> Option<String> {
         ("tokens", "token", "till token list"),
         ("imports", "import", "till product imports"),
         ("coupons", "coupon", "till coupon list"),
+        ("reviews", "review", "till review list"),
     ];
     let found = parts.windows(2).find_map(|pair| {
         let (_, kind, list) =

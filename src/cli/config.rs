@@ -1,5 +1,6 @@
 //! `till config`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -8,10 +9,11 @@ use serde_json::{Value, json};
 use super::output::{Column, Output, print};
 use super::{CliError, Global};
 use crate::config::{Config, Flags};
+use crate::mail::Templates;
 
 #[derive(Subcommand)]
 pub enum Options {
-    /// Says whether the settings are good; every fault with its file and line
+    /// Says whether the settings, and the shop's own mail templates, are good; every fault with its file and line
     ///
     /// till config check --config /etc/till/config.toml
     #[command(verbatim_doc_comment)]
@@ -30,7 +32,15 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
         Options::Example => print(&Config::example()),
         Options::Check => {
             let file = global.config_file();
-            global.load_config(Flags::default())?;
+            let config = global.load_config(Flags::default())?;
+            let dir = &config.mail_templates;
+            let faults = if dir.is_empty() { Vec::new() } else { Templates::with(Path::new(dir)).1 };
+            if !faults.is_empty() {
+                return Err(CliError(format!(
+                    "the settings are good, but for mail.templates ({dir}); the built-in ones are used instead of\n  {}",
+                    faults.join("\n  ")
+                )));
+            }
             let from = file
                 .map_or("no file, defaults and environment only".into(), |path| path.display().to_string());
             out.document(&json!({"ok": true, "file": from}), |_| {

@@ -12,6 +12,7 @@ mod export;
 mod file;
 mod import;
 mod init;
+mod mail;
 mod notify;
 mod order;
 mod output;
@@ -19,6 +20,7 @@ mod payment;
 pub(crate) mod product;
 mod progress;
 mod restore;
+mod review;
 mod sealed;
 mod serve;
 mod stats;
@@ -105,6 +107,12 @@ enum Command {
     /// Coupons: make, list, end them
     #[command(subcommand)]
     Coupon(coupon::Options),
+    /// Reviews: list, hide, delete them
+    #[command(subcommand)]
+    Review(review::Options),
+    /// Mails: what was sent and what waits, try the mail server, change the templates
+    #[command(subcommand)]
+    Mail(mail::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -174,6 +182,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         }
         Command::Init(options) => return init::run(&options, global, out),
         Command::Config(options) => return config::run(&options, global, out),
+        Command::Mail(mail::Options::Templates(options)) => return mail::templates(&options, out),
         Command::Check(options) if options.of_file() => return check::run_on_file(options, global, out),
         Command::Restore(options) => return restore::run(&options, global, out),
         Command::Backup(backup::Options::List { from: Some(from) }) => {
@@ -204,6 +213,8 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Order(options) => order::run(options, &shop, out).await,
             Command::Payment(options) => payment::run(options, &shop, out).await,
             Command::Coupon(options) => coupon::run(options, &shop, out).await,
+            Command::Review(options) => review::run(options, &shop, out).await,
+            Command::Mail(options) => mail::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Audit(options) => audit::run(options, &shop, out).await,

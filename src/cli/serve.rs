@@ -74,6 +74,10 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         tracing::warn!("the built-in TEST GATEWAY is ON: orders are paid with no money at all");
     }
 
+    if !app.mail.sends() {
+        tracing::info!("mails are kept and not sent: `till mail list`");
+    }
+
     let address = app.config.server_listen;
     let listeners = Listeners::tcp(address).await.map_err(|error| {
         CliError(format!(

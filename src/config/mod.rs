@@ -3,6 +3,7 @@
 
 mod bucket;
 mod gateways;
+mod mail;
 mod read;
 mod schedule;
 mod value;
@@ -180,6 +181,28 @@ settings! {
     "backup.s3_secret_key" backup_s3_secret_key: Secret = "";
     /// The token that belongs to keys which are good for a while only.
     "backup.s3_session_token" backup_s3_session_token: Secret = "";
+    /// The mail server that mails are handed to: smtps://USER:PASSWORD@HOST for TLS from the first byte (port 465), or
+    /// smtp://USER:PASSWORD@HOST for STARTTLS (port 587); a user or password with special characters is written as in
+    /// URLs (%40 for @). A server that offers no STARTTLS is refused, unless ?tls=opportunistic, or ?tls=off, which never
+    /// uses it, is at the end. Empty: mails are kept and can be read with till mail, and none is sent.
+    "mail.smtp_url" mail_smtp_url: Secret = "";
+    /// Whom mails are from, such as Ann's Teas <orders@shop.example.com>.
+    "mail.from" mail_from: String = "";
+    /// Who gets what is for the shop's people (low stock, a refund that failed): addresses with commas between them.
+    /// Empty: all administrators.
+    "mail.admin_to" mail_admin_to: String = "";
+    /// A directory with templates that take the place of the built-in ones; till mail templates --write DIR makes one.
+    "mail.templates" mail_templates: String = "";
+    /// Where customers look at an order: its id is added. Empty: server.public_url and /orders/.
+    "mail.order_url" mail_order_url: String = "";
+    /// Where customers choose a new password: the token is added. Empty: server.public_url and /reset?token=.
+    "mail.reset_url" mail_reset_url: String = "";
+    /// Where customers prove their address: the token is added. Empty: server.public_url and /verify?token=.
+    "mail.verify_url" mail_verify_url: String = "";
+    /// What got low is told in one mail, at most once in so many minutes (1 to 10080).
+    "mail.low_stock_minutes" mail_low_stock_minutes: LowStockMinutes = "60";
+    /// How long the mail server may take over each step, in seconds (1 to 120).
+    "mail.timeout_seconds" mail_timeout_seconds: TimeoutSeconds = "60";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
     "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
@@ -207,7 +230,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, Kept 0..=1000);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, LowStockMinutes 1..=10_080, Kept 0..=1000);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.
@@ -253,7 +276,8 @@ impl Config {
         }
         gateways::check(self)?;
         schedule::check(self)?;
-        bucket::check(self)
+        bucket::check(self)?;
+        mail::check(self)
     }
 
     fn amounts(&self) -> Result<Charges, (&'static str, String)> {
@@ -279,6 +303,10 @@ impl Config {
 
     pub fn seller(&self) -> Seller {
         Seller { name: self.shop_name.clone(), address: self.shop_address.replace("\\n", "\n") }
+    }
+
+    pub fn low_stock_every(&self) -> Duration {
+        Duration::from_secs(60 * self.mail_low_stock_minutes.0)
     }
 
     pub fn hold(&self) -> Duration {

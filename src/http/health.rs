@@ -7,8 +7,13 @@ use serde_json::json;
 
 use super::{Answer, Origin, Reply, Req, Routes, get, ok};
 use crate::backup::standing;
+use crate::outbox::{self, State};
 use crate::payments::gateway::test::PROVIDER;
 use crate::payments::restored;
+use crate::store::StoreError;
+
+/// Up to how many mails are counted: whoever watches asks often.
+const MAILS: u64 = 1000;
 
 pub fn routes() -> Routes {
     Routes::new().at("/healthz", get(healthz)).at("/readyz", get(readyz))
@@ -42,6 +47,13 @@ async fn readyz(req: Req) -> Answer {
         json!({"last_at": standing.last_at, "age_seconds": age, "failed": failed})
     });
     let restored = req.app.store.read(restored)?.map(|mark| json!({"restored_at": mark.restored_at}));
+    let (waiting, given_up) = req.app.store.read(|tx| {
+        Ok::<_, StoreError>((
+            outbox::count(tx, State::Waiting, MAILS)?,
+            outbox::count(tx, State::GivenUp, MAILS)?,
+        ))
+    })?;
+    let mail = json!({"sends": req.app.mail.sends(), "waiting": waiting, "given_up": given_up});
     let gateways = req.app.gateways.all().map(|gateway| {
         let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
         if gateway.provider() == PROVIDER {
@@ -57,6 +69,7 @@ async fn readyz(req: Req) -> Answer {
         "demo": req.app.demo,
         "payment": gateways.collect::<Vec<_>>(),
         "backup": backup,
+        "mail": mail,
         "restored": restored,
     })))
 }

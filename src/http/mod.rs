@@ -54,6 +54,7 @@ fn routes() -> Routes {
         .and(crate::payments::webhook::routes())
         .and(crate::checkout::http::routes())
         .and(crate::accounts::http::routes())
+        .and(crate::accounts::by_mail::routes())
         .and(crate::accounts::admin::routes())
         .and(crate::inventory::admin::routes())
         .and(crate::catalogue::admin::routes())
@@ -66,11 +67,15 @@ fn routes() -> Routes {
         .and(crate::checkout::admin::routes())
         .and(crate::checkout::parcels::routes())
         .and(crate::orders::export::routes())
+        .and(crate::reviews::http::routes())
+        .and(crate::reviews::admin::routes())
+        .and(crate::wishlist::http::routes())
         .and(crate::reports::admin::routes())
         .and(crate::reports::audit::routes())
         .and(crate::privacy::http::routes())
         .and(crate::check::http::routes())
         .and(crate::backup::http::routes())
+        .and(crate::mail::admin::routes())
         .and(crate::upkeep::routes())
 }
 

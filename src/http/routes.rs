@@ -28,6 +28,18 @@ where
     }
 }
 
+impl<H, F, A> Handle<(A,)> for H
+where
+    H: Fn(Req, A) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send,
+    A: FromStr + Send,
+{
+    async fn handle(self, req: Req) -> Answer {
+        let a = req.param(0)?;
+        self(req, a).await
+    }
+}
+
 impl<H, F, A, B> Handle<(A, B)> for H
 where
     H: Fn(Req, A, B) -> F + Clone + Send + Sync + 'static,
@@ -38,18 +50,6 @@ where
     async fn handle(self, req: Req) -> Answer {
         let (a, b) = (req.param(0)?, req.param(1)?);
         self(req, a, b).await
-    }
-}
-
-impl<H, F, A> Handle<(A,)> for H
-where
-    H: Fn(Req, A) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send,
-    A: FromStr + Send,
-{
-    async fn handle(self, req: Req) -> Answer {
-        let a = req.param(0)?;
-        self(req, a).await
     }
 }
 

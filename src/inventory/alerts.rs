@@ -43,6 +43,10 @@ pub fn alerts(tx: &impl Reads, notice: Notice, limit: usize) -> Result<Vec<(Vari
     Ok(found)
 }
 
+pub fn is_marked(tx: &impl Reads, notice: Notice, variant: VariantId) -> Result<bool, StoreError> {
+    Ok(ALERTS.get(tx, &(place(notice), variant))?.is_some())
+}
+
 /// Takes a variant's mark away: whoever is to know of it was told.
 pub fn told(tx: &mut WriteTx, notice: Notice, variant: VariantId) -> Result<(), StoreError> {
     ALERTS.delete(tx, &(place(notice), variant))

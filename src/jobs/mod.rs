@@ -16,11 +16,13 @@ use crate::backup;
 use crate::cart;
 use crate::catalogue;
 use crate::checkout;
+use crate::mail;
 use crate::outbox;
 use crate::payments;
 use crate::payments::gateway::test::{PROVIDER, TestGateway};
 use crate::privacy;
 use crate::store::{self, WriteTx};
+use crate::wishlist;
 
 /// How often is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +30,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(15);
 /// Most rows that one commit of the housekeeping removes, so that it never holds up a checkout.
 const SWEPT: usize = 200;
+
+/// Most people who are told in one commit that what they wish for is back.
+const TOLD: usize = 100;
 
 /// How soon a backup that failed is tried again.
 const TRY_BACKUP_AFTER: Duration = Duration::from_mins(15);
@@ -43,6 +48,8 @@ pub async fn run_due(app: &App) {
         reconcile(app, provider).await;
     }
     try_again(app).await;
+    tell_wishers(app).await;
+    send_mails(app).await;
     keep_house(app).await;
     finish_erasures(app).await;
 }
@@ -74,9 +81,23 @@ async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
 }
 
+async fn send_mails(app: &App) {
+    report("mail", mail::send_due(app).await);
+}
+
 /// Persons whose erasure was cut short.
 async fn finish_erasures(app: &App) {
     report("erasures", privacy::finish(app).await);
+}
+
+async fn tell_wishers(app: &App) {
+    report("wishes come back", tell_of_wishes(app).await);
+}
+
+/// Some people in each commit, until all were told. With nobody to tell nothing is written.
+async fn tell_of_wishes(app: &App) -> Result<(), store::StoreError> {
+    while app.store.write(|tx| wishlist::tell_of_one(tx, TOLD)).await? {}
+    Ok(())
 }
 
 /// Removes idempotency keys, sessions and undo data of imports that ran out, old events of gateways, mails that were
@@ -91,8 +112,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
         let act = |tx: &mut WriteTx| {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
-            let mails = outbox::forget(tx, SWEPT)?;
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails];
+            let (mails, resets) = (outbox::forget(tx, SWEPT)?, accounts::forget_resets(tx, SWEPT)?);
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
@@ -155,6 +176,8 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "test gateway", || tell(app), pause),
             again(app, "backup", || back_up(whole), pause),
             again(app, "housekeeping", || keep_house(app), pause),
+            again(app, "mail", || send_mails(app), pause),
+            again(app, "wishes", || tell_wishers(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(of_providers),

@@ -28,13 +28,13 @@ pub use carriers::{Carrier, Carriers};
 pub use check::check;
 pub use credit::CreditNote;
 pub use erase::{erase, is_nobodys};
-pub use invoice::{Invoice, Seller};
+pub use invoice::{Invoice, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    Crediting, cancel, credit, credit_notes, extend_hold, get, hold_until, invoice as invoice_of,
+    Crediting, cancel, credit, credit_notes, extend_hold, get, has_bought, hold_until, invoice as invoice_of,
     note_payment_status, note_refund, place, record_paid, set_note, uncredit, wants,
 };
 pub use ship::{Parcel, correct, deliver, send, take_back};

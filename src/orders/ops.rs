@@ -4,9 +4,9 @@ use super::credit::{self, CreditNote};
 use super::invoice::{Invoice, Seller};
 use super::lifecycle::{Event, Status};
 use super::model::{Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote};
-use super::store::{CREDIT_NOTES, INVOICE_OF, INVOICES, NOTES_OF, ORDERS};
+use super::store::{BOUGHT, CREDIT_NOTES, INVOICE_OF, INVOICES, NOTES_OF, ORDERS};
 use crate::clock::Time;
-use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
+use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, RefundId, UserId};
 use crate::inventory::{self, Cause, Want};
 use crate::money::Money;
 use crate::outbox;
@@ -18,6 +18,11 @@ const NUMBERS_FROM: u64 = 1000;
 
 pub fn get(tx: &impl Reads, id: OrderId) -> Result<Order, OrderError> {
     ORDERS.get(tx, &id)?.ok_or(OrderError::NotFound)
+}
+
+/// Whether an order of the user's that is paid and not cancelled has this product in it.
+pub fn has_bought(tx: &impl Reads, user: UserId, product: ProductId) -> Result<bool, StoreError> {
+    Ok(!BOUGHT.all(tx, &(user, product))?.is_empty())
 }
 
 /// The stock that lines of an order took and still hold.

@@ -37,7 +37,9 @@ pub fn send(
     order.fulfilments.push(Fulfilment { id: number, lines, tracking: parcel.tracking.clone(), at: tx.now() });
     ship_when_done(tx, &mut order, by, note)?;
     save(tx, id, &mut order)?;
-    tell(tx, id, number, &parcel.tracking)?;
+    // Of one that has all of it, and of which nobody says how it is sent, is told again when somebody does.
+    let is_bare = parcel.tracking.carrier.is_empty() && number == 1 && order.to_send().is_empty();
+    outbox::post(tx, outbox::Cause::Shipped { order: id, parcel: if is_bare { 0 } else { number } })?;
     Ok(number)
 }
 
@@ -48,12 +50,6 @@ fn ship_when_done(tx: &WriteTx, order: &mut Order, by: &str, note: &str) -> Resu
         step(order, Event::Ship, tx.now(), by, note)?;
     }
     Ok(())
-}
-
-/// Has the customer told of a parcel; as parcel 0 where there is nothing to say of how it is sent.
-fn tell(tx: &mut WriteTx, order: OrderId, parcel: u64, tracking: &Tracking) -> Result<(), OrderError> {
-    let parcel = if tracking.carrier.is_empty() { 0 } else { parcel };
-    Ok(outbox::post(tx, outbox::Cause::Shipped { order, parcel })?)
 }
 
 /// Corrects how a parcel is sent; `None`: the newest. The customer is told when there was nothing to tell before.
@@ -71,9 +67,12 @@ pub fn correct(
     let found = found.ok_or(OrderError::NotFound)?;
     let was_unknown = found.tracking.carrier.is_empty();
     change(&mut found.tracking);
-    let (number, tracking) = (found.id, found.tracking.clone());
+    let number = found.id;
     save(tx, id, &mut order)?;
-    if was_unknown { tell(tx, id, number, &tracking) } else { Ok(()) }
+    if was_unknown {
+        outbox::post(tx, outbox::Cause::Shipped { order: id, parcel: number })?;
+    }
+    Ok(())
 }
 
 /// Somebody says that the order arrived.

@@ -12,5 +12,6 @@ pub mod store;
 
 pub use model::{Cause, Mail, State};
 pub use ops::{
-    cancel, due, expect, forget, get, give_up, page, post, put_off, send_again, sent, waiting_since,
+    begin, cancel, complete_since, count, due, due_before, forget, get, give_up, page, post, put_off,
+    send_again, sent,
 };

@@ -111,6 +111,26 @@ impl Cause {
         }
     }
 
+    /// What it is about, as the audit trail names things; empty where its kind says it all.
+    pub fn about(&self) -> String {
+        match self {
+            Cause::OrderReceived(order) | Cause::OrderPaid(order) | Cause::OrderCancelled(order) => {
+                format!("order:{order}")
+            }
+            Cause::Shipped { order, .. } => format!("order:{order}"),
+            Cause::PaymentFailed { payment, .. } | Cause::WrongAmount(payment) => {
+                format!("payment:{payment}")
+            }
+            Cause::Refunded(refund) | Cause::RefundFailed(refund) => format!("refund:{refund}"),
+            Cause::PasswordReset { user, .. } | Cause::VerifyAddress { user, .. } => format!("user:{user}"),
+            Cause::BackInStock { product, .. } => format!("product:{product}"),
+            Cause::Stray { provider, reference } | Cause::Disputed { provider, reference, .. } => {
+                format!("{provider}:{reference}")
+            }
+            Cause::LowStock { .. } | Cause::BackupFailed { .. } => String::new(),
+        }
+    }
+
     /// Its name, which is its template's.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -183,6 +203,6 @@ pub struct Mail {
     pub at: Time,
     /// How often it was tried to be sent.
     pub tries: u32,
-    /// Why the last try came to nothing; empty if it did not. Without the recipient's address.
-    pub last_error: String,
+    /// What the server said last, or why the mail was not sent. Without the recipient's address.
+    pub last_said: String,
 }

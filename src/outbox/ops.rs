@@ -1,6 +1,6 @@
 //! The acts of the outbox.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use super::model::{Cause, Mail, State};
@@ -8,10 +8,13 @@ use super::store::{BY_CAUSE, BY_STATE, MAILS, place};
 use crate::clock::Time;
 use crate::id::MailId;
 use crate::page::{Page, Paged};
-use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
+use crate::store::{Direction, Key, META, Reads, Span, StoreError, WriteTx};
 
 /// How long a mail is known after it was sent, given up or cancelled.
 pub const KEPT: Duration = Duration::from_hours(24 * 30);
+
+/// Since when every cause has its mail, among the file's properties.
+const COMPLETE_SINCE: &str = "mails_since";
 
 /// Has the cause mailed, in the commit that it is part of. A cause that has its mail gets no second one.
 pub fn post(tx: &mut WriteTx, cause: Cause) -> Result<(), StoreError> {
@@ -21,7 +24,7 @@ pub fn post(tx: &mut WriteTx, cause: Cause) -> Result<(), StoreError> {
     let id = MailId(tx.next_number("mails")?);
     let now = tx.now();
     let mail =
-        Mail { cause, state: State::Waiting, created_at: now, at: now, tries: 0, last_error: String::new() };
+        Mail { cause, state: State::Waiting, created_at: now, at: now, tries: 0, last_said: String::new() };
     MAILS.put(tx, &id, &mail)
 }
 
@@ -29,37 +32,50 @@ pub fn get(tx: &impl Reads, id: MailId) -> Result<Option<Mail>, StoreError> {
     MAILS.get(tx, &id)
 }
 
-/// A mail that an index led to.
-pub fn expect(tx: &impl Reads, id: MailId) -> Result<Mail, StoreError> {
-    MAILS.expect(tx, &id)
+/// At most `limit` mails that are due and `wanted`, the longest first.
+pub fn due(
+    tx: &impl Reads,
+    limit: usize,
+    wanted: impl Fn(&Mail) -> bool,
+) -> Result<Vec<(MailId, Mail)>, StoreError> {
+    let waiting = place(State::Waiting);
+    let now = Bound::Excluded((waiting, Time(tx.now().0.saturating_add(1))).bytes());
+    let span = Span { from: Bound::Included(waiting.bytes()), to: now, direction: Direction::Up };
+    let (mut found, mut failed) = (Vec::new(), None);
+    BY_STATE.scan(tx, span, |_, id| {
+        match MAILS.expect(tx, &id) {
+            Ok(mail) if wanted(&mail) => found.push((id, mail)),
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+        let is_enough = found.len() == limit || failed.is_some();
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failed.map_or(Ok(found), Err)
 }
 
-/// At most `limit` mails that are due, the longest first.
-pub fn due(tx: &impl Reads, limit: usize) -> Result<Vec<(MailId, Mail)>, StoreError> {
+/// At most `limit` mails that have been due since before `end`.
+pub fn due_before(tx: &impl Reads, end: Time, limit: usize) -> Result<Vec<MailId>, StoreError> {
     let waiting = place(State::Waiting);
-    let end = (waiting, Time(tx.now().0.saturating_add(1)));
-    let ids = BY_STATE.between(tx, &(waiting, Time(0)), &end, limit)?;
-    ids.into_iter().map(|id| Ok((id, expect(tx, id)?))).collect()
+    BY_STATE.between(tx, &(waiting, Time(0)), &(waiting, end), limit)
 }
 
 /// One page of the mails, or of those in one state, newest first.
 pub fn page(tx: &impl Reads, state: Option<State>, page: Page) -> Result<Paged<(MailId, Mail)>, StoreError> {
     let Some(state) = state else { return MAILS.page(tx, page, Direction::Down) };
     let keys = BY_STATE.page(tx, Span::under(place(state).bytes(), Direction::Down), page)?;
-    let items = keys.items.into_iter().map(|id| Ok((id, expect(tx, id)?)));
+    let items = keys.items.into_iter().map(|id| Ok((id, MAILS.expect(tx, &id)?)));
     Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? })
 }
 
-/// How many mails wait, and since when the oldest of those that were tried in vain does.
-pub fn waiting_since(tx: &impl Reads) -> Result<(u64, Option<Time>), StoreError> {
-    let (mut count, mut since) = (0, None::<Time>);
-    BY_STATE.scan(tx, Span::under(place(State::Waiting).bytes(), Direction::Up), |_, id| {
+/// How many mails are in a state; counts no further than `most`.
+pub fn count(tx: &impl Reads, state: State, most: u64) -> Result<u64, StoreError> {
+    let mut count = 0;
+    BY_STATE.scan(tx, Span::under(place(state).bytes(), Direction::Up), |_, _| {
         count += 1;
-        let tried = MAILS.get(tx, &id).ok().flatten().filter(|mail| mail.tries > 0);
-        since = tried.map(|mail| mail.created_at).into_iter().chain(since).min();
-        ControlFlow::Continue(())
+        if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok((count, since))
+    Ok(count)
 }
 
 /// Changes a mail that waits; one that does not any more is left as it is.
@@ -79,7 +95,7 @@ pub fn sent(tx: &mut WriteTx, id: MailId, said: &str) -> Result<(), StoreError> 
             state: State::Sent,
             at: now,
             tries: mail.tries.saturating_add(1),
-            last_error: said.to_owned(),
+            last_said: said.to_owned(),
             ..mail.clone()
         };
     })
@@ -89,7 +105,7 @@ pub fn sent(tx: &mut WriteTx, id: MailId, said: &str) -> Result<(), StoreError> 
 pub fn put_off(tx: &mut WriteTx, id: MailId, said: &str, next: Time) -> Result<(), StoreError> {
     change(tx, id, |mail| {
         mail.tries = mail.tries.saturating_add(1);
-        said.clone_into(&mut mail.last_error);
+        said.clone_into(&mut mail.last_said);
         mail.at = next;
     })
 }
@@ -100,7 +116,7 @@ pub fn give_up(tx: &mut WriteTx, id: MailId, said: &str) -> Result<(), StoreErro
     change(tx, id, |mail| {
         mail.state = State::GivenUp;
         mail.tries = mail.tries.saturating_add(1);
-        said.clone_into(&mut mail.last_error);
+        said.clone_into(&mut mail.last_said);
         mail.at = now;
     })
 }
@@ -110,17 +126,27 @@ pub fn cancel(tx: &mut WriteTx, id: MailId, why: &str) -> Result<(), StoreError>
     let now = tx.now();
     change(tx, id, |mail| {
         mail.state = State::Cancelled;
-        why.clone_into(&mut mail.last_error);
+        why.clone_into(&mut mail.last_said);
         mail.at = now;
     })
 }
 
-/// Makes a mail due now, whatever became of it, as if it had never been tried; `None` if there is no such mail.
-pub fn send_again(tx: &mut WriteTx, id: MailId) -> Result<Option<Mail>, StoreError> {
-    let Some(mail) = MAILS.get(tx, &id)? else { return Ok(None) };
-    let mail = Mail { state: State::Waiting, at: tx.now(), tries: 0, ..mail };
+/// Makes a mail due now, whatever became of it, as if it had never been tried.
+pub fn send_again(tx: &mut WriteTx, id: MailId, mail: &Mail) -> Result<Mail, StoreError> {
+    let mail = Mail { state: State::Waiting, at: tx.now(), tries: 0, ..mail.clone() };
     MAILS.put(tx, &id, &mail)?;
-    Ok(Some(mail))
+    Ok(mail)
+}
+
+/// Every cause from this time on has its mail here; `None` in a file that never was this version's.
+pub fn complete_since(tx: &impl Reads) -> Result<Option<Time>, StoreError> {
+    Ok(META.get(tx, &COMPLETE_SINCE.to_owned())?.and_then(|at| Time::parse(&at)))
+}
+
+/// From now on every cause has its mail here.
+pub fn begin(tx: &mut WriteTx) -> Result<(), StoreError> {
+    let now = tx.now();
+    tx.set_meta(COMPLETE_SINCE, &now.to_string())
 }
 
 /// Forgets at most `limit` mails that ended long ago; how many.
@@ -136,6 +162,9 @@ pub fn forget(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
     }
     for id in &old {
         MAILS.delete(tx, id)?;
+    }
+    if !old.is_empty() && complete_since(tx)?.is_none_or(|since| since < end) {
+        tx.set_meta(COMPLETE_SINCE, &end.to_string())?;
     }
     Ok(old.len())
 }

@@ -39,7 +39,7 @@ pub use disputes::may_send;
 pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
 pub use erase::{erase, is_under_way};
 pub use events::{forget_events, receive, work_events};
-pub use failed::{settle_by_hand, try_again};
+pub use failed::{failed, settle_by_hand, try_again};
 pub use lifecycle::Status;
 pub use model::{
     Closing, Disputed, GatewayEvent, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why,

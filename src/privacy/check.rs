@@ -7,6 +7,7 @@ use crate::id::UserId;
 use crate::orders;
 use crate::orders::store::BY_USER;
 use crate::store::{Look, ReadTx, Reads, StoreError};
+use crate::{reviews, wishlist};
 
 pub fn check(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     ERASURES.try_each(tx, |id, _| {
@@ -26,6 +27,12 @@ fn left(tx: &impl Reads, id: UserId) -> Result<Option<String>, StoreError> {
     }
     if CARTS.get(tx, &id)?.is_some() {
         return Ok(Some("a cart".into()));
+    }
+    if !wishlist::is_empty(tx, id)? {
+        return Ok(Some("a wishlist".into()));
+    }
+    if !reviews::are_nobodys(tx, id)? {
+        return Ok(Some("reviews".into()));
     }
     for order in BY_USER.all(tx, &id)? {
         if !orders::is_nobodys(&orders::store::ORDERS.expect(tx, &order)?) {

@@ -13,7 +13,7 @@ use crate::orders::store::BY_USER;
 use crate::orders::{self, Status};
 use crate::payments::{self, PaymentError};
 use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
-use crate::{audit, cart};
+use crate::{audit, cart, reviews, wishlist};
 
 /// Why a person can't be erased now.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,8 @@ pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
 
     accounts::erase(tx, id)?;
     cart::clear(tx, id)?;
+    wishlist::forget(tx, id)?;
+    reviews::erase(tx, id)?;
     for order in all {
         orders::erase(tx, order)?;
         payments::erase(tx, order)?;

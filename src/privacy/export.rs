@@ -7,7 +7,7 @@ use crate::id::{OrderId, UserId};
 use crate::orders::store::BY_USER;
 use crate::payments::{self, PaymentError};
 use crate::store::{ReadTx, Reads};
-use crate::{accounts, cart, orders};
+use crate::{accounts, cart, orders, reviews, wishlist};
 
 /// `base` is what links begin with.
 pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, PaymentError> {
@@ -21,6 +21,8 @@ pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, P
         "sessions": accounts::sessions(tx, id)?,
         "cart": cart::get(tx, id)?.lines,
         "orders": all,
+        "reviews": reviews::own(tx, id)?,
+        "wishlist": wishlist::all(tx, id)?,
     }))
 }
 

@@ -116,7 +116,7 @@ pub enum Refusal {
     UsedUp,
     #[error("You have used this coupon as often as you may.")]
     AlreadyUsed,
-    #[error("This coupon is for none of these goods.")]
+    #[error("This coupon takes nothing off what is in the basket.")]
     NotApplicable,
     #[error("This coupon is for purchases from {0} on, of the goods that it is for.")]
     BelowMinimum(Money),

@@ -12,6 +12,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::accounts::store::USERS,
         &crate::accounts::store::SESSIONS,
         &crate::accounts::store::API_TOKENS,
+        &crate::accounts::store::RESETS,
         &crate::inventory::store::STOCK,
         &crate::inventory::store::MOVEMENTS,
         &crate::inventory::store::ALERTS,
@@ -31,6 +32,10 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::payments::store::STRAYS,
         &crate::payments::store::EVENTS,
         &crate::privacy::store::ERASURES,
+        &crate::reviews::store::REVIEWS,
+        &crate::reviews::store::STARS,
+        &crate::wishlist::store::WISHES,
+        &crate::wishlist::store::TOLD,
         &crate::payments::gateway::test::INTENTS,
         &crate::payments::gateway::test::REFUNDS,
     ]

@@ -291,6 +291,19 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
         Ok(keys)
     }
 
+    /// The keys in `span` that are on one page, where their number is known. What is after the page is not read.
+    pub fn part(&self, tx: &impl Reads, span: Span, page: Page) -> Result<Vec<K>, StoreError> {
+        let (mut passed, mut items) = (0, Vec::new());
+        self.scan(tx, span, |_, key| {
+            passed += 1;
+            if passed > page.offset() {
+                items.push(key);
+            }
+            if items.len() as u64 == page.size { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(items)
+    }
+
     /// One page of the keys in `span`.
     pub fn page(&self, tx: &impl Reads, span: Span, page: Page) -> Result<Paged<K>, StoreError> {
         let (mut count, mut items) = (0, Vec::new());

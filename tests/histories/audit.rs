@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use till::accounts::{Email, User};
 use till::id::{OrderId, PaymentId, UserId, VariantId};
 use till::inventory::{Cause, Movement, Stock};
 use till::orders::{Order, RefundStatus, Status};
@@ -12,6 +13,8 @@ use till::promotions::{Code, Coupon};
 use till::store::{Key, Record, StoreError};
 
 use super::mirror::Records;
+use super::post;
+use super::shop::email_of;
 use super::world::World;
 
 /// What must be so whenever the shop is opened.
@@ -102,6 +105,11 @@ fn promises(world: &World) {
     }
     for reason in &promises.adjusted {
         assert!(adjusted.contains_key(reason), "{reason} was answered");
+    }
+    let users: BTreeMap<_, _> = table::<User>(&records, "users").collect();
+    for id in &promises.erased {
+        let user = &users[UserId(*id as u64).bytes().as_slice()];
+        assert_eq!(user.email, Email::nobodys(UserId(*id as u64)), "user {id} was answered as erased");
     }
     drop(records);
     for id in &promises.succeeded {
@@ -262,6 +270,18 @@ impl Whole {
     }
 }
 
+/// Not in an answer that is kept for whoever asks again, nor anywhere else.
+fn who_was_erased_is_in_papers_only(world: &World) {
+    let records = world.mirror.records();
+    for id in &world.promises.erased {
+        let address = email_of(id - 1);
+        for ((table, _), row) in &records.rows {
+            let is_in = row.windows(address.len()).any(|part| part == address.as_bytes());
+            assert!(!is_in || ["invoices", "credit_notes"].contains(table), "{address} is in {table}");
+        }
+    }
+}
+
 pub fn audit(world: &mut World) {
     world.restart();
     world.settle_down();
@@ -272,6 +292,9 @@ pub fn audit(world: &mut World) {
     assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
     drop(all);
 
+    who_was_erased_is_in_papers_only(world);
+    post::holds(world);
+    assert!(post::is_at_rest(world), "mails wait for ever");
     no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");

@@ -2,6 +2,7 @@
 //! answers that are lost before and after the effect, requests that arrive after every timeout, failures that are stored
 //! under idempotency keys, events that come never, once or five times and in any order, money that comes after a
 //! cancellation, amounts that are not the order's; stock that runs out under several buyers, imports that are cut short;
+//! a mail server that is down, says no, and takes mails without a word;
 //! a process that is killed between two steps, and power that fails under any write; a data file that is compacted, and
 //! backups that are made, while all of this goes on.
 //!
@@ -17,6 +18,7 @@ mod disk;
 mod file;
 mod mirror;
 mod net;
+mod post;
 mod shop;
 mod tally;
 mod trade;
@@ -61,6 +63,7 @@ pub fn try_history(template: &Template, seed: u64) -> Option<Lived> {
 pub fn purchase(template: &Template, aloud: bool, accident: impl FnOnce(&mut World)) -> (u64, u64) {
     let mut world = World::new(template, 1, aloud);
     world.net.gateways().hostile = false;
+    world.post.of().hostile = false;
     world.is_rough = false;
     world.disk.calm(true);
     accident(&mut world);

@@ -118,7 +118,7 @@ impl Net {
 }
 
 /// Lets others go on, some times.
-async fn wait(mut times: u32) {
+pub async fn wait(mut times: u32) {
     poll_fn(|context| {
         if times == 0 {
             return Poll::Ready(());

@@ -20,6 +20,7 @@ use till::payments::gateway::stripe::{self, Stripe};
 use super::disk::SimDisk;
 use super::mirror::Records;
 use super::net::Net;
+use super::post::Post;
 use crate::support::serve::fixture;
 
 /// When every history begins.
@@ -33,6 +34,15 @@ pub const GOODS: [(&str, &str, i64); 5] =
 pub const COUPONS: [&str; 2] = ["FEW", "ONCE"];
 const KEY: [u8; 32] = [7; 32];
 const PASSWORD: &str = "correct horse battery";
+
+/// The id that the shop knows a customer by.
+pub fn user_of(customer: usize) -> usize {
+    customer + 1
+}
+
+pub fn email_of(customer: usize) -> String {
+    format!("customer{customer}@example.com")
+}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +149,7 @@ impl Template {
         runtime.block_on(async {
             let password_hash = till::accounts::Passwords::hash_now(PASSWORD);
             for n in 0..CUSTOMERS {
-                let email = format!("customer{n}@example.com");
+                let email = email_of(n);
                 let new = NewUser {
                     email: email.parse().expect("an address"),
                     name: format!("Customer {n}"),
@@ -185,12 +195,13 @@ impl Template {
             signing_key: KEY.to_vec(),
             threaded: false,
             gateways: Vec::new(),
+            mail: None,
             demo: false,
         }
     }
 
     /// The parts of a shop whose gateways are at the other end of `net`.
-    pub fn shop(&self, net: &Net, clock: &Arc<ManualClock>, disk: &SimDisk, seed: u64) -> Parts {
+    pub fn shop(&self, net: &Net, post: &Post, clock: &Arc<ManualClock>, disk: &SimDisk, seed: u64) -> Parts {
         let wire = Arc::new(net.clone());
         let stripe = stripe::Settings {
             secret_key: Secret::read("sk_test_fake").expect("any text"),
@@ -212,7 +223,7 @@ impl Template {
             Arc::new(Stripe::new(stripe, wire.clone())),
             Arc::new(PayPal::new(paypal, wire, own, trust)),
         ];
-        Parts { gateways, ..self.parts(clock, disk, seed) }
+        Parts { gateways, mail: Some(Arc::new(post.clone())), ..self.parts(clock, disk, seed) }
     }
 }
 

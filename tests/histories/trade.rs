@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use till::clock::Clock;
 
 use super::disk::End;
-use super::shop::{Asked, COUPONS, GOODS, Who};
+use super::shop::{Asked, COUPONS, GOODS, Who, user_of};
 use super::world::{KEYS_HOLD, World};
 
 /// How long descriptions are that make an import come in several commits.
@@ -28,7 +28,7 @@ pub fn address() -> Value {
 impl World<'_> {
     /// One thing happens that is not about money.
     pub fn trade(&mut self) {
-        match self.rng.random_range(0..69) {
+        match self.rng.random_range(0..79) {
             0..10 => self.fill_cart(),
             10..17 => self.check_out(),
             17..22 => self.race(),
@@ -46,8 +46,36 @@ impl World<'_> {
             56..64 => self.apply_coupon(),
             64..66 => self.change_coupon(),
             66..69 => self.rush(),
+            69..72 => self.erase(),
+            72..75 => self.review(),
+            75..77 => self.hide_review(),
+            77..79 => self.wish(),
             _ => self.restart(),
         }
+    }
+
+    fn review(&mut self) {
+        let who = self.some_customer();
+        let path = format!("/api/products/{}/reviews/", self.some_product());
+        let headers = self.key();
+        let body = json!({"rating": self.rng.random_range(1..6)});
+        self.request(who, path, body, headers);
+    }
+
+    /// Staff hide a review, show one again, or delete one.
+    fn hide_review(&mut self) {
+        let path = format!("/api/admin/reviews/{}/", self.rng.random_range(1..6));
+        let (method, body) = match self.rng.random_range(0..4) {
+            0 => (Method::DELETE, Value::Null),
+            dice => (Method::PATCH, json!({"is_hidden": dice > 1})),
+        };
+        self.send(Asked::new(Who::Operator, method, path, &body));
+    }
+
+    fn wish(&mut self) {
+        let who = self.some_customer();
+        let body = json!({"product_id": self.some_product()});
+        self.request(who, "/api/wishlist/".into(), body, Vec::new());
     }
 
     fn fill_cart(&mut self) {
@@ -209,6 +237,18 @@ impl World<'_> {
             self.tally.replayed += 1;
             self.send(asked);
         }
+    }
+
+    /// The operator erases somebody, who may have something under way, and be doing something.
+    fn erase(&mut self) {
+        let n = self.rng.random_range(0..self.customers);
+        if self.rng.random() {
+            let body = json!({"product_id": self.some_product(), "quantity": 1});
+            self.request(Who::Customer(n), "/api/cart/".into(), body, Vec::new());
+            self.order_cart_of(Who::Customer(n));
+        }
+        let path = format!("/api/admin/users/{}/erase/", user_of(n));
+        self.send(Asked::new(Who::Operator, Method::POST, path, &Value::Null));
     }
 
     /// A key of its own, one that others have, or none.

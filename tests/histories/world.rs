@@ -20,7 +20,8 @@ use super::audit;
 use super::disk::{End, SimDisk};
 use super::mirror::{Mirror, Records};
 use super::net::Net;
-use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin};
+use super::post::{self, Post};
+use super::shop::{Asked, CUSTOMERS, Came, Template, Who, ask, begin, user_of};
 use super::tally::Tally;
 use super::trade::Sheet;
 use super::upkeep::COMPACT;
@@ -33,6 +34,11 @@ struct Task {
     work: Pin<Box<dyn Future<Output = Option<Came>>>>,
     /// Whether a part of it is done on another thread.
     blocks: bool,
+}
+
+/// Whom a request to this path erases.
+fn erased_by(path: &str) -> Option<usize> {
+    path.strip_prefix("/api/admin/users/")?.strip_suffix("/erase/")?.parse().ok()
 }
 
 /// Whether a task was woken.
@@ -67,6 +73,8 @@ pub struct Promises {
     pub parcels: Vec<(u64, String)>,
     /// The rows of each import that was done.
     pub imported: BTreeMap<u64, u64>,
+    /// Customers who are to be nowhere any more, by their ids in the shop.
+    pub erased: BTreeSet<usize>,
     /// What each keyed request was answered with, and when.
     keyed: BTreeMap<(Who, String, String), (Time, String, Value)>,
 }
@@ -75,6 +83,7 @@ pub struct World<'a> {
     pub rng: StdRng,
     pub clock: Arc<ManualClock>,
     pub net: Net,
+    pub post: Post,
     pub disk: SimDisk,
     pub app: Option<Arc<App>>,
     pub mirror: Mirror,
@@ -93,6 +102,8 @@ pub struct World<'a> {
     pub backup: Option<Vec<u8>>,
     /// Whether the disk may do what it likes.
     pub is_rough: bool,
+    /// Whom somebody wanted to have erased.
+    leaving: BTreeSet<usize>,
     tasks: Vec<Task>,
     template: &'a Template,
     seed: u64,
@@ -115,6 +126,7 @@ impl<'a> World<'a> {
             customers: rng.random_range(12..=CUSTOMERS),
             rng,
             net: Net::new(seed, Arc::clone(&clock)),
+            post: Post::new(seed),
             clock,
             disk: SimDisk::of(&template.image, seed),
             app: None,
@@ -128,6 +140,7 @@ impl<'a> World<'a> {
             tally: Tally::default(),
             backup: None,
             is_rough: true,
+            leaving: BTreeSet::new(),
             tasks: Vec::new(),
             template,
             seed,
@@ -173,7 +186,7 @@ impl<'a> World<'a> {
         self.starts += 1;
         // Randomness comes from the operating system in the real shop: never twice the same.
         let seed = self.seed.wrapping_mul(1000) + self.starts;
-        App::open(self.template.shop(&self.net, &self.clock, &self.disk, seed))
+        App::open(self.template.shop(&self.net, &self.post, &self.clock, &self.disk, seed))
     }
 
     /// Opens the shop from its disk, and holds what is there against what was answered.
@@ -199,6 +212,7 @@ impl<'a> World<'a> {
         self.disk.cut();
         self.tasks.clear();
         self.app = None;
+        self.post.shop_was_cut_short();
         self.disk.come_back(end);
         if self.is_rough && self.rng.random_ratio(1, 4) {
             self.stumble();
@@ -225,6 +239,7 @@ impl<'a> World<'a> {
         self.tally.restarts += 1;
         self.tasks.clear();
         self.app = None;
+        self.post.shop_was_cut_short();
         let end = if self.disk.is_off() { End::PowerCut } else { End::Killed };
         self.disk.come_back(end);
         self.start();
@@ -260,13 +275,16 @@ impl<'a> World<'a> {
             Who::Customer(n) => Some(self.template.access[n].clone()),
             Who::Operator | Who::Gateway => None,
         };
-        let blocks = asked.path.contains("/import/") || asked.path == COMPACT;
+        self.leaving.extend(erased_by(&asked.path));
+        let blocks =
+            asked.path.contains("/import/") || asked.path == COMPACT || erased_by(&asked.path).is_some();
         self.begin(blocks, async move { Some(ask(&app, access.as_deref(), asked).await) });
     }
 
     pub fn run_jobs(&mut self) {
         let app = Arc::clone(self.app());
-        self.begin(false, async move {
+        // An erasure that was cut short is finished on another thread.
+        self.begin(true, async move {
             jobs::run_due(&app).await;
             None
         });
@@ -350,7 +368,9 @@ impl<'a> World<'a> {
         let code = json["code"].as_str().unwrap_or_default();
         let id = json["id"].as_u64();
         self.note(format!("<- {:?} {} {status} {code}", asked.who, asked.path));
-        assert!(status != 500 && status != 401, "{}: {json}", asked.path);
+        // Whoever is being erased may be turned away before that is answered.
+        let is_out = matches!(asked.who, Who::Customer(n) if self.leaving.contains(&user_of(n)));
+        assert!(status != 500 && (status != 401 || is_out), "{}: {json}", asked.path);
         if status == 503 && code == "unavailable" {
             self.tally.refused += 1;
         }
@@ -382,6 +402,9 @@ impl<'a> World<'a> {
             let number = body["number"].as_str().expect("a number").to_owned();
             self.promises.parcels.push((order, number));
         }
+        if asked.path.ends_with("/reviews/") {
+            self.tally.reviews += 1;
+        }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
             // What changes nothing is not written down.
@@ -397,6 +420,10 @@ impl<'a> World<'a> {
         }
         if asked.path == COMPACT {
             self.is_compacted();
+        }
+        if let Some(user) = erased_by(&asked.path) {
+            self.tally.erased += 1;
+            self.promises.erased.insert(user);
         }
         self.remember(&asked, &json);
         if json["provider"].is_string() && json["amount"].is_string() {
@@ -478,6 +505,7 @@ impl<'a> World<'a> {
         self.disk.calm(true);
         self.disk.free();
         self.net.gateways().hostile = false;
+        self.post.of().hostile = false;
         self.net.gateways().stripe.faults.clear();
         self.net.gateways().pending_ends();
         for round in 0..30 {
@@ -489,7 +517,7 @@ impl<'a> World<'a> {
             self.settle_down();
             self.net.gateways().end_what_hangs(now);
             self.later(Duration::from_hours(2));
-            if round > 3 && audit::is_at_rest(self) {
+            if round > 3 && audit::is_at_rest(self) && post::is_at_rest(self) {
                 break;
             }
         }
@@ -497,6 +525,8 @@ impl<'a> World<'a> {
         let doings = self.disk.doings();
         self.note(format!("{doings:?}"));
         self.tally.disk(&doings);
+        self.tally.mails += self.post.of().taken.len() as u64;
+        self.tally.mails_again += self.post.of().again;
         self.tally.late += self.net.gateways().given_up;
         self.tally.commits += self.mirror.records().seq - self.template.records.seq;
     }

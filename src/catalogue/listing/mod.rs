@@ -70,7 +70,7 @@ pub struct Filter {
     pub tags: Vec<String>,
     pub min_price: Option<Money>,
     pub max_price: Option<Money>,
-    /// From this average on, in tenths.
+    /// From this average on, in tenths, as it is shown.
     pub min_rating: Option<i64>,
     pub in_stock: Option<bool>,
     /// Each of these words, or words that begin so, must be in name, description, SKU or tags.

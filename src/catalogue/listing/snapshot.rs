@@ -30,7 +30,7 @@ type Figures = (VariantId, i64, i64);
 pub struct Row {
     slot: u32,
     among: Among,
-    /// The average rating in tenths; below all others without one.
+    /// The average rating in thousandths; below all others without one.
     rating: i16,
     price: i64,
     name: Arc<str>,
@@ -40,7 +40,7 @@ pub struct Row {
 
 impl Row {
     fn new(slot: u32, product: &Product, stocks: Box<[Figures]>) -> Row {
-        let tenths = product.rating.sum.saturating_mul(10).checked_div(product.rating.count);
+        let thousandths = product.rating.sum.saturating_mul(1000).checked_div(product.rating.count);
         Row {
             slot,
             among: match (&product.archived_at, product.is_active) {
@@ -48,7 +48,7 @@ impl Row {
                 (None, true) => Among::Public,
                 (None, false) => Among::Live,
             },
-            rating: tenths.map_or(-1, |tenths| i16::try_from(tenths).unwrap_or(i16::MAX)),
+            rating: thousandths.map_or(-1, |rating| i16::try_from(rating).unwrap_or(i16::MAX)),
             price: product.lowest_price().minor,
             name: product.name.to_lowercase().into(),
             created_at: product.created_at.0,
@@ -238,7 +238,9 @@ impl Listing {
             wanted &= ranked_between(&self.by_price, least, most);
         }
         if let Some(least) = filter.min_rating {
-            wanted &= ranked_between(&self.by_rating, least, i64::MAX);
+            // From here on an average is shown as `least`.
+            let from = (least * 100 - 50).max(0);
+            wanted &= ranked_between(&self.by_rating, from, i64::MAX);
         }
         wanted
     }

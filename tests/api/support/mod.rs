@@ -13,6 +13,7 @@ use till::app::{App, Parts};
 use till::clock::{Clock, ManualClock, Time};
 use till::config::{Config, Flags};
 use till::http::{Listeners, Running};
+use till::mail::Transport;
 use till::payments::gateway::Gateway;
 
 /// The password of everybody in the tests.
@@ -66,6 +67,22 @@ impl Shop {
         settings: Settings<'_>,
         gateways: Vec<Arc<dyn Gateway>>,
     ) -> Shop {
+        Shop::of(dir, clock, settings, gateways, None).await
+    }
+
+    /// A shop whose mails go to `mail`.
+    pub async fn with_mail(settings: Settings<'_>, mail: Arc<dyn Transport>) -> Shop {
+        let dir = tempfile::tempdir().expect("a directory");
+        Shop::of(dir, Shop::new_clock(), settings, Vec::new(), Some(mail)).await
+    }
+
+    async fn of(
+        dir: TempDir,
+        clock: Arc<ManualClock>,
+        settings: Settings<'_>,
+        gateways: Vec<Arc<dyn Gateway>>,
+        mail: Option<Arc<dyn Transport>>,
+    ) -> Shop {
         let mut flags = Flags::default();
         flags.0.push(("data.dir", "test", dir.path().display().to_string()));
         flags.0.push(("payment.test.enabled", "test", "true".into()));
@@ -78,6 +95,7 @@ impl Shop {
         let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             gateways,
+            mail,
             ..Parts::real(config).expect("parts")
         };
         let app = App::open(parts).expect("a new shop opens");

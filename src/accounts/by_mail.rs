@@ -1,0 +1,90 @@
+//! `/api/auth/password/reset/`, `/api/auth/verify/`: what goes by a link in a mail.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::http::new_password;
+use super::links;
+use super::model::Email;
+use crate::http::input::{Fields, Input, Nothing, text, word};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, post};
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/auth/password/reset/", post(ask_reset))
+        .at("/api/auth/password/reset/confirm/", post(reset))
+        .at("/api/auth/verify/", post(verify))
+        .at("/api/auth/verify/resend/", post(ask_proof))
+}
+
+struct Forgotten {
+    email: Email,
+}
+
+impl Input for Forgotten {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Forgotten { email: from.req("email", word) }
+    }
+}
+
+/// Answers before anything is looked up: neither what it says nor how long it takes tells who has an account. What a
+/// crash loses by that can be asked for again.
+async fn ask_reset(mut req: Req) -> Answer {
+    let Forgotten { email } = req.json().await?;
+    if req.app.store.trouble().is_some() {
+        return Err(ApiError::new(503, "unavailable", "No mail can be written just now; try again soon."));
+    }
+    req.app.store.write_later(move |tx| links::ask_reset(tx, &email));
+    let said = "If there is an account with this address, a mail with a link is on its way to it.";
+    Ok(Reply::json(StatusCode::ACCEPTED, &json!({"detail": said})))
+}
+
+struct Chosen {
+    token: String,
+    new_password: String,
+}
+
+impl Input for Chosen {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Chosen {
+            token: from.req("token", text(1..=200)),
+            new_password: from.req("new_password", new_password),
+        }
+    }
+}
+
+async fn reset(mut req: Req) -> Answer {
+    let Chosen { token, new_password } = req.json().await?;
+    let (user, known) = req.app.store.read(|tx| links::read_reset(tx, &req.app.keys, &token))?;
+    let hash = req.app.passwords.hash(new_password).await?;
+    req.write(move |tx| Ok(links::reset_password(tx, user, &known.nonce, &hash)?)).await?;
+    Ok(Reply::no_content())
+}
+
+struct Proof {
+    token: String,
+}
+
+impl Input for Proof {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Proof { token: from.req("token", text(1..=200)) }
+    }
+}
+
+async fn verify(mut req: Req) -> Answer {
+    let Proof { token } = req.json().await?;
+    let app = Arc::clone(&req.app);
+    let (user, email) = app.store.read(|tx| links::read_proof(tx, &app.keys, &token))?;
+    req.write(move |tx| Ok(links::prove(tx, user, &email)?)).await?;
+    Ok(Reply::no_content())
+}
+
+async fn ask_proof(mut req: Req) -> Answer {
+    let user = req.user()?.user;
+    req.json_or_nothing::<Nothing>().await?;
+    req.write(move |tx| Ok(links::ask_proof(tx, user)?)).await?;
+    let said = "Unless the address is proven already, a mail with a link is on its way to it.";
+    Ok(Reply::json(StatusCode::ACCEPTED, &json!({"detail": said})))
+}

@@ -1,0 +1,152 @@
+//! Links in mails: to choose a new password, and to prove an address. A link is a token that is made from what is
+//! stored and the signing key, and never stored itself: whoever reads the data file can't make one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{AccountError, Email, User};
+use super::ops::{find, get, set_password};
+use super::store::{RESETS, RESETS_BY_EXPIRY, USERS};
+use super::tokens::Keys;
+use crate::clock::Time;
+use crate::id::UserId;
+use crate::outbox::{self, Cause};
+use crate::store::{Reads, StoreError, WriteTx};
+
+/// How long a link to choose a new password is good.
+const RESET_LASTS: Duration = Duration::from_hours(1);
+/// How soon another mail with a link goes to the same person.
+const MAIL_EVERY: Duration = Duration::from_secs(60);
+/// How long a link that proves an address is good.
+const PROOF_LASTS: Duration = Duration::from_hours(24 * 3);
+
+/// That somebody may choose a new password: the newest link that was asked for, and not used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reset {
+    /// Makes this link unlike any other.
+    pub nonce: [u8; 16],
+    pub asked_at: Time,
+    pub expires_at: Time,
+}
+
+/// Has a link to choose a new password mailed to whoever has this address, if they may log in. A second request within
+/// a minute mails nothing more; one after that makes a new link, and the old one is no good any more.
+pub fn ask_reset(tx: &mut WriteTx, email: &Email) -> Result<(), StoreError> {
+    let now = tx.now();
+    let Some((id, _)) = find(tx, email)?.filter(|(_, user)| user.is_active) else { return Ok(()) };
+    if RESETS.get(tx, &id)?.is_some_and(|known| now < known.asked_at.plus(MAIL_EVERY)) {
+        return Ok(());
+    }
+    let reset = Reset { nonce: tx.random(), asked_at: now, expires_at: now.plus(RESET_LASTS) };
+    RESETS.put(tx, &id, &reset)?;
+    outbox::post(tx, Cause::PasswordReset { user: id, asked_at: now })
+}
+
+/// The token of the link that a user asked for at this time, and until when it is good; `None` if it is not any more.
+pub fn reset_token(
+    tx: &impl Reads,
+    keys: &Keys,
+    user: UserId,
+    asked_at: Time,
+) -> Result<Option<(String, Time)>, StoreError> {
+    let good = |reset: &Reset| reset.asked_at == asked_at && reset.expires_at > tx.now();
+    let reset = RESETS.get(tx, &user)?.filter(good);
+    Ok(reset.map(|reset| (keys.reset(user, &reset.nonce), reset.expires_at)))
+}
+
+/// Whose new password a token is for. It is good until the act that uses it says so again.
+///
+/// # Errors
+/// [`AccountError::LinkInvalid`].
+pub fn read_reset(tx: &impl Reads, keys: &Keys, token: &str) -> Result<(UserId, Reset), AccountError> {
+    let user = Keys::read_reset(token).ok_or(AccountError::LinkInvalid)?;
+    let reset = RESETS.get(tx, &user)?.filter(|reset| reset.expires_at > tx.now());
+    let reset = reset.filter(|reset| keys.is_reset_of(token, user, &reset.nonce));
+    Ok((user, reset.ok_or(AccountError::LinkInvalid)?))
+}
+
+/// Uses the link that `nonce` is of: sets the password, ends all sessions. Who got the link has the address.
+pub fn reset_password(
+    tx: &mut WriteTx,
+    id: UserId,
+    nonce: &[u8; 16],
+    hash: &str,
+) -> Result<(), AccountError> {
+    let now = tx.now();
+    let known = RESETS.get(tx, &id)?.filter(|reset| reset.nonce == *nonce && reset.expires_at > now);
+    let user = get(tx, id)?;
+    if known.is_none() || !user.is_active {
+        return Err(AccountError::LinkInvalid);
+    }
+    RESETS.delete(tx, &id)?;
+    USERS.put(tx, &id, &User { verified_at: user.verified_at.or(Some(now)), ..user })?;
+    set_password(tx, id, None, hash, None)
+}
+
+/// Has a link mailed that proves the user's address, if it is not proven; at most once in a minute.
+pub fn ask_proof(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
+    if get(tx, id)?.verified_at.is_some() {
+        return Ok(());
+    }
+    let every = MAIL_EVERY.as_millis() as i64;
+    let asked_at = Time(tx.now().0 / every * every);
+    Ok(outbox::post(tx, Cause::VerifyAddress { user: id, asked_at })?)
+}
+
+/// The token of the link that proves a user's address, and until when it is good; `None` if it is not any more, or
+/// there is nothing left to prove.
+pub fn proof_token(
+    tx: &impl Reads,
+    keys: &Keys,
+    id: UserId,
+    asked_at: Time,
+) -> Result<Option<(String, Time)>, StoreError> {
+    let expires = asked_at.plus(PROOF_LASTS);
+    let user = USERS.get(tx, &id)?.filter(|user| user.is_active && user.verified_at.is_none());
+    let user = user.filter(|_| expires > tx.now());
+    Ok(user.map(|user| (keys.proof(id, asked_at, user.email.as_str()), expires)))
+}
+
+/// Whose address a token proves: the one that it was sent to.
+///
+/// # Errors
+/// [`AccountError::LinkInvalid`].
+pub fn read_proof(tx: &impl Reads, keys: &Keys, token: &str) -> Result<(UserId, Email), AccountError> {
+    let (id, asked_at) = Keys::read_proof(token).ok_or(AccountError::LinkInvalid)?;
+    let user = USERS.get(tx, &id)?.filter(|user| user.is_active).ok_or(AccountError::LinkInvalid)?;
+    let is_good = asked_at.plus(PROOF_LASTS) > tx.now();
+    if is_good && keys.is_proof_of(token, id, asked_at, user.email.as_str()) {
+        Ok((id, user.email))
+    } else {
+        Err(AccountError::LinkInvalid)
+    }
+}
+
+/// Writes down that a user gets what is sent to `email`. Again, it changes nothing.
+pub fn prove(tx: &mut WriteTx, id: UserId, email: &Email) -> Result<(), AccountError> {
+    let user = get(tx, id)?;
+    if user.email != *email || !user.is_active {
+        return Err(AccountError::LinkInvalid);
+    }
+    if user.verified_at.is_none() {
+        let verified_at = Some(tx.now());
+        USERS.put(tx, &id, &User { verified_at, ..user })?;
+    }
+    Ok(())
+}
+
+/// Has none of a user's links be good any more.
+pub(super) fn forget_links(tx: &mut WriteTx, id: UserId) -> Result<(), StoreError> {
+    RESETS.delete(tx, &id)
+}
+
+/// Forgets at most `limit` links that ran out; how many.
+pub fn forget_resets(tx: &mut WriteTx, limit: usize) -> Result<usize, StoreError> {
+    let now = tx.now();
+    let old = RESETS_BY_EXPIRY.below(tx, &now, limit)?;
+    for id in &old {
+        RESETS.delete(tx, id)?;
+    }
+    Ok(old.len())
+}

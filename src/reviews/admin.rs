@@ -1,0 +1,148 @@
+//! `/api/admin/reviews/`: for staff.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::model::Review;
+use super::ops;
+use super::store::{BY_PRODUCT, HIDDEN, REVIEWS};
+use super::view::{ReviewView, staff_view};
+use crate::accounts::{self, Scope, Staff};
+use crate::audit;
+use crate::http::input::{Fields, Input, boolean};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
+use crate::id::{ProductId, ReviewId, UserId};
+use crate::page::{Page, Paged};
+use crate::store::{Direction, Key, ReadTx, Span, StoreError, WriteTx};
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .at("/api/admin/reviews/", get(list))
+        .at("/api/admin/reviews/{id}/", get(show).patch(change).delete(delete))
+}
+
+/// Which reviews are wanted.
+struct Filter {
+    product: Option<ProductId>,
+    user: Option<UserId>,
+    is_hidden: Option<bool>,
+}
+
+impl Filter {
+    fn lets_through(&self, review: &Review) -> bool {
+        self.product.is_none_or(|product| review.product == product)
+            && self.user.is_none_or(|user| review.user == user)
+            && self.is_hidden.is_none_or(|is_hidden| review.is_hidden == is_hidden)
+    }
+}
+
+async fn list(req: Req) -> Answer {
+    req.staff(Scope::ReviewsWrite)?;
+    let page = req.page()?;
+    let id = |name| req.query.read(name, "must be an id", |text| text.parse().ok());
+    let filter = Filter {
+        product: id("product_id")?.map(ProductId),
+        user: id("user_id")?.map(UserId),
+        is_hidden: req.query.flag("is_hidden")?,
+    };
+    // It may read every review, so it is done off the async threads.
+    let app = Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    req.list(page, found.await.map_err(ApiError::internal)??)
+}
+
+/// One page, newest first. The narrowest index answers; other conditions are tried on its records.
+fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<ReviewView>, StoreError> {
+    let render = |(id, review)| staff_view(tx, id, review);
+    let (mut count, mut items, mut failed) = (0, Vec::new(), None);
+    let mut offer = |id: ReviewId| {
+        match REVIEWS.expect(tx, &id) {
+            Ok(review) if filter.lets_through(&review) => {
+                count += 1;
+                if count > page.offset() && (items.len() as u64) < page.size {
+                    items.push((id, review));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    match (filter.user, filter.product, filter.is_hidden) {
+        (Some(user), ..) => {
+            let _ = ops::ids_of_user(tx, user)?.into_iter().try_for_each(offer);
+        }
+        (None, Some(product), _) => {
+            BY_PRODUCT.scan(tx, Span::under(product.bytes(), Direction::Down), |_, id| offer(id))?;
+        }
+        (None, None, Some(true)) => HIDDEN.scan(tx, Span::all(Direction::Down), |_, id| offer(id))?,
+        (None, None, Some(false)) => REVIEWS.scan(tx, Span::all(Direction::Down), |id, _| offer(id))?,
+        (None, None, None) => {
+            let Paged { count, items } = REVIEWS.page(tx, page, Direction::Down)?;
+            return Ok(Paged { count, items: items.into_iter().map(render).collect::<Result<_, _>>()? });
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Paged { count, items: items.into_iter().map(render).collect::<Result<_, _>>()? }),
+    }
+}
+
+async fn show(req: Req, id: ReviewId) -> Answer {
+    req.staff(Scope::ReviewsWrite)?;
+    let view = req.app.store.read(|tx| Ok::<_, ApiError>(staff_view(tx, id, ops::get(tx, id)?)?))?;
+    Ok(ok(&view))
+}
+
+struct Change {
+    is_hidden: bool,
+}
+
+impl Input for Change {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Change { is_hidden: from.req("is_hidden", boolean) }
+    }
+}
+
+async fn change(mut req: Req, id: ReviewId) -> Answer {
+    let by = req.staff(Scope::ReviewsWrite)?;
+    let Change { is_hidden } = req.json().await?;
+    req.write(move |tx| {
+        accounts::confirm(tx, &by)?;
+        let before = noted(&ops::get(tx, id)?);
+        let review = ops::hide(tx, id, is_hidden)?;
+        audit::note(tx, &by.label(), "review.change", &subject(id), before, noted(&review))?;
+        Ok(ok(&staff_view(tx, id, review)?))
+    })
+    .await
+}
+
+async fn delete(req: Req, id: ReviewId) -> Answer {
+    let by = req.staff(Scope::ReviewsWrite)?;
+    req.write(move |tx| delete_as(tx, id, &by)).await?;
+    Ok(Reply::no_content())
+}
+
+/// Staff delete a review that somebody wrote.
+pub fn delete_as(tx: &mut WriteTx, id: ReviewId, by: &Staff) -> Result<(), ApiError> {
+    accounts::confirm(tx, by)?;
+    let before = noted(&ops::get(tx, id)?);
+    ops::delete(tx, id)?;
+    Ok(audit::note(tx, &by.label(), "review.delete", &subject(id), before, Value::Null)?)
+}
+
+fn subject(id: ReviewId) -> String {
+    format!("review:{id}")
+}
+
+/// What the audit trail keeps of a review: not what a person wrote, which they may want to be gone.
+fn noted(review: &Review) -> Value {
+    json!({
+        "product_id": review.product,
+        "user_id": review.user,
+        "rating": review.rating,
+        "is_hidden": review.is_hidden,
+    })
+}
