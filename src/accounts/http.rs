@@ -391,6 +391,7 @@ impl From<AccountError> for ApiError {
             AccountError::ScopeTooWide(_) | AccountError::TooDeep | AccountError::StaffNeedsAll => {
                 ApiError::new(403, "permission_denied", error)
             }
+            AccountError::Erased => ApiError::new(409, "user_erased", error),
             AccountError::LastAdmin => ApiError::new(409, "last_admin", error),
             AccountError::LinkInvalid => ApiError::new(422, "link_invalid", error),
             AccountError::Store(error) => error.into(),

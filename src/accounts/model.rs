@@ -47,6 +47,9 @@ impl fmt::Display for Role {
     }
 }
 
+/// How the addresses end that stand in the place of erased ones; nobody else can have such a one.
+const NOBODYS: &str = "@erased.invalid";
+
 /// An e-mail address, trimmed and in lower case.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Email(String);
@@ -58,7 +61,7 @@ impl Email {
 
     /// What stands in the place of an erased user's address: none that mail could reach (RFC 2606).
     pub fn nobodys(user: UserId) -> Email {
-        Email(format!("erased-{user}@erased.invalid"))
+        Email(format!("erased-{user}{NOBODYS}"))
     }
 
     /// Whether it is nobody's.
@@ -88,6 +91,9 @@ impl FromStr for Email {
                     && domain.contains('.')
                     && domain.split('.').all(label)
             });
+        if text.ends_with(NOBODYS) {
+            return Err("must be an address that mail can reach".into());
+        }
         if good { Ok(Email(text)) } else { Err("must be an e-mail address".into()) }
     }
 }
@@ -270,6 +276,8 @@ pub enum AccountError {
     TooDeep,
     #[error("Only a token with the scope all may make or change the accounts of staff and administrators.")]
     StaffNeedsAll,
+    #[error("This person was erased.")]
+    Erased,
     #[error("This is the last active administrator; make another one first.")]
     LastAdmin,
     #[error(

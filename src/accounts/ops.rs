@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::links;
 use super::model::{
     AccountError, ApiToken, Bearer, Email, Identity, NewUser, Role, SessionRecord, Staff, User,
 };
@@ -153,7 +154,7 @@ pub fn change_profile(tx: &mut WriteTx, id: UserId, change: &Profile) -> Result<
     Ok(user)
 }
 
-/// Sets a new password and ends all sessions but `keep`. `old_hash`, where given, is the one that the current
+/// Sets a new password, has no link that was mailed be good any more, and ends all sessions but `keep`. `old_hash`, where given, is the one that the current
 /// password was compared with.
 pub fn set_password(
     tx: &mut WriteTx,
@@ -162,10 +163,11 @@ pub fn set_password(
     new_hash: &str,
     keep: Option<SessionId>,
 ) -> Result<(), AccountError> {
-    let mut user = get(tx, id)?;
+    let mut user = somebody(tx, id)?;
     if old_hash.is_some_and(|old| old != user.password_hash) {
         return Err(AccountError::InvalidCredentials);
     }
+    links::forget_links(tx, id)?;
     new_hash.clone_into(&mut user.password_hash);
     USERS.put(tx, &id, &user)?;
     end_all_but(tx, id, keep)
@@ -187,6 +189,11 @@ pub fn shown_name(tx: &impl Reads, id: UserId) -> Result<String, StoreError> {
     Ok(USERS.get(tx, &id)?.map(|user| user.name).unwrap_or_default())
 }
 
+/// A user who was not erased.
+fn somebody(tx: &impl Reads, id: UserId) -> Result<User, AccountError> {
+    Some(get(tx, id)?).filter(|user| user.email != Email::nobodys(id)).ok_or(AccountError::Erased)
+}
+
 /// Changes what an administrator may change of a user. A deactivated user's sessions end.
 pub fn set_role_and_activity(
     tx: &mut WriteTx,
@@ -194,7 +201,7 @@ pub fn set_role_and_activity(
     role: Option<Role>,
     is_active: Option<bool>,
 ) -> Result<User, AccountError> {
-    let mut user = get(tx, id)?;
+    let mut user = somebody(tx, id)?;
     let was_admin = user.is_active && user.role == Role::Admin;
     user.role = role.unwrap_or(user.role);
     user.is_active = is_active.unwrap_or(user.is_active);
@@ -205,6 +212,7 @@ pub fn set_role_and_activity(
     USERS.put(tx, &id, &user)?;
     if !user.is_active {
         end_all_but(tx, id, None)?;
+        links::forget_links(tx, id)?;
     }
     Ok(user)
 }
@@ -225,7 +233,6 @@ pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
         verified_at: None,
         ..user
     };
-    super::links::forget_links(tx, id)?;
     Ok(USERS.put(tx, &id, &nobody)?)
 }
 

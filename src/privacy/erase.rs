@@ -85,7 +85,9 @@ pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
     reviews::erase(tx, id)?;
     for order in all {
         orders::erase(tx, order)?;
-        payments::erase(tx, order)?;
+        for subject in payments::erase(tx, order)? {
+            audit::scrub(tx, &subject)?;
+        }
         audit::scrub(tx, &format!("order:{order}"))?;
     }
     audit::scrub(tx, &format!("user:{id}"))?;

@@ -234,3 +234,18 @@ async fn users_are_listed_searched_and_filtered() {
     assert_eq!(ids("ordering=-created_at").await[0], buyer.id);
     admin.get("/api/admin/users/?role=king&is_active=maybe").await.status(422);
 }
+
+#[tokio::test]
+async fn an_erased_account_stays_erased_and_its_placeholder_is_nobody_elses() {
+    let shop = Shop::open().await;
+    let (admin, zoe) = (shop.admin().await, zoe(&shop).await);
+    let taken = json!({"email": format!("erased-{}@erased.invalid", zoe.id), "password": PASSWORD});
+    shop.request(Method::POST, "/api/auth/register/").json(&taken).send().await.faults(&["email"]);
+    let path = format!("/api/admin/users/{}/", zoe.id);
+    admin.post(&format!("{path}erase/"), json!({})).await.status(204);
+    admin.patch(&path, json!({"is_active": true, "role": "admin"})).await.refused(409, "user_erased");
+    let password = json!({"password": "a new one for nobody"});
+    admin.post(&format!("{path}password/"), password).await.refused(409, "user_erased");
+    let shown = admin.get(&path).await.status(200).json;
+    assert_eq!((&shown["is_active"], &shown["role"]), (&json!(false), &json!("customer")));
+}
