@@ -112,16 +112,8 @@ async fn fill(app: &Arc<App>, clock: &ManualClock, hash: &str) -> Result<(), Dem
 
 /// A coupon, and what people say of what they bought.
 fn opinions(tx: &mut WriteTx, people: &[UserId], products: &[ProductId]) -> Result<(), ReviewError> {
-    let terms = Terms {
-        kind: Kind::Percent("10".parse().expect("a rate")),
-        min_subtotal: None,
-        starts_at: None,
-        ends_at: None,
-        max_uses: None,
-        max_uses_per_user: Some(1),
-        categories: Vec::new(),
-        is_active: true,
-    };
+    let terms = Terms::new(Kind::Percent("10".parse().expect("a rate")));
+    let terms = Terms { max_uses_per_user: Some(1), ..terms };
     let code = COUPON.parse().expect("a code");
     promotions::create(tx, &code, &terms).expect("its code is free, and it names no category");
     for (who, product, rating, title, comment) in [

@@ -19,6 +19,30 @@ impl Page {
     }
 }
 
+/// A page of those things that fit, as they are looked at one after the other.
+pub struct Matches<T> {
+    page: Page,
+    found: Paged<T>,
+}
+
+impl<T> Matches<T> {
+    pub fn of(page: Page) -> Matches<T> {
+        Matches { page, found: Paged { count: 0, items: Vec::new() } }
+    }
+
+    /// Counts one, and keeps it if it is on the page.
+    pub fn add(&mut self, item: T) {
+        self.found.count += 1;
+        if self.found.count > self.page.offset() && (self.found.items.len() as u64) < self.page.size {
+            self.found.items.push(item);
+        }
+    }
+
+    pub fn done(self) -> Paged<T> {
+        self.found
+    }
+}
+
 /// A page's items, with the size of the whole list.
 #[derive(Debug)]
 pub struct Paged<T> {
@@ -27,6 +51,10 @@ pub struct Paged<T> {
 }
 
 impl<T> Paged<T> {
+    pub fn try_map<U, E>(self, f: impl FnMut(T) -> Result<U, E>) -> Result<Paged<U>, E> {
+        Ok(Paged { count: self.count, items: self.items.into_iter().map(f).collect::<Result<_, E>>()? })
+    }
+
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Paged<U> {
         Paged { count: self.count, items: self.items.into_iter().map(f).collect() }
     }

@@ -121,17 +121,7 @@ mod tests {
     }
 
     fn claim(kind: Kind) -> Claim {
-        let terms = Terms {
-            kind,
-            min_subtotal: None,
-            starts_at: None,
-            ends_at: None,
-            max_uses: None,
-            max_uses_per_user: None,
-            categories: Vec::new(),
-            is_active: true,
-        };
-        Claim { terms, uses: 0, own_uses: 0 }
+        Claim { terms: Terms::new(kind), uses: 0, own_uses: 0 }
     }
 
     fn charges(shipping: i64, free_from: Option<i64>, tax: &str) -> Charges {

@@ -22,7 +22,7 @@ use crate::inventory::Cause;
 use crate::inventory::store::{MOVEMENTS, STOCK};
 use crate::jobs;
 use crate::orders::store::{INVOICES, ORDERS};
-use crate::orders::{Order, PaymentStatus, Status};
+use crate::orders::{Fulfilment, Order, PaymentStatus, Status, Tracking};
 use crate::outbox::{self, store::BY_CAUSE, store::MAILS};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
@@ -63,16 +63,8 @@ fn code() -> Code {
 }
 
 fn tenth_off() -> Terms {
-    Terms {
-        kind: Kind::Percent("10".parse().expect("a rate")),
-        min_subtotal: None,
-        starts_at: None,
-        ends_at: None,
-        max_uses: Some(2),
-        max_uses_per_user: Some(2),
-        categories: Vec::new(),
-        is_active: true,
-    }
+    let terms = Terms::new(Kind::Percent("10".parse().expect("a rate")));
+    Terms { max_uses: Some(2), max_uses_per_user: Some(2), ..terms }
 }
 
 /// A shop with a product, and three orders that carry the same coupon: one is paid, one was cancelled, and of one the
@@ -218,6 +210,20 @@ fn stock_that_an_order_does_not_hold_is_i3() {
     plant_in_order("I3", 1, |order| order.lines[0].quantity += 1);
     plant_in_order("I3", 1, |order| order.status = Status::Cancelled);
     plant_in_order("I3", 2, |order| order.status = Status::Pending);
+}
+
+#[test]
+fn units_that_are_sent_twice_or_never_are_i3() {
+    let parcel =
+        |id, units| Fulfilment { id, lines: vec![(1, units)], tracking: Tracking::default(), at: Time(1) };
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(1, 2), parcel(2, 1)]);
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(2, 1)]);
+    plant_in_order("I3", 1, move |order| order.fulfilments = vec![parcel(1, 2)]);
+    plant_in_order("I3", 1, |order| order.lines[0].withdrawn = 3);
+    plant_in_order("I3", 1, |order| {
+        order.status = Status::Shipped;
+        order.lines[0].withdrawn = 1;
+    });
 }
 
 #[test]
@@ -380,6 +386,12 @@ fn what_is_taken_in_twice_or_never_asked_after_is_i10() {
 }
 
 #[test]
+fn whoever_was_erased_and_is_still_there_is_i11() {
+    let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
+    plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
+}
+
+#[test]
 fn a_cause_that_nobody_is_mailed_of_is_i10() {
     let forget = |cause: outbox::Cause| {
         move |tx: &mut crate::store::WriteTx| {
@@ -390,10 +402,4 @@ fn a_cause_that_nobody_is_mailed_of_is_i10() {
     plant("I10", "order 2", forget(outbox::Cause::OrderReceived(OrderId(2))));
     plant("I10", "order 1", forget(outbox::Cause::OrderPaid(OrderId(1))));
     plant("I10", "order 3", forget(outbox::Cause::OrderCancelled(OrderId(3))));
-}
-
-#[test]
-fn whoever_was_erased_and_is_still_there_is_i11() {
-    let erasure = || crate::privacy::store::Erasure { at: Time(0), by: "operator".into(), address: None };
-    plant("I11", "user 1", move |tx| crate::privacy::store::ERASURES.put(tx, &UserId(1), &erasure()));
 }

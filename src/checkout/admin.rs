@@ -52,7 +52,7 @@ async fn change(mut req: Req, id: OrderId) -> Answer {
         req.write(move |tx| Ok(advance(tx, id, &step, &by)?)).await?;
     }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
-    Ok(ok(&req.order_view(id, order)))
+    Ok(ok(&req.order_view(id, order)?))
 }
 
 /// How money is taken by hand.
@@ -104,7 +104,7 @@ async fn mark_paid(mut req: Req, id: OrderId) -> Answer {
     }
     record_by_hand(&req.app, ByHand { order: id, how, staff: by, key: key.clone() }).await?;
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
-    let reply = ok(&req.order_view(id, order));
+    let reply = ok(&req.order_view(id, order)?);
     req.remember(key, &reply).await?;
     Ok(reply)
 }
@@ -200,7 +200,7 @@ async fn refund_order(mut req: Req, id: OrderId) -> Answer {
         return Err(ApiError::new(502, "gateway_error", detail).with("refund_id", refund));
     }
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
-    let reply = created(&req.order_view(id, order));
+    let reply = created(&req.order_view(id, order)?);
     req.remember(key, &reply).await?;
     Ok(reply)
 }

@@ -14,7 +14,7 @@ use crate::orders;
 use crate::payments::gateway::{Gateway, GatewayError};
 use crate::payments::http::PaymentView;
 use crate::payments::{self, PaymentError};
-use crate::store::{Reads, Seen};
+use crate::store::Seen;
 
 /// Most items that are bought without a cart.
 const MOST_ITEMS: usize = 100;
@@ -61,7 +61,7 @@ async fn place_order(mut req: Req) -> Answer {
     let (app, base) = (Arc::clone(&req.app), req.absolute(""));
     req.write_once(move |tx| {
         let (id, order) = place(tx, buyer, &placing, &rules, |_| Ok(()))?;
-        let view = orders::http::view(&app, &base, id, order, tx.now());
+        let view = orders::http::view(&app, &base, tx, id, order)?;
         Ok(created(&view).location(&format!("/api/orders/{id}/")))
     })
     .await
@@ -82,7 +82,7 @@ async fn confirm(req: Req, payment: PaymentId) -> Answer {
         looked => drop(looked?),
     }
     let order = req.app.store.read(|tx| orders::get(tx, known.order))?;
-    Ok(ok(&req.order_view(known.order, order)))
+    Ok(ok(&req.order_view(known.order, order)?))
 }
 
 async fn cancel_order(mut req: Req, id: OrderId) -> Answer {
@@ -99,7 +99,7 @@ async fn cancel_order(mut req: Req, id: OrderId) -> Answer {
     let what = Cancelling { order: id, staff: None, note: String::new(), key: key.clone() };
     cancel(&req.app, what).await?;
     let order = req.app.store.read(|tx| orders::get(tx, id))?;
-    let reply = ok(&req.order_view(id, order));
+    let reply = ok(&req.order_view(id, order)?);
     req.remember(key, &reply).await?;
     Ok(reply)
 }

@@ -11,7 +11,7 @@ use crate::id::OrderId;
 use crate::orders::{self, Order, Parcel, Tracking};
 use crate::page::Paged;
 use crate::payments::{self, PaymentError};
-use crate::store::{Reads, WriteTx};
+use crate::store::WriteTx;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -65,7 +65,7 @@ async fn send(mut req: Req, id: OrderId) -> Answer {
     req.write_once(move |tx| {
         send_by(tx, id, &parcel, &by)?;
         let order = orders::get(tx, id)?;
-        Ok(created(&orders::http::view(&app, &base, id, order, tx.now())))
+        Ok(created(&orders::http::view(&app, &base, tx, id, order)?))
     })
     .await
 }
@@ -115,7 +115,7 @@ async fn correct(mut req: Req, id: OrderId, parcel: u64) -> Answer {
             Ok(order)
         })
         .await?;
-    Ok(ok(&req.order_view(id, order)))
+    Ok(ok(&req.order_view(id, order)?))
 }
 
 /// The carriers whose parcels have links.

@@ -56,6 +56,7 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
         restock: asked.restock && !lines.is_empty(),
         lines,
         is_surplus: payment.is_surplus,
+        by_hand: false,
         by,
     };
     payments::begin_refund(tx, payment_id, new)

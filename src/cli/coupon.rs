@@ -176,7 +176,7 @@ fn describe(coupon: &Value) -> String {
         ("ends", "ends_at"),
         ("used", "used"),
         ("at most", "max_uses"),
-        ("by one", "max_uses_per_user"),
+        ("each", "max_uses_per_user"),
         ("last used", "last_used_at"),
         ("active", "is_active"),
         ("created", "created_at"),

@@ -65,6 +65,25 @@ pub enum Options {
         #[command(flatten)]
         refund: Back,
     },
+    /// Lists the credit notes of an order, and the papers that correct one
+    CreditNotes {
+        /// The order's id, the first column of `till order list`
+        id: u64,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Writes a credit note: as a PDF, a page to print, or JSON, by the file's ending
+    ///
+    /// till order credit-note 12 CN-000001 --out note.pdf
+    #[command(verbatim_doc_comment)]
+    CreditNote {
+        /// The order's id, the first column of `till order list`
+        id: u64,
+        /// The note's number, as `till order credit-notes` lists it
+        number: String,
+        #[command(flatten)]
+        paper: Paper,
+    },
     /// Exports orders, oldest first: a CSV row for each line of an order, or a JSON line for each order
     ///
     /// till order export --since 2026-01-01 --until 2026-02-01 --out january.csv
@@ -239,7 +258,7 @@ pub struct Which {
 }
 
 /// What is given, as the rest of a query.
-fn query<const N: usize>(given: [(&str, Option<String>); N]) -> String {
+pub fn query<const N: usize>(given: [(&str, Option<String>); N]) -> String {
     let given = given.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encode(&value?))));
     given.collect()
 }
@@ -302,6 +321,22 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 which.query()
             );
             export.run(shop, &path, out).await?;
+        }
+        Options::CreditNotes { id, limit } => {
+            let columns = [
+                Column("number", "number", false),
+                Column("", "kind", false),
+                Column("corrects", "corrects", false),
+                Column("issued", "issued_at", false),
+                Column("total", "total", true),
+                Column("", "currency", false),
+                Column("reason", "reason", false),
+            ];
+            limit.show(shop, &format!("/api/orders/{id}/credit-notes/"), &columns, out).await?;
+        }
+        Options::CreditNote { id, number, paper } => {
+            let path = format!("/api/orders/{id}/credit-notes/{}/", encode(&number));
+            paper.write(shop, &path, out).await?;
         }
         Options::Invoice { id, paper } => {
             paper.write(shop, &format!("/api/orders/{id}/invoice/"), out).await?;
@@ -414,8 +449,15 @@ fn people(order: &Value, out: &Output) -> String {
         text.push_str("disputed   nothing is sent or refunded until it is decided; `till payment list` has the day by which evidence is due\n");
     }
     for refund in order["refunds"].as_array().into_iter().flatten() {
-        let [amount, status, reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
-        text.push_str(&format!("refund     {amount} {status}: {reason}\n"));
+        let [amount, status, mut reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
+        if !reason.is_empty() {
+            reason.insert_str(0, ": ");
+        }
+        let notes = refund["credit_notes"].as_array().into_iter().flatten();
+        let notes = notes.map(|note| text_of(note, "number")).collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("refund {:<3} {amount} {status}{reason}", text_of(refund, "id")));
+        text.push_str(format!("  {notes}").trim_end());
+        text.push('\n');
     }
     text.push_str("\nhistory\n");
     for moved in order["history"].as_array().into_iter().flatten() {

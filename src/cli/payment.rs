@@ -21,8 +21,9 @@ pub enum Options {
     /// Lists payments, newest first
     ///
     /// till payment list --limit 10
+    /// till payment list --provider stripe --status succeeded --since 2026-11-01
     #[command(verbatim_doc_comment)]
-    List(Limit),
+    List(List),
     /// Shows a payment
     ///
     /// till payment show 12
@@ -64,6 +65,17 @@ pub enum Options {
         #[arg(long)]
         force: bool,
     },
+    /// Records that the money of a refund that failed was given back by hand, such as by a transfer
+    ///
+    /// till payment settle-refund 3 --reference "SEPA 2026-11-23/17"
+    #[command(verbatim_doc_comment)]
+    SettleRefund {
+        /// The refund's id, as `till payment show` and `till order show` have it
+        refund: u64,
+        /// By which it can be found in the bank's papers; it stands on the credit note
+        #[arg(long)]
+        reference: String,
+    },
     /// Refunds a payment, all that is left of it or an amount
     ///
     /// till payment refund 12 --amount 5.00 --reason "arrived late"
@@ -74,6 +86,27 @@ pub enum Options {
         #[command(flatten)]
         refund: Back,
     },
+}
+
+#[derive(Args)]
+pub struct List {
+    /// Only those that stand so
+    #[arg(long, value_parser = ["requires_payment", "requires_action", "processing", "succeeded", "failed", "canceled"])]
+    status: Option<String>,
+    /// Only this gateway's, such as stripe; manual is money by hand
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only this order's
+    #[arg(long, value_name = "ID")]
+    order: Option<u64>,
+    /// Only those begun at or after this: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those begun before this
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 #[derive(Args)]
@@ -94,7 +127,7 @@ pub struct Report {
 
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     match options {
-        Options::List(limit) => {
+        Options::List(List { status, provider, order, since, until, limit }) => {
             let columns = [
                 Column("id", "id", true),
                 Column("begun", "created_at", false),
@@ -106,7 +139,21 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 Column("", "currency", false),
                 Column("notes", "notes", false),
             ];
-            limit.show(shop, "/api/admin/payments/", &columns, out).await?;
+            let given = order::query([
+                ("status", status),
+                ("provider", provider),
+                ("order", order.map(|id| id.to_string())),
+                ("created_after", since),
+                ("created_before", until),
+            ]);
+            let path = format!("/api/admin/payments/?{}", given.trim_start_matches('&'));
+            limit.show(shop, path.trim_end_matches('?'), &columns, out).await?;
+        }
+        Options::SettleRefund { refund, reference } => {
+            let body = Payload::Json(json!({"reference": reference}));
+            let path = format!("/api/admin/refunds/{refund}/settle/");
+            let payment = shop.call(Method::POST, &path, body).await?;
+            out.document(&payment, people);
         }
         Options::Show { id } => {
             let payment = shop.get(&format!("/api/admin/payments/{id}/")).await?;
@@ -278,7 +325,8 @@ fn people(payment: &Value) -> String {
     }
     for refund in payment["refunds"].as_array().into_iter().flatten() {
         let [amount, status, by] = ["amount", "status", "by"].map(|name| text_of(refund, name));
-        text.push_str(&format!("refund     {amount} {status}, by {by}"));
+        let id = text_of(refund, "id");
+        text.push_str(&format!("refund {id:<3} {amount} {status}, by {by}"));
         match refund["last_error"]["message"].as_str() {
             Some(said) => text.push_str(&format!(": {said}\n")),
             None => text.push('\n'),

@@ -56,11 +56,11 @@ impl Config {
             seller: self.seller(),
             from: if self.mail_from.is_empty() { "nobody@localhost".into() } else { self.mail_from.clone() },
             admins: self.admins_by_mail().expect("checked when the settings were read"),
+            carriers: self.shipping_carriers.clone(),
             shop_url: base.to_owned(),
             order_url: or(&self.mail_order_url, "/orders/"),
             reset_url: or(&self.mail_reset_url, "/reset?token="),
             verify_url: or(&self.mail_verify_url, "/verify?token="),
-            carriers: self.shipping_carriers.clone(),
         }
     }
 }

@@ -49,6 +49,7 @@ fn routes() -> Routes {
         .and(crate::catalogue::http::routes())
         .and(crate::cart::http::routes())
         .and(crate::orders::http::routes())
+        .and(crate::orders::papers::http::routes())
         .and(crate::payments::http::routes())
         .and(crate::payments::webhook::routes())
         .and(crate::checkout::http::routes())

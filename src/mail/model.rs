@@ -14,6 +14,8 @@ pub struct Voice {
     pub from: String,
     /// Who gets the administrators' mails; empty: all of them.
     pub admins: Vec<Email>,
+    /// Who has pages where parcels can be followed.
+    pub carriers: Carriers,
     pub shop_url: String,
     /// An order's id is added.
     pub order_url: String,
@@ -21,8 +23,6 @@ pub struct Voice {
     pub reset_url: String,
     /// A token is added.
     pub verify_url: String,
-    /// Who knows where parcels can be followed.
-    pub carriers: Carriers,
 }
 
 /// A mail as it goes out.

@@ -10,7 +10,7 @@ use crate::accounts::{Email, Scope};
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Req, Routes, get, ok};
 use crate::id::OrderId;
-use crate::page::{Page, Paged};
+use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
@@ -87,7 +87,7 @@ async fn list(req: Req) -> Answer {
     let app = std::sync::Arc::clone(&req.app);
     let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
     let found = found.await.map_err(ApiError::internal)??;
-    let views = found.map(|(id, order)| req.order_view(id, order));
+    let views = found.try_map(|(id, order)| req.order_view(id, order))?;
     req.list(page, views)
 }
 
@@ -102,9 +102,14 @@ fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<(OrderId, Orde
         (None, Some(status), _) => (&BY_PAYMENT_STATUS, status.as_str().to_owned()),
         (None, None, Some(status)) => (&BY_STATUS, status.as_str().to_owned()),
         (None, None, None) => {
-            let mut found = Matches { page, count: 0, items: Vec::new() };
-            ORDERS.scan(tx, Span::all(filter.direction), |id, order| found.offer(filter, id, order))?;
-            return Ok(Paged { count: found.count, items: found.items });
+            let mut found = Matches::of(page);
+            ORDERS.scan(tx, Span::all(filter.direction), |id, order| {
+                if filter.lets_through(&order) {
+                    found.add((id, order));
+                }
+                ControlFlow::Continue(())
+            })?;
+            return Ok(found.done());
         }
     };
     let span = Span::under(at.bytes(), filter.direction);
@@ -113,37 +118,19 @@ fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<(OrderId, Orde
         let items = keys.items.into_iter().map(|id| Ok((id, ORDERS.expect(tx, &id)?)));
         return Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? });
     }
-    let (mut found, mut failed) = (Matches { page, count: 0, items: Vec::new() }, None);
-    index.scan(tx, span, |_, id| match ORDERS.expect(tx, &id) {
-        Ok(order) => found.offer(filter, id, order),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    failed.map_or(Ok(Paged { count: found.count, items: found.items }), Err)
-}
-
-struct Matches {
-    page: Page,
-    count: u64,
-    items: Vec<(OrderId, Order)>,
-}
-
-impl Matches {
-    fn offer(&mut self, filter: &Filter, id: OrderId, order: Order) -> ControlFlow<()> {
+    let mut found = Matches::of(page);
+    index.try_each(tx, span, |id| {
+        let order = ORDERS.expect(tx, &id)?;
         if filter.lets_through(&order) {
-            self.count += 1;
-            if self.count > self.page.offset() && (self.items.len() as u64) < self.page.size {
-                self.items.push((id, order));
-            }
+            found.add((id, order));
         }
-        ControlFlow::Continue(())
-    }
+        Ok(())
+    })?;
+    Ok(found.done())
 }
 
 async fn show(req: Req, id: OrderId) -> Answer {
     req.staff(Scope::OrdersRead)?;
     let order = req.app.store.read(|tx| ops::get(tx, id))?;
-    Ok(ok(&req.order_view(id, order)))
+    Ok(ok(&req.order_view(id, order)?))
 }

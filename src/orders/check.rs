@@ -169,7 +169,14 @@ fn invoices(tx: &ReadTx, look: &Look<'_>) -> Result<Vec<(OrderId, InvoiceId)>, S
 fn numbers(tx: &ReadTx, look: &Look<'_>) -> Result<(), StoreError> {
     look.begin("credit notes", CREDIT_NOTES.count(tx)?);
     let mut next = 1;
-    look.each(tx, &CREDIT_NOTES, |number, _| {
+    look.each(tx, &CREDIT_NOTES, |number, note| {
+        let subject = || format!("credit note {number}");
+        if note.corrects.is_some_and(|wrong| wrong >= number) {
+            look.found("I6", subject(), "it corrects a note that came after it");
+        }
+        if note.tax.is_some_and(|tax| tax.minor < 0 || tax.minor > note.amount.minor) {
+            look.found("I6", subject(), "its tax is not a part of its amount");
+        }
         if number.0 != next {
             look.found("I6", format!("credit note {number}"), format!("number {next} is missing before it"));
         }

@@ -71,12 +71,13 @@ async fn export(req: Req) -> Answer {
     let (app, counted) = (Arc::clone(&req.app), Arc::clone(&filter));
     let total = tokio::task::spawn_blocking(move || app.store.read(|tx| count(tx, &counted, format))).await;
     let total = total.map_err(ApiError::internal)??;
-    let (app, base, now) = (Arc::clone(&req.app), req.absolute(""), req.now());
+    let (app, base) = (Arc::clone(&req.app), req.absolute(""));
     let body = piped(move |pipe| {
         app.store.read(|tx| match format {
             FileFormat::Csv => write_rows(tx, &filter, pipe),
             FileFormat::Lines => each(tx, &filter, |id, order| {
-                let mut line = serde_json::to_vec(&view(&app, &base, id, order, now))?;
+                let view = view(&app, &base, tx, id, order).map_err(io::Error::other)?;
+                let mut line = serde_json::to_vec(&view)?;
                 line.push(b'\n');
                 pipe.write_all(&line)
             }),

@@ -1,11 +1,11 @@
-//! Invoices and credit notes: what they say.
+//! Invoices: what they say.
 
 use serde::{Deserialize, Serialize};
 
 use super::model::{Order, OrderLine};
 use crate::address::Address;
 use crate::clock::Time;
-use crate::id::{InvoiceId, OrderId, RefundId};
+use crate::id::{InvoiceId, OrderId};
 use crate::money::Money;
 use crate::promotions::Code;
 
@@ -37,17 +37,6 @@ pub struct Invoice {
     pub total: Money,
     /// How it was paid: a provider, cash, transfer, or nothing to pay.
     pub payment_method: String,
-}
-
-/// Money that was invoiced and given back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CreditNote {
-    pub order: OrderId,
-    pub invoice: InvoiceId,
-    pub refund: RefundId,
-    pub amount: Money,
-    pub reason: String,
-    pub at: Time,
 }
 
 /// An invoice's number as it is printed.

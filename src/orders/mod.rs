@@ -9,6 +9,7 @@
 pub mod admin;
 mod carriers;
 mod check;
+mod credit;
 mod erase;
 pub mod export;
 pub mod http;
@@ -25,15 +26,16 @@ mod view;
 
 pub use carriers::{Carrier, Carriers};
 pub use check::check;
+pub use credit::CreditNote;
 pub use erase::{erase, is_nobodys};
-pub use invoice::{CreditNote, Invoice, Seller, number as invoice_number};
+pub use invoice::{Invoice, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,
 };
 pub use ops::{
-    cancel, credit, extend_hold, get, has_bought, hold_until, invoice as invoice_of, note_payment_status,
-    note_refund, place, record_paid, set_note, wants,
+    Crediting, cancel, credit, credit_notes, extend_hold, get, has_bought, hold_until, invoice as invoice_of,
+    note_payment_status, note_refund, place, record_paid, set_note, uncredit, wants,
 };
 pub use ship::{Parcel, correct, deliver, send, take_back};
 pub use view::OrderView;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::credit::CreditNote;
 use super::invoice::{Invoice, Seller};
 use super::lifecycle::Status;
 use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNote, Tracking};
@@ -9,7 +10,7 @@ use crate::accounts::Email;
 use crate::address::Address;
 use crate::catalogue::Choice;
 use crate::clock::Time;
-use crate::id::{OrderId, ProductId, UserId, VariantId};
+use crate::id::{InvoiceId, OrderId, ProductId, RefundId, UserId, VariantId};
 use crate::money::Money;
 
 /// Before there were coupons.
@@ -168,6 +169,34 @@ impl From<InvoiceV1> for Invoice {
     }
 }
 
+/// Before credit notes said what they are for.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CreditNoteV1 {
+    order: OrderId,
+    invoice: InvoiceId,
+    refund: RefundId,
+    amount: Money,
+    reason: String,
+    at: Time,
+}
+
+impl From<CreditNoteV1> for CreditNote {
+    fn from(old: CreditNoteV1) -> CreditNote {
+        CreditNote {
+            order: old.order,
+            invoice: old.invoice,
+            refund: old.refund,
+            amount: old.amount,
+            tax: None,
+            lines: Vec::new(),
+            reason: old.reason,
+            at: old.at,
+            // There were none.
+            corrects: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +204,7 @@ mod tests {
 
     record!(OrderV1 as StoredOrderV1: V1);
     record!(InvoiceV1 as StoredInvoiceV1: V1);
+    record!(CreditNoteV1 as StoredCreditNoteV1: V1);
 
     fn cents(minor: i64) -> Money {
         Money { minor, currency: "USD".parse().expect("a known code") }
@@ -237,6 +267,21 @@ mod tests {
         );
         assert_eq!((now.total, now.paid_at, now.note.as_str()), (cents(1370), Some(Time(5)), "ring twice"));
         assert_eq!(Order::decode(&now.encode()), Some(now), "and rewritten as it is now");
+    }
+
+    #[test]
+    fn a_credit_note_of_an_earlier_till_is_for_an_amount() {
+        let old = CreditNoteV1 {
+            order: OrderId(1),
+            invoice: InvoiceId(2),
+            refund: RefundId(3),
+            amount: cents(500),
+            reason: "late".into(),
+            at: Time(5),
+        };
+        let now = CreditNote::decode(&old.encode()).expect("it is read");
+        assert_eq!((now.refund, now.amount, now.tax, now.corrects), (RefundId(3), cents(500), None, None));
+        assert_eq!(CreditNote::decode(&now.encode()), Some(now), "and rewritten as it is now");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The acts of orders. Those that are payments' or checkout's to decide are called by them.
 
-use super::invoice::{CreditNote, Invoice, Seller};
+use super::credit::{self, CreditNote};
+use super::invoice::{Invoice, Seller};
 use super::lifecycle::{Event, Status};
 use super::model::{Moved, NewOrder, Order, OrderError, PaymentStatus, RefundNote};
-use super::store::{BOUGHT, CREDIT_NOTES, INVOICE_OF, INVOICES, NOTE_OF, ORDERS};
+use super::store::{BOUGHT, CREDIT_NOTES, INVOICE_OF, INVOICES, NOTES_OF, ORDERS};
 use crate::clock::Time;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, RefundId, UserId};
 use crate::inventory::{self, Cause, Want};
@@ -170,19 +171,49 @@ pub fn invoice(tx: &impl Reads, id: OrderId) -> Result<(InvoiceId, Invoice), Ord
     Ok((number, INVOICES.expect(tx, &number)?))
 }
 
+/// The credit notes of an order and their corrections, oldest first.
+pub fn credit_notes(tx: &impl Reads, id: OrderId) -> Result<Vec<(CreditNoteId, CreditNote)>, StoreError> {
+    let numbers = NOTES_OF.all(tx, &id)?.into_iter();
+    numbers.map(|number| Ok((number, CREDIT_NOTES.expect(tx, &number)?))).collect()
+}
+
+/// Money that goes back with a refund.
+pub struct Crediting<'a> {
+    pub refund: RefundId,
+    pub amount: Money,
+    /// Line ids and units that it is for; none: an amount.
+    pub lines: &'a [(u64, u32)],
+    pub reason: &'a str,
+}
+
 /// Writes the credit note of a refund that succeeded, once. Money that was never invoiced has none.
-pub fn credit(
-    tx: &mut WriteTx,
-    id: OrderId,
-    refund: RefundId,
-    amount: Money,
-    reason: &str,
-) -> Result<(), OrderError> {
-    let Some(invoice) = INVOICE_OF.find(tx, &id)? else { return Ok(()) };
-    if NOTE_OF.find(tx, &refund)?.is_some() {
+pub fn credit(tx: &mut WriteTx, id: OrderId, what: &Crediting<'_>) -> Result<(), OrderError> {
+    let Some(number) = INVOICE_OF.find(tx, &id)? else { return Ok(()) };
+    let notes = credit_notes(tx, id)?;
+    if credit::live(&notes, what.refund).is_some() {
         return Ok(());
     }
+    let (lines, tax) = credit::split(&INVOICES.expect(tx, &number)?, &notes, what.amount, what.lines);
+    let note = CreditNote {
+        order: id,
+        invoice: number,
+        refund: what.refund,
+        amount: what.amount,
+        tax: Some(tax),
+        lines,
+        reason: what.reason.to_owned(),
+        at: tx.now(),
+        corrects: None,
+    };
     let number = CreditNoteId(tx.next_number("credit_notes")?);
-    let note = CreditNote { order: id, invoice, refund, amount, reason: reason.to_owned(), at: tx.now() };
     Ok(CREDIT_NOTES.put(tx, &number, &note)?)
+}
+
+/// Takes back the credit note of a refund that failed after it had succeeded, if it has one, by a paper of its own.
+pub fn uncredit(tx: &mut WriteTx, id: OrderId, refund: RefundId) -> Result<(), OrderError> {
+    let notes = credit_notes(tx, id)?;
+    let Some((wrong, note)) = credit::live(&notes, refund) else { return Ok(()) };
+    let correction = CreditNote { at: tx.now(), corrects: Some(*wrong), ..note.clone() };
+    let number = CreditNoteId(tx.next_number("credit_notes")?);
+    Ok(CREDIT_NOTES.put(tx, &number, &correction)?)
 }

@@ -1,16 +1,17 @@
 //! Tables of orders.
 
-use super::invoice::{CreditNote, Invoice};
+use super::credit::CreditNote;
+use super::invoice::Invoice;
 use super::lifecycle::Status;
 use super::model::Order;
-use super::old::{InvoiceV1, OrderV1};
+use super::old::{CreditNoteV1, InvoiceV1, OrderV1};
 use crate::clock::Time;
-use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, RefundId, UserId};
+use crate::id::{CreditNoteId, InvoiceId, OrderId, ProductId, UserId};
 use crate::store::{Index, Table, record};
 
 record!(Order as StoredOrder: V2, was V1(OrderV1));
 record!(Invoice as StoredInvoice: V2, was V1(InvoiceV1));
-record!(CreditNote as StoredCreditNote: V1);
+record!(CreditNote as StoredCreditNote: V2, was V1(CreditNoteV1));
 
 pub static BY_USER: Index<OrderId, Order, UserId> = Index::list("orders.by_user", |order| vec![order.user]);
 pub static BY_EMAIL: Index<OrderId, Order, String> =
@@ -40,6 +41,7 @@ pub static INVOICE_OF: Index<InvoiceId, Invoice, OrderId> =
     Index::unique("invoices.by_order", |invoice| vec![invoice.order]);
 pub static INVOICES: Table<InvoiceId, Invoice> = Table::new("invoices", &[&INVOICE_OF]);
 
-pub static NOTE_OF: Index<CreditNoteId, CreditNote, RefundId> =
-    Index::unique("credit_notes.by_refund", |note| vec![note.refund]);
-pub static CREDIT_NOTES: Table<CreditNoteId, CreditNote> = Table::new("credit_notes", &[&NOTE_OF]);
+pub static NOTES_OF: Index<CreditNoteId, CreditNote, OrderId> =
+    Index::list("credit_notes.of_order", |note| vec![note.order]);
+/// By their number, which counts from 1 over notes and corrections.
+pub static CREDIT_NOTES: Table<CreditNoteId, CreditNote> = Table::new("credit_notes", &[&NOTES_OF]);

@@ -11,7 +11,7 @@ use super::model::{Fulfilment, Moved, Order, OrderLine, PaymentStatus, RefundNot
 use crate::accounts::Email;
 use crate::address::Address;
 use crate::clock::Time;
-use crate::id::{OrderId, UserId};
+use crate::id::{OrderId, RefundId, UserId};
 use crate::money::{Currency, Money};
 use crate::promotions::Code;
 
@@ -36,7 +36,7 @@ pub struct OrderView {
     note: String,
     tracking: Option<Tracking>,
     fulfilments: Vec<Value>,
-    refunds: Vec<RefundNote>,
+    refunds: Vec<Value>,
     invoice_url: Option<String>,
     history: Vec<Moved>,
     hold_expires_at: Option<Time>,
@@ -47,7 +47,13 @@ pub struct OrderView {
 
 impl OrderView {
     /// `invoice_url` is the signed link, which only a paid order has.
-    pub fn new(id: OrderId, mut order: Order, invoice_url: Option<String>, carriers: &Carriers) -> OrderView {
+    pub fn new(
+        id: OrderId,
+        mut order: Order,
+        invoice_url: Option<String>,
+        notes: &[(RefundId, Value)],
+        carriers: &Carriers,
+    ) -> OrderView {
         for parcel in &mut order.fulfilments {
             parcel.tracking = carriers.linked(&parcel.tracking, &order.shipping_address);
         }
@@ -72,7 +78,7 @@ impl OrderView {
             note: order.note,
             tracking,
             fulfilments: order.fulfilments.iter().map(parcel).collect(),
-            refunds: order.refunds,
+            refunds: order.refunds.iter().map(|one| refund(one, notes)).collect(),
             invoice_url,
             history: order.history,
             hold_expires_at: order.hold_until,
@@ -96,6 +102,19 @@ pub fn line(line: &OrderLine) -> Value {
         "quantity": line.quantity,
         "total_price": line.total,
         "discount": line.discount,
+    })
+}
+
+/// A refund, with the papers about it.
+fn refund(refund: &RefundNote, notes: &[(RefundId, Value)]) -> Value {
+    let own = notes.iter().filter(|(id, _)| *id == refund.id).map(|(_, note)| note);
+    json!({
+        "id": refund.id,
+        "amount": refund.amount,
+        "status": refund.status,
+        "reason": refund.reason,
+        "at": refund.at,
+        "credit_notes": own.collect::<Vec<_>>(),
     })
 }
 

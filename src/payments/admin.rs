@@ -2,27 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::failed::is_unsettled;
+use super::failed::{is_unsettled, settle_by_hand};
+use super::list::{Filter, find};
 use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
 use super::ops::refunds_of_payment;
 use super::reconcile::reconcile_all;
 use super::restored::{confirm, restored};
-use super::store::PAYMENTS;
 use super::{disputes, ops};
 use crate::accounts::{self, Scope, Staff};
 use crate::audit;
 use crate::clock::Time;
-use crate::http::input::{Fields, Input, boolean};
-use crate::http::{Answer, Req, Routes, get, ok, post};
+use crate::http::input::{Fields, Input, boolean, text};
+use crate::http::{Answer, ApiError, Req, Routes, created, get, ok, post};
 use crate::id::{PaymentId, RefundId};
 use crate::orders::RefundStatus;
-use crate::page::Paged;
-use crate::store::{Direction, Reads, StoreError};
+use crate::store::{Reads, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
         .at("/api/admin/payments/", get(list))
         .at("/api/admin/payments/{id}/", get(show))
+        .at("/api/admin/refunds/{id}/settle/", post(settle))
         .at("/api/admin/payments/reconcile/", post(reconcile))
 }
 
@@ -115,13 +115,41 @@ fn notes(payment: &Payment, refunds: &[(RefundId, Refund)], evidence_due_by: Opt
 
 async fn list(req: Req) -> Answer {
     req.staff(Scope::PaymentsRead)?;
-    let page = req.page()?;
-    let found = req.app.store.read(|tx| {
-        let Paged { count, items } = PAYMENTS.page(tx, page, Direction::Down)?;
-        let items = items.iter().map(|(id, payment)| view(tx, *id, payment)).collect::<Result<_, _>>()?;
-        Ok::<_, StoreError>(Paged { count, items })
-    })?;
+    let (page, filter) = (req.page()?, Filter::of(&req)?);
+    // Times alone may make it look at every payment, so it is done off the async threads.
+    let app = std::sync::Arc::clone(&req.app);
+    let found = tokio::task::spawn_blocking(move || {
+        app.store.read(|tx| find(tx, &filter, page)?.try_map(|(id, payment)| view(tx, id, &payment)))
+    });
+    let found = found.await.map_err(ApiError::internal)??;
     req.list(page, found)
+}
+
+/// How money was given back by hand.
+struct Settling {
+    reference: String,
+}
+
+impl Input for Settling {
+    fn read(from: &mut Fields<'_>) -> Self {
+        Settling { reference: from.req("reference", text(1..=200)) }
+    }
+}
+
+/// Records that the money of a failed refund was given back by hand.
+async fn settle(mut req: Req, id: RefundId) -> Answer {
+    let by: Staff = req.admin(Scope::PaymentsWrite)?.into();
+    let Settling { reference } = req.json().await?;
+    req.write_once(move |tx| {
+        accounts::confirm(tx, &by)?;
+        let made = settle_by_hand(tx, id, &reference, &by.label())?;
+        let refund = ops::get_refund(tx, made)?;
+        let after = json!({"settled_by": made, "amount": refund.amount, "reference": reference});
+        audit::note(tx, &by.label(), "refund.settle", &format!("refund:{id}"), Value::Null, after)?;
+        let payment = ops::get(tx, refund.payment)?;
+        Ok(created(&view(tx, refund.payment, &payment)?))
+    })
+    .await
 }
 
 async fn show(req: Req, id: PaymentId) -> Answer {

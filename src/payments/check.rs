@@ -8,8 +8,8 @@ use super::model::{Dispute, Payment, Refund, Stand};
 use super::store::{DISPUTES, DISPUTES_OF, OF_ORDER, PAYMENTS, REFUNDS, REFUNDS_OF};
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::money::Money;
-use crate::orders::store::{CREDIT_NOTES, INVOICE_OF, NOTE_OF, ORDERS};
-use crate::orders::{Order, RefundStatus, Status};
+use crate::orders::store::{INVOICE_OF, ORDERS};
+use crate::orders::{self, Order, RefundStatus, Status};
 use crate::store::{Direction, Index, Key, Look, ReadTx, Record, Span, StoreError, Table};
 
 /// How many orders are looked at together, with what belongs to them.
@@ -169,19 +169,30 @@ fn money(id: OrderId, order: &Order, own: &Own, look: &Look<'_>) {
     }
 }
 
-/// I6, of refunds.
+/// I6, of refunds: the papers of each are a note, its correction, a note again; the last says what became of it.
 fn papers(tx: &ReadTx, order: OrderId, own: &Own, look: &Look<'_>) -> Result<(), StoreError> {
+    if own.refunds.is_empty() {
+        return Ok(());
+    }
+    let invoiced = INVOICE_OF.find(tx, &order)?.is_some();
+    let notes = orders::credit_notes(tx, order)?;
     for (id, refund) in &own.refunds {
-        let invoiced = INVOICE_OF.find(tx, &order)?.is_some();
-        let note = NOTE_OF.find(tx, id)?.map(|note| CREDIT_NOTES.expect(tx, &note)).transpose()?;
-        let credited = note.map(|note| note.amount);
-        let wants_note = refund.status == RefundStatus::Succeeded && !refund.is_surplus && invoiced;
-        let fault = |said| look.found("I6", format!("refund {id}"), said);
-        if wants_note && credited != Some(refund.amount) {
-            fault("it succeeded, and has no credit note of its amount");
+        let fault = |said: &str| look.found("I6", format!("refund {id}"), said);
+        let mut counts = None;
+        for (number, note) in notes.iter().filter(|(_, note)| note.refund == *id) {
+            if note.corrects != counts.take().map(|(number, _)| number) || note.amount != refund.amount {
+                fault("its papers are not notes of its amount, each corrected by the next");
+            }
+            counts = note.corrects.is_none().then_some((*number, note));
         }
-        if !wants_note && refund.status == RefundStatus::Pending && credited.is_some() {
-            fault("it has a credit note, but has not succeeded");
+        let wants_note = refund.status == RefundStatus::Succeeded && !refund.is_surplus && invoiced;
+        // An earlier till wrote no corrections.
+        let is_old = counts.is_some_and(|(_, note)| note.tax.is_none());
+        if wants_note && counts.is_none() {
+            fault("it succeeded, and has no credit note that counts");
+        }
+        if !wants_note && counts.is_some() && (refund.status == RefundStatus::Pending || !is_old) {
+            fault("it has a credit note that counts, but has not succeeded");
         }
     }
     Ok(())

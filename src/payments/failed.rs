@@ -5,14 +5,14 @@ use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use super::model::{Payment, PaymentError, Refund};
-use super::ops::{left_of, refunds_of_payment};
+use super::ops::{NewRefund, begin_refund, get_refund, left_of, refunds_of_payment};
 use super::returned::send_back;
 use super::store::{FAILED, PAYMENTS, REFUNDS};
 use crate::app::App;
 use crate::clock::Time;
 use crate::id::RefundId;
 use crate::orders::{self, RefundStatus, Status};
-use crate::store::{Direction, Key, Reads, Span};
+use crate::store::{Direction, Key, Reads, Span, WriteTx};
 
 /// How long a failed refund is shown.
 const SHOWN: Duration = Duration::from_hours(24 * 90);
@@ -67,6 +67,38 @@ pub fn failed(tx: &impl Reads) -> Result<Vec<Failed>, PaymentError> {
 /// Whether a payment's money is not its order's to keep.
 fn is_homeless(tx: &impl Reads, payment: &Payment) -> Result<bool, PaymentError> {
     Ok(payment.is_surplus || orders::get(tx, payment.order)?.status == Status::Cancelled)
+}
+
+/// Records that the money of a refund that failed was given back by hand, such as by a transfer: as a refund of its
+/// own, which is done.
+///
+/// # Errors
+/// [`PaymentError::NotOpen`] when the refund has not failed, another came after it, or its money is not there any more.
+pub fn settle_by_hand(
+    tx: &mut WriteTx,
+    id: RefundId,
+    reference: &str,
+    by: &str,
+) -> Result<RefundId, PaymentError> {
+    let refund = get_refund(tx, id)?;
+    let payment = PAYMENTS.expect(tx, &refund.payment)?;
+    let own = refunds_of_payment(tx, refund.payment)?;
+    let is_open =
+        refund.status == RefundStatus::Failed && own.last().is_some_and(|(newest, _)| *newest == id);
+    if !is_open || left_of(tx, refund.payment, &payment)?.minor < refund.amount.minor {
+        return Err(PaymentError::NotOpen);
+    }
+    let lead = if refund.reason.is_empty() { String::new() } else { format!("{}; ", refund.reason) };
+    let new = NewRefund {
+        amount: refund.amount,
+        reason: &format!("{lead}given back by hand: {reference}"),
+        lines: refund.lines,
+        restock: refund.restock,
+        is_surplus: refund.is_surplus,
+        by_hand: true,
+        by,
+    };
+    begin_refund(tx, refund.payment, new)
 }
 
 /// Tries again what is due.

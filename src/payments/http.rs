@@ -142,6 +142,7 @@ impl From<PaymentError> for ApiError {
             PaymentError::RefundTooLarge { left } => {
                 ApiError::new(409, "refund_too_large", error).with("available", left)
             }
+            PaymentError::NotOpen => ApiError::new(409, "invalid_transition", error),
             PaymentError::RefundLines(said) => ApiError::field("lines", said),
             PaymentError::Disputed { ref dispute } => {
                 let due_by = dispute.due_by;

@@ -1,6 +1,8 @@
 //! The life of a payment attempt, and what payments and refunds make of an order. No status is assigned
 //! anywhere else.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::model::{Dispute, Payment, Refund, Stand};
@@ -61,6 +63,17 @@ pub fn refund_after(from: RefundStatus, said: RefundStatus) -> Option<RefundStat
         // A gateway may have done what it seemed to refuse.
         | (RefundStatus::Failed, RefundStatus::Succeeded) => Some(said),
         _ => None,
+    }
+}
+
+impl FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Status::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| {
+            "must be requires_payment, requires_action, processing, succeeded, failed or canceled".to_owned()
+        })
     }
 }
 

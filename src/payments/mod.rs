@@ -19,6 +19,7 @@ mod failed;
 pub mod gateway;
 pub mod http;
 mod lifecycle;
+mod list;
 mod model;
 mod old;
 mod once;
@@ -38,7 +39,7 @@ pub use disputes::may_send;
 pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
 pub use erase::{erase, is_under_way};
 pub use events::{forget_events, receive, work_events};
-pub use failed::{failed, try_again};
+pub use failed::{failed, settle_by_hand, try_again};
 pub use lifecycle::Status;
 pub use model::{
     Closing, Disputed, GatewayEvent, NOTHING_TO_PAY, Payment, PaymentError, Refund, Subject, Told, Why,

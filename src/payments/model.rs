@@ -298,6 +298,11 @@ pub enum PaymentError {
     RefundTooLarge { left: Money },
     #[error("{0}")]
     RefundLines(String),
+    #[error(
+        "Only a refund that failed can be settled by hand, and only while its money is still here and no other refund of \
+         its payment came after it."
+    )]
+    NotOpen,
     #[error("{}", dispute.bars())]
     Disputed { dispute: Box<Dispute> },
     #[error("{0}")]

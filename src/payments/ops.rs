@@ -217,6 +217,8 @@ pub struct NewRefund<'a> {
     pub lines: Vec<(u64, u32)>,
     pub restock: bool,
     pub is_surplus: bool,
+    /// A person gives it back, whoever took it: its refund is done.
+    pub by_hand: bool,
     pub by: &'a str,
 }
 
@@ -229,6 +231,7 @@ impl<'a> NewRefund<'a> {
             lines: Vec::new(),
             restock: false,
             is_surplus: payment.is_surplus,
+            by_hand: false,
             by,
         }
     }
@@ -278,11 +281,11 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         return Err(PaymentError::RefundTooLarge { left });
     }
     let now = tx.now();
-    let by_hand = payment.provider == BY_HAND;
+    let by_hand = new.by_hand || payment.provider == BY_HAND;
     let refund = Refund {
         order: payment.order,
         payment: id,
-        provider: payment.provider,
+        provider: if by_hand { BY_HAND.to_owned() } else { payment.provider },
         amount: new.amount,
         status: RefundStatus::Pending,
         reason: new.reason.to_owned(),

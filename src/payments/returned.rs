@@ -9,7 +9,7 @@ use super::ops::{self, NewRefund, next_wait, note, tell_order};
 use super::store::REFUNDS;
 use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
-use crate::orders::{self, RefundStatus};
+use crate::orders::{self, Crediting, RefundStatus};
 use crate::outbox::{self, Cause};
 use crate::store::{Reads, WriteTx};
 
@@ -42,12 +42,18 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     }
     if news == Some(RefundStatus::Succeeded) {
         if !refund.is_surplus {
-            orders::credit(tx, refund.order, id, refund.amount, &refund.reason)?;
+            let (lines, reason) = (&refund.lines, &refund.reason);
+            orders::credit(
+                tx,
+                refund.order,
+                &Crediting { refund: id, amount: refund.amount, lines, reason },
+            )?;
         }
         take_back(tx, id, refund.clone())?;
         outbox::post(tx, Cause::Refunded(id))?;
     }
     if news == Some(RefundStatus::Failed) {
+        orders::uncredit(tx, refund.order, id)?;
         outbox::post(tx, Cause::RefundFailed(id))?;
         tracing::error!(
             refund = id.0,

@@ -24,14 +24,20 @@ pub static BY_REFERENCE: Index<PaymentId, Payment, (String, String)> =
 pub static BY_CHARGE: Index<PaymentId, Payment, (String, String)> = Index::list("payments.by_charge", |p| {
     p.charge.iter().map(|charge| (p.provider.clone(), charge.clone())).collect()
 });
+pub static BY_STATUS: Index<PaymentId, Payment, String> =
+    Index::list("payments.by_status", |payment| vec![payment.status.as_str().to_owned()]);
+pub static BY_PROVIDER: Index<PaymentId, Payment, String> =
+    Index::list("payments.by_provider", |payment| vec![payment.provider.clone()]);
 /// By when the money was taken.
 pub static CAPTURED: Index<PaymentId, Payment, Time> =
     Index::list("payments.captured", |payment| payment.captured_at.into_iter().collect());
 /// Payments that are not final, by provider and when they are asked after.
 pub static OPEN: Index<PaymentId, Payment, (String, Time)> =
     Index::list("payments.due", |p| p.next_look_at.map(|at| (p.provider.clone(), at)).into_iter().collect());
-pub static PAYMENTS: Table<PaymentId, Payment> =
-    Table::new("payments", &[&OF_ORDER, &BY_REFERENCE, &BY_CHARGE, &OPEN, &CAPTURED]);
+pub static PAYMENTS: Table<PaymentId, Payment> = Table::new(
+    "payments",
+    &[&OF_ORDER, &BY_REFERENCE, &BY_CHARGE, &BY_STATUS, &BY_PROVIDER, &OPEN, &CAPTURED],
+);
 
 pub static REFUNDS_OF: Index<RefundId, Refund, OrderId> =
     Index::list("refunds.of_order", |refund| vec![refund.order]);

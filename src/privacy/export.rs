@@ -28,13 +28,18 @@ pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, P
 
 fn of_order(app: &App, tx: &ReadTx, id: OrderId, base: &str) -> Result<Value, PaymentError> {
     let order = orders::get(tx, id)?;
-    let invoice = match orders::invoice_of(tx, id) {
-        Ok((number, invoice)) => invoice.json(number),
-        Err(orders::OrderError::InvoiceNotReady) => Value::Null,
+    let (invoice, notes) = match orders::invoice_of(tx, id) {
+        Ok((number, invoice)) => {
+            let notes = orders::credit_notes(tx, id)?;
+            let notes = notes.iter().map(|(number, note)| note.json(*number, &invoice)).collect();
+            (invoice.json(number), notes)
+        }
+        Err(orders::OrderError::InvoiceNotReady) => (Value::Null, Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let mut shown = json!(orders::http::view(app, base, id, order, tx.now()));
+    let mut shown = json!(orders::http::view(app, base, tx, id, order)?);
     shown["invoice"] = invoice;
+    shown["credit_notes"] = notes.into();
     let payments = payments::of_order(tx, id)?.into_iter();
     let payments = payments.map(|(id, payment)| payments::admin::view(tx, id, &payment));
     shown["payments"] = payments.collect::<Result<Vec<_>, _>>()?.into();

@@ -127,21 +127,27 @@ impl Input for Change {
     }
 }
 
+/// Notes those of these fields that are not there at all.
+fn require(from: &mut Fields<'_>, names: &[&str]) {
+    for name in names {
+        if !from.given(name) {
+            from.fault(name, "is required");
+        }
+    }
+}
+
 impl Input for Whole {
     fn read(from: &mut Fields<'_>) -> Self {
-        let change = Change::read(from);
-        for name in ["kind", "value"] {
-            if !from.given(name) {
-                from.fault(name, "is required");
-            }
-        }
-        Whole(change)
+        require(from, &["kind", "value"]);
+        Whole(Change::read(from))
     }
 }
 
 impl Input for New {
     fn read(from: &mut Fields<'_>) -> Self {
-        New { code: from.req("code", word), coupon: Whole::read(from) }
+        require(from, &["code"]);
+        let coupon = Whole::read(from);
+        New { code: coupon.0.code.clone().unwrap_or_default(), coupon }
     }
 }
 
@@ -162,35 +168,26 @@ impl Change {
             (word, None, Some(terms)) if word == had => Ok(terms.kind),
             _ => Err("must be given together with kind".to_owned()),
         };
-        let dates = (
-            self.starts_at.unwrap_or(base.and_then(|terms| terms.starts_at)),
-            self.ends_at.unwrap_or(base.and_then(|terms| terms.ends_at)),
-        );
-        if let (Some(start), Some(end)) = dates
+        let kind = kind.map_err(|said| fault("value", &said)).ok();
+        let Some(base) = base.cloned().or(kind.map(Terms::new)) else { return Err(faults) };
+        let mut categories = self.categories.unwrap_or(base.categories);
+        categories.sort();
+        categories.dedup();
+        let terms = Terms {
+            kind: kind.unwrap_or(base.kind),
+            min_subtotal: self.min_subtotal.unwrap_or(base.min_subtotal),
+            starts_at: self.starts_at.unwrap_or(base.starts_at),
+            ends_at: self.ends_at.unwrap_or(base.ends_at),
+            max_uses: self.max_uses.unwrap_or(base.max_uses),
+            max_uses_per_user: self.max_uses_per_user.unwrap_or(base.max_uses_per_user),
+            categories,
+            is_active: self.is_active.unwrap_or(base.is_active),
+        };
+        if let (Some(start), Some(end)) = (terms.starts_at, terms.ends_at)
             && end <= start
         {
             fault("ends_at", "must be after starts_at");
         }
-        let kind = kind.map_err(|said| fault("value", &said));
-        let Ok(kind) = kind else { return Err(faults) };
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let mut categories =
-            self.categories.unwrap_or_else(|| base.map(|terms| terms.categories.clone()).unwrap_or_default());
-        categories.sort();
-        categories.dedup();
-        Ok(Terms {
-            kind,
-            min_subtotal: self.min_subtotal.unwrap_or(base.and_then(|terms| terms.min_subtotal)),
-            starts_at: dates.0,
-            ends_at: dates.1,
-            max_uses: self.max_uses.unwrap_or(base.and_then(|terms| terms.max_uses)),
-            max_uses_per_user: self
-                .max_uses_per_user
-                .unwrap_or(base.and_then(|terms| terms.max_uses_per_user)),
-            categories,
-            is_active: self.is_active.unwrap_or(base.is_none_or(|terms| terms.is_active)),
-        })
+        if faults.is_empty() { Ok(terms) } else { Err(faults) }
     }
 }

@@ -80,6 +80,22 @@ pub struct Terms {
     pub is_active: bool,
 }
 
+impl Terms {
+    /// Good for everything, for everybody, for ever.
+    pub fn new(kind: Kind) -> Terms {
+        Terms {
+            kind,
+            min_subtotal: None,
+            starts_at: None,
+            ends_at: None,
+            max_uses: None,
+            max_uses_per_user: None,
+            categories: Vec::new(),
+            is_active: true,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Coupon {
     pub terms: Terms,
@@ -116,7 +132,7 @@ pub enum Refusal {
     UsedUp,
     #[error("You have used this coupon as often as you may.")]
     AlreadyUsed,
-    #[error("This coupon is for none of these goods.")]
+    #[error("This coupon takes nothing off what is in the basket.")]
     NotApplicable,
     #[error("This coupon is for purchases from {0} on, of the goods that it is for.")]
     BelowMinimum(Money),

@@ -210,6 +210,24 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
         Index { name, unique: false, keys, key: PhantomData }
     }
 
+    /// Hands what `span` leads to to `visit`, until it fails.
+    pub fn try_each(
+        &self,
+        tx: &impl Reads,
+        span: Span,
+        mut visit: impl FnMut(K) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        self.scan(tx, span, |_, key| match visit(key) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     /// What `at` leads to in a unique index.
     pub fn find(&self, tx: &impl Reads, at: &I) -> Result<Option<K>, StoreError> {
         debug_assert!(self.unique, "{} is a list", self.name);

@@ -491,3 +491,38 @@ async fn somebody_who_was_erased_is_written_to_no_more() {
     assert!(post.came().is_empty());
     assert_eq!(mails(&admin, "?state=cancelled").await.len(), 2);
 }
+
+#[tokio::test]
+async fn who_wishes_for_what_is_back_is_written_to_once() {
+    let post = Post::new();
+    let shop = shop(&post, &[]).await;
+    let tea = shop.product("Tea", "4.00", 0).await;
+    let (ann, bob) = (shop.buyer().await, shop.named("bob@example.com", Role::Customer).await);
+    for person in [&ann, &bob] {
+        person.post("/api/wishlist/", json!({"product_id": tea.id})).await.status(201);
+    }
+    let erased = bob.asks(Method::DELETE, "/api/auth/me/").json(&json!({"password": PASSWORD})).send().await;
+    erased.status(204);
+    let staff = shop.staff().await;
+    let stock = |units: u64| staff.patch("/api/products/tea/", json!({"stock_quantity": units}));
+    stock(3).await.status(200);
+    for _ in 0..3 {
+        shop.run_jobs().await;
+        shop.later(Duration::from_mins(1));
+    }
+    let told = post.came();
+    let [letter] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((letter.to[0].as_str(), letter.subject.as_str()), (ann.email.as_str(), "Tea is back"));
+    assert!(letter.text.contains("on your wishlist, is in stock again for 4.00 USD"), "{}", letter.text);
+    // Before the mail goes out it is gone again: then there is nothing to tell.
+    post.is(Mood::Down);
+    stock(0).await.status(200);
+    stock(1).await.status(200);
+    shop.run_jobs().await;
+    stock(0).await.status(200);
+    post.is(Mood::Takes);
+    shop.later(Duration::from_hours(1));
+    shop.run_jobs().await;
+    assert!(post.came().is_empty());
+    assert_eq!(mails(&shop.admin().await, "?state=cancelled").await[0]["kind"], "back_in_stock");
+}

@@ -13,6 +13,7 @@ mod cart;
 mod catalogue;
 mod conventions;
 mod coupons;
+mod credit_notes;
 mod gateways;
 mod import;
 mod inventory;

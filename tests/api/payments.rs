@@ -624,3 +624,44 @@ async fn a_handler_that_panics_is_answered_500_and_the_shop_goes_on() {
     assert_eq!(ann.order(order).await["status"], "pending");
     shop.get("/readyz").await.status(200);
 }
+
+#[tokio::test]
+async fn staff_find_payments_by_what_they_know() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 99).await;
+    let (ann, staff) = (shop.buyer().await, shop.staff().await);
+    let first = ann.bought(tea.id, 1).await;
+    shop.later(Duration::from_secs(3600));
+    let second = ann.ordered(tea.id, 1).await;
+    ann.begins_to_pay(second).await;
+    let third = ann.ordered(tea.id, 1).await;
+    let paid = format!("/api/admin/orders/{third}/mark-paid/");
+    staff.post(&paid, json!({"method": "cash"})).await.status(200);
+    for (query, wanted) in [
+        (String::new(), vec![third, second, first]),
+        ("status=succeeded".into(), vec![third, first]),
+        ("status=requires_payment".into(), vec![second]),
+        ("provider=manual".into(), vec![third]),
+        ("provider=stripe".into(), vec![]),
+        (format!("order={second}"), vec![second]),
+        (format!("order={second}&status=succeeded"), vec![]),
+        ("provider=test&status=succeeded".into(), vec![first]),
+        ("created_after=2026-11-23T10:30:00Z".into(), vec![third, second]),
+        ("created_before=2026-11-23T10:30:00Z&provider=test".into(), vec![first]),
+    ] {
+        let list = staff.get(&format!("/api/admin/payments/?{query}")).await.status(200).json;
+        let results = list["results"].as_array().unwrap();
+        let found: Vec<_> = results.iter().map(|one| one["order_id"].as_u64().unwrap()).collect();
+        assert_eq!((found, &list["count"]), (wanted.clone(), &json!(wanted.len())), "{query}");
+    }
+    for (query, field) in [
+        ("status=lost", "status"),
+        ("order=x", "order"),
+        ("created_after=soon", "created_after"),
+        ("state=paid", "state"),
+    ] {
+        staff.get(&format!("/api/admin/payments/?{query}")).await.faults(&[field]);
+    }
+    let page = staff.get("/api/admin/payments/?status=succeeded&page_size=1&page=2").await.status(200).json;
+    assert_eq!((&page["count"], &page["results"][0]["order_id"]), (&json!(2), &json!(first)));
+}

@@ -57,7 +57,21 @@ const COMMANDS: &[&[&str]] = &[
     &["order", "refund", "1", "--amount", "999"],
     &["order", "refund", "1", "--amount", "some"],
     &["payment", "refund", "1", "--amount", "1"],
+    &["order", "track", "1", "--parcel", "1", "--number", "JD02"],
+    &["order", "track", "1", "--parcel", "7", "--number", "JD02"],
+    &["order", "track", "1", "--carrier", "DHL", "--number", "JD03", "--line", "1=1"],
+    &["order", "track", "1", "--carrier", "DHL", "--number", "JD03", "--line", "1=0"],
+    &["order", "carriers"],
+    &["order", "show", "1"],
+    &["order", "refund", "1", "--line", "1=9"],
+    &["order", "credit-notes", "1"],
+    &["order", "credit-note", "1", "CN-000001", "--format", "json", "--out", "-"],
+    &["order", "credit-note", "1", "CN-000009", "--out", "-"],
+    &["payment", "settle-refund", "1", "--reference", "SEPA 17"],
     &["payment", "list"],
+    &["payment", "list", "--provider", "test", "--status", "succeeded", "--since", "2026-01-01"],
+    &["payment", "list", "--order", "99", "--json"],
+    &["payment", "list", "--status", "lost"],
     &["payment", "cancel", "1"],
     &["payment", "show", "99"],
     &["payment", "reconcile"],
@@ -230,7 +244,7 @@ async fn commands_say_the_same_to_a_stopped_a_running_and_a_remote_shop() {
         for ((words, one), other) in COMMANDS.iter().zip(&by_file).zip(others) {
             // Signed links hold a moment, and the address of whoever answers; and who asks is somebody else.
             let plain = |text: &str| {
-                let text = uncounted(&masked(&masked(text, "invoice_url"), "request_id"));
+                let text = uncounted(&masked(&masked(&masked(text, "invoice_url"), "url"), "request_id"));
                 timeless(&portless(&text)).replace("token:1 ", "operator").replace("token:1", "operator")
             };
             let place = format!("{words:?} {distance}");

@@ -23,6 +23,10 @@ fn lines(text: &str) -> Vec<Value> {
     let read = |line: &str| {
         let mut line: Value = serde_json::from_str(line).expect("JSON");
         line.as_object_mut().expect("an object").remove("invoice_url");
+        let refunds = line["refunds"].as_array_mut().into_iter().flatten();
+        for note in refunds.flat_map(|refund| refund["credit_notes"].as_array_mut().into_iter().flatten()) {
+            note.as_object_mut().expect("an object").remove("url");
+        }
         line
     };
     text.lines().map(read).collect()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::disk::End;
 use super::net::Gateways;
-use super::shop::Who;
+use super::shop::{Asked, Who};
 use super::trade::address;
 use super::world::World;
 use crate::support::paypal::Instrument;
@@ -49,6 +50,7 @@ impl World<'_> {
             }
             97..99 => self.disk.light(self.rng.random_range(1..60)),
             99 => self.crash(End::Killed),
+            100..106 => self.send_parcel(),
             _ => self.trade(),
         }
     }
@@ -195,13 +197,35 @@ impl World<'_> {
 
     fn operator_refunds(&mut self) {
         let Some((order, _)) = self.some_order() else { return };
-        let body = match self.rng.random_range(0..3) {
+        let body = match self.rng.random_range(0..5) {
             0 => json!({}),
             1 => json!({"restock": true}),
-            _ => json!({"amount": "1.25"}),
+            2 => json!({"amount": "1.25"}),
+            _ => {
+                let lines = json!([{"line_id": 1, "quantity": self.rng.random_range(1..3)}]);
+                json!({"lines": lines, "restock": self.rng.random::<bool>()})
+            }
         };
         let key = self.key();
         self.request(Who::Operator, format!("/api/admin/orders/{order}/refund/"), body, key);
+    }
+
+    /// Staff send an order, or some units of it; or say that it arrived, or is all sent.
+    fn send_parcel(&mut self) {
+        let Some((order, _)) = self.some_order() else { return };
+        let path = format!("/api/admin/orders/{order}/");
+        if self.rng.random_ratio(1, 5) {
+            let status = if self.rng.random() { "shipped" } else { "completed" };
+            let body = json!({"status": status});
+            self.send(Asked::new(Who::Operator, Method::PATCH, path, &body));
+            return;
+        }
+        let mut body = json!({"carrier": "DHL", "number": format!("P{}", self.tally.requests)});
+        if self.rng.random_ratio(2, 3) {
+            body["lines"] = json!([{"line_id": self.rng.random_range(1..3), "quantity": 1}]);
+        }
+        let key = self.key();
+        self.request(Who::Operator, format!("{path}fulfilments/"), body, key);
     }
 
     fn operator_takes_cash(&mut self) {

@@ -88,6 +88,13 @@ fn promises(world: &World) {
         let status = order(id).map(|order| order.status);
         assert_eq!(status, Some(Status::Cancelled), "order {id} was answered as cancelled");
     }
+    for (id, number) in &promises.parcels {
+        let parcels = order(id).map(|order| order.fulfilments.as_slice()).unwrap_or_default();
+        let is_there = parcels.iter().any(|parcel| parcel.tracking.number == *number);
+        // Whose person was erased has no numbers any more.
+        let is_nobodys = order(id).is_some_and(till::orders::is_nobodys);
+        assert!(is_there || is_nobodys, "parcel {number} of order {id} was answered");
+    }
     let mut adjusted: BTreeMap<String, u32> = BTreeMap::new();
     for (_, movement) in table::<Movement>(&records, "movements") {
         if let Cause::Adjustment { reason } = movement.cause {
@@ -287,9 +294,9 @@ pub fn audit(world: &mut World) {
     assert_eq!(all.paypal.violations(), Vec::<String>::new(), "what PayPal's description refuses");
     drop(all);
 
+    who_was_erased_is_in_papers_only(world);
     post::holds(world);
     assert!(post::is_at_rest(world), "mails wait for ever");
-    who_was_erased_is_in_papers_only(world);
     no_refund_is_double(world);
     let all = orders(world);
     assert_eq!(ours(&all), theirs(world), "the shop's books, and the gateways'");

@@ -69,6 +69,8 @@ pub struct Promises {
     pub succeeded: BTreeSet<u64>,
     /// Adjustments of stock, each by its own reason.
     pub adjusted: BTreeSet<String>,
+    /// Parcels that went out: order and tracking number.
+    pub parcels: Vec<(u64, String)>,
     /// The rows of each import that was done.
     pub imported: BTreeMap<u64, u64>,
     /// Customers who are to be nowhere any more, by their ids in the shop.
@@ -394,6 +396,14 @@ impl<'a> World<'a> {
         }
         if asked.path.ends_with("/reviews/") {
             self.tally.reviews += 1;
+        }
+        if asked.path.ends_with("/fulfilments/")
+            && let Some(order) = id
+        {
+            self.tally.parcels += 1;
+            let body: Value = serde_json::from_str(&asked.body).expect("it was sent");
+            let number = body["number"].as_str().expect("a number").to_owned();
+            self.promises.parcels.push((order, number));
         }
         if asked.path.ends_with("/adjust/") {
             let body: Value = serde_json::from_str(&asked.body).expect("it was sent");

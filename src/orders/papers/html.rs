@@ -10,15 +10,29 @@ impl Paper {
     pub fn html(&self) -> String {
         let mut rows = String::new();
         for row in &self.rows {
-            let (quantity, price) =
-                row.units.map_or_else(Default::default, |(n, price)| (n.to_string(), price.to_string()));
-            let _ = write!(
-                rows,
-                "<tr><td>{}<small>{}</small></td><td>{quantity}</td><td>{price}</td><td>{}</td></tr>",
-                escape(&row.name),
-                escape(&row.details),
-                row.amount
-            );
+            let (name, details) = (escape(&row.name), escape(&row.details));
+            let _ = write!(rows, "<tr><td>{name}<small>{details}</small></td>");
+            if self.has_units() {
+                let _ = write!(
+                    rows,
+                    "<td>{}</td>",
+                    row.units.map_or_else(String::new, |units| units.to_string())
+                );
+            }
+            if self.has_prices() {
+                let _ = write!(
+                    rows,
+                    "<td>{}</td>",
+                    row.price.map_or_else(String::new, |price| price.to_string())
+                );
+            }
+            let _ = write!(rows, "<td>{}</td></tr>", row.amount);
+        }
+        let mut columns = String::new();
+        for (name, is_there) in [("Quantity", self.has_units()), ("Price", self.has_prices())] {
+            if is_there {
+                let _ = write!(columns, "<th>{name}</th>");
+            }
         }
         let mut sums = String::new();
         for (name, amount) in &self.sums {
@@ -38,6 +52,7 @@ impl Paper {
             .replace("{number}", &self.number)
             .replace("{date}", &self.issued_at.date())
             .replace("{facts}", &lines_of(&self.facts))
+            .replace("{columns}", &columns)
             .replace("{currency}", self.currency.code())
             .replace("{seller}", &escape(&self.seller.name))
             .replace("{seller_address}", &lines_of(&filled(self.seller.address.lines())))

@@ -1,16 +1,18 @@
 //! Papers: what invoices and credit notes say to a person, in what order. As a page and as a PDF they say the same.
 
 mod html;
+pub mod http;
 mod layout;
 mod pdf;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod typeset;
 
+use super::credit::{self, CreditNote, Credited};
 use super::invoice::{self, Invoice, Seller};
 use crate::address::Address;
 use crate::clock::Time;
-use crate::id::InvoiceId;
+use crate::id::{CreditNoteId, InvoiceId};
 use crate::money::{Currency, Money};
 
 /// What a paper says.
@@ -38,8 +40,9 @@ struct Row {
     name: String,
     /// Small, under the name.
     details: String,
-    /// Units, and what each costs.
-    units: Option<(u32, Money)>,
+    units: Option<u32>,
+    /// Of one unit.
+    price: Option<Money>,
     amount: Money,
 }
 
@@ -87,6 +90,71 @@ impl Paper {
     }
 }
 
+impl Paper {
+    /// A credit note, or the correction of one. `invoice` is the one that it is about.
+    pub fn of_credit_note(id: CreditNoteId, note: &CreditNote, invoice: &Invoice) -> Paper {
+        let currency = note.amount.currency;
+        let money = |minor: i64| Money { minor, currency };
+        let net = money(note.amount.minor - note.tax.map_or(0, |tax| tax.minor));
+        let row = |one: &Credited| {
+            let line = invoice.lines.iter().find(|line| line.id == one.line)?;
+            Some(Row { units: Some(one.units), price: None, amount: one.net, ..Row::of(line) })
+        };
+        let mut rows: Vec<_> = note.lines.iter().filter_map(row).collect();
+        let rest = money(net.minor - note.lines.iter().map(|one| one.net.minor).sum::<i64>());
+        if rows.is_empty() {
+            rows.push(Row::plain("Refund", rest));
+        } else if !rest.is_zero() {
+            rows.push(Row::plain(if rest == invoice.shipping { "Shipping" } else { "Adjustment" }, rest));
+        }
+        let mut sums = Vec::new();
+        if let Some(tax) = note.tax.filter(|tax| !tax.is_zero()) {
+            sums.extend([("Net".to_owned(), net.to_string()), ("Tax".to_owned(), tax.to_string())]);
+        }
+        let mut facts = vec![
+            format!("Invoice {}", invoice::number(note.invoice)),
+            format!("Order {}", invoice.order_number),
+        ];
+        let mut closing = Vec::new();
+        let title = if let Some(wrong) = note.corrects {
+            let wrong = credit::number(wrong);
+            closing.push(format!(
+                "The money of credit note {wrong} did not arrive and came back. That note is reversed by this paper and \
+                 counts no more."
+            ));
+            facts.insert(0, format!("Reverses {wrong}"));
+            "Correction"
+        } else {
+            if !note.reason.is_empty() {
+                closing.push(format!("Reason: {}", note.reason));
+            }
+            closing.push("The total was given back to you.".into());
+            "Credit note"
+        };
+        Paper {
+            title,
+            number: credit::number(id),
+            issued_at: note.at,
+            facts,
+            seller: invoice.seller.clone(),
+            parties: vec![("Issued to", address(&invoice.billing_address, &invoice.email))],
+            currency,
+            rows,
+            sums,
+            total: (if note.is_correction() { "Total reversed" } else { "Total credited" }, note.amount),
+            closing,
+        }
+    }
+
+    fn has_units(&self) -> bool {
+        self.rows.iter().any(|row| row.units.is_some())
+    }
+
+    fn has_prices(&self) -> bool {
+        self.rows.iter().any(|row| row.price.is_some())
+    }
+}
+
 impl Row {
     fn of(line: &super::model::OrderLine) -> Row {
         let options = line.options.iter().map(|choice| format!("{}: {}", choice.option, choice.value));
@@ -98,9 +166,15 @@ impl Row {
         Row {
             name: line.name.clone(),
             details,
-            units: Some((line.quantity, line.unit_price)),
+            units: Some(line.quantity),
+            price: Some(line.unit_price),
             amount: line.total,
         }
+    }
+
+    /// What is no line's.
+    fn plain(name: &str, amount: Money) -> Row {
+        Row { name: name.to_owned(), details: String::new(), units: None, price: None, amount }
     }
 }
 

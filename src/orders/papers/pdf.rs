@@ -102,21 +102,22 @@ impl Columns {
         };
         let rows = || paper.rows.iter();
         let amount = widest(&amount_of(paper), &mut rows().map(|row| row.amount.to_string()));
-        let price =
-            widest("Price", &mut rows().filter_map(|row| row.units.map(|(_, price)| price.to_string())));
-        let quantity =
-            widest("Quantity", &mut rows().filter_map(|row| row.units.map(|(units, _)| units.to_string())));
+        let price = widest("Price", &mut rows().filter_map(|row| Some(row.price?.to_string())));
+        let quantity = widest("Quantity", &mut rows().filter_map(|row| Some(row.units?.to_string())));
         let price_ends = RIGHT - amount - GAP;
-        let quantity_ends = price_ends - price - GAP;
-        Columns { item: quantity_ends - quantity - GAP - LEFT, quantity: quantity_ends, price: price_ends }
+        let quantity_ends = if paper.has_prices() { price_ends - price - GAP } else { price_ends };
+        let item_ends = if paper.has_units() { quantity_ends - quantity - GAP } else { quantity_ends };
+        Columns { item: item_ends - LEFT, quantity: quantity_ends, price: price_ends }
     }
 
     fn head(&self, paper: &Paper) -> Piece {
         let heading = |text: &str| set(&text.to_uppercase(), HEADING);
         let mut piece = Piece::default();
         piece.left(LEFT, 0.0, heading("Item"));
-        if paper.rows.iter().any(|row| row.units.is_some()) {
+        if paper.has_units() {
             piece.right(self.quantity, 0.0, heading("Quantity"));
+        }
+        if paper.has_prices() {
             piece.right(self.price, 0.0, heading("Price"));
         }
         piece.right(RIGHT, 0.0, heading(&amount_of(paper)));
@@ -129,8 +130,10 @@ impl Columns {
         let mut piece = Piece { is_row: true, ..Piece::default() };
         let end = piece.stack(LEFT, PADDING, wrap(&row.name, BODY, self.item));
         piece.stack(LEFT, end, wrap(&row.details, SMALL, self.item));
-        if let Some((units, price)) = row.units {
+        if let Some(units) = row.units {
             piece.right(self.quantity, PADDING, set(&units.to_string(), BODY));
+        }
+        if let Some(price) = row.price {
             piece.right(self.price, PADDING, set(&price.to_string(), BODY));
         }
         piece.right(RIGHT, PADDING, set(&row.amount.to_string(), BODY));

@@ -79,6 +79,22 @@ fn invoice(names: &[&str]) -> Invoice {
     }
 }
 
+/// An invoice of lines: quantity, unit price, discount and tax.
+pub fn invoice_of(lines: &[(u32, i64, i64, i64)], shipping: i64) -> Invoice {
+    let mut whole = invoice(&vec!["Tea"; lines.len()]);
+    for (line, (quantity, price, discount, tax)) in whole.lines.iter_mut().zip(lines) {
+        line.quantity = *quantity;
+        line.unit_price = money(*price);
+        line.total = money(price * i64::from(*quantity));
+        line.discount = money(*discount.min(&line.total.minor));
+        line.tax = money(*tax);
+    }
+    let sum = |of: fn(&OrderLine) -> Money| money(whole.lines.iter().map(|line| of(line).minor).sum());
+    let (subtotal, discount, tax) = (sum(|line| line.total), sum(|line| line.discount), sum(|line| line.tax));
+    let total = money(subtotal.minor - discount.minor + shipping + tax.minor);
+    Invoice { subtotal, discount, shipping: money(shipping), tax, total, ..whole }
+}
+
 /// What a reader finds in a PDF, as it stands on the pages; a form feed ends each.
 fn read(pdf: &[u8]) -> String {
     let mut reader = Command::new("pdftotext")
@@ -154,6 +170,62 @@ fn long_invoices_have_several_pages_each_with_the_table_s_head() {
             assert!(page.contains("QUANTITY") && page.contains("SKU TEA-"), "a page without rows: {page}");
         }
         assert_eq!(text.matches("SKU TEA-").count(), count);
+    }
+}
+
+#[test]
+fn credit_notes_and_corrections_say_what_they_are_of() {
+    let invoice = invoice(&["Sencha", LONG, "Kettle"]);
+    let (lines, tax) = credit::split(&invoice, &[], money(9_500), &[(1, 1), (2, 2)]);
+    let note = CreditNote {
+        order: OrderId(17),
+        invoice: InvoiceId(42),
+        refund: crate::id::RefundId(3),
+        amount: money(9_500),
+        tax: Some(tax),
+        lines,
+        reason: "The kettle leaks.".into(),
+        at: Time::parse("2026-12-01T08:00:00Z").expect("a time"),
+        corrects: None,
+    };
+    let correction = CreditNote { corrects: Some(CreditNoteId(7)), ..note.clone() };
+    let of = |note: &CreditNote, id| Paper::of_credit_note(CreditNoteId(id), note, &invoice);
+    let by_sum = CreditNote { lines: Vec::new(), tax: None, ..note.clone() };
+    for (note, id, words) in [
+        (
+            &note,
+            7,
+            vec![
+                "Credit note",
+                "CN-000007",
+                "Invoice INV-000042",
+                "Sencha",
+                "Adjustment",
+                "Net",
+                "Tax",
+                "Total credited",
+                "95.00 EUR",
+                "The kettle leaks.",
+            ],
+        ),
+        (
+            &correction,
+            8,
+            vec!["Correction", "CN-000008", "Reverses CN-000007", "Total reversed", "counts no more"],
+        ),
+        (&by_sum, 9, vec!["CN-000009", "Refund", "Total credited"]),
+    ] {
+        let paper = of(note, id);
+        let text = read(&paper.pdf());
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+        assert_eq!(text.contains("QUANTITY"), !note.lines.is_empty(), "{text}");
+        assert!(!text.contains("PRICE"), "{text}");
+        if let Ok(to) = std::env::var("TILL_SHOW_PAPERS") {
+            std::fs::write(format!("{to}/note{id}.pdf"), paper.pdf()).expect("writable");
+            std::fs::write(format!("{to}/note{id}.html"), paper.html()).expect("writable");
+        }
     }
 }
 

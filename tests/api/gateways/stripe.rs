@@ -216,6 +216,31 @@ async fn a_refund_that_fails_later_is_seen() {
     let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
     let said = report["results"][0]["error"].as_str().expect("it is told");
     assert!(said.starts_with("needs a person"), "{report}");
+
+    // Its note stays, and has a paper that takes it back.
+    let notes = || async { ann.get(&format!("/api/orders/{order}/credit-notes/")).await.status(200).json };
+    let before = notes().await;
+    let papers: Vec<_> =
+        before["results"].as_array().unwrap().iter().map(|one| one["kind"].clone()).collect();
+    assert_eq!(papers, ["credit_note", "correction"]);
+    let correction = &before["results"][1];
+    assert_eq!((&correction["corrects"], &correction["total"]), (&json!("CN-000001"), &json!("4.00")));
+    let of_refund = shown["refunds"][0]["credit_notes"].as_array().unwrap();
+    assert_eq!(of_refund.len(), 2, "{shown}");
+
+    // A person gives it back by hand.
+    let settle = "/api/admin/refunds/1/settle/";
+    admin.post(settle, json!({"reference": ""})).await.faults(&["reference"]);
+    let settled = admin.post(settle, json!({"reference": "SEPA 17"})).await.status(201).json;
+    assert_eq!((&settled["refunds"][1]["status"], &settled["notes"]), (&json!("succeeded"), &json!([])));
+    admin.post(settle, json!({"reference": "SEPA 17"})).await.refused(409, "invalid_transition");
+    admin.post("/api/admin/refunds/9/settle/", json!({"reference": "x"})).await.refused(404, "not_found");
+    assert_eq!(ann.order(order).await["payment_status"], "partially_refunded");
+    let after = notes().await;
+    assert_eq!(after["results"][2]["reason"], "given back by hand: SEPA 17");
+    assert_eq!(after["results"][0], before["results"][0], "no paper ever changes");
+    let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+    assert_eq!(report["results"], json!([]), "nobody is asked for any more");
 }
 
 #[tokio::test]

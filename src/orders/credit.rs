@@ -1,0 +1,239 @@
+//! Credit notes: what a refund takes off an invoice. A refund that failed after it had succeeded is corrected by a paper
+//! of its own in the same series of numbers, which takes the note back; neither ever changes. Whose they are stands on
+//! the invoice, which doesn't either.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::invoice::{self, Invoice};
+use crate::clock::Time;
+use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
+use crate::money::Money;
+
+/// Money that was invoiced and given back; or, of a correction, that was not after all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreditNote {
+    pub order: OrderId,
+    pub invoice: InvoiceId,
+    pub refund: RefundId,
+    pub amount: Money,
+    /// How much of the amount is tax; `None` on notes of an earlier till.
+    pub tax: Option<Money>,
+    /// What it is for; none: an amount.
+    pub lines: Vec<Credited>,
+    pub reason: String,
+    pub at: Time,
+    /// The credit note that this one takes back.
+    pub corrects: Option<CreditNoteId>,
+}
+
+/// Units of an invoice's line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credited {
+    pub line: u64,
+    pub units: u32,
+    /// What they cost, after their discount and without tax.
+    pub net: Money,
+}
+
+/// A credit note's number as it is printed.
+pub fn number(id: CreditNoteId) -> String {
+    format!("CN-{:06}", id.0)
+}
+
+/// Reads a number as it is printed, or bare.
+pub fn read_number(text: &str) -> Option<CreditNoteId> {
+    text.strip_prefix("CN-").unwrap_or(text).parse().ok().map(CreditNoteId)
+}
+
+/// The credit note of a refund that counts: its last, unless that one was taken back. `notes` are an order's, oldest
+/// first.
+pub fn live(notes: &[(CreditNoteId, CreditNote)], refund: RefundId) -> Option<&(CreditNoteId, CreditNote)> {
+    notes.iter().rfind(|(_, note)| note.refund == refund).filter(|(_, note)| note.corrects.is_none())
+}
+
+/// What of an invoice is not credited yet, in minor units.
+struct Left {
+    amount: i64,
+    tax: i64,
+}
+
+fn left(invoice: &Invoice, notes: &[(CreditNoteId, CreditNote)]) -> Left {
+    let mut left = Left { amount: invoice.total.minor, tax: invoice.tax.minor };
+    for (_, note) in notes {
+        let sign = if note.corrects.is_some() { 1 } else { -1 };
+        left.amount += sign * note.amount.minor;
+        left.tax += sign * note.tax.map_or(0, |tax| tax.minor);
+    }
+    left
+}
+
+/// Units of a line that are credited.
+fn units_before(notes: &[(CreditNoteId, CreditNote)], line: u64) -> u32 {
+    let credited = |is_correction: bool| -> u32 {
+        let notes = notes.iter().filter(|(_, note)| note.corrects.is_some() == is_correction);
+        let lines = notes.flat_map(|(_, note)| &note.lines).filter(|one| one.line == line);
+        lines.map(|one| one.units).sum()
+    };
+    credited(false).saturating_sub(credited(true))
+}
+
+/// How `amount`, which goes back for units of `lines` or for none in particular, splits into lines and tax. Shares of
+/// a line sum to the line, and when all of the invoice went back all of its tax did. `notes` are the order's so far.
+pub fn split(
+    invoice: &Invoice,
+    notes: &[(CreditNoteId, CreditNote)],
+    amount: Money,
+    lines: &[(u64, u32)],
+) -> (Vec<Credited>, Money) {
+    let money = |minor: i64| Money { minor, ..amount };
+    let mut credited = Vec::new();
+    let (mut net, mut tax) = (0, 0);
+    for (id, units) in lines {
+        let Some(line) = invoice.lines.iter().find(|line| line.id == *id) else { continue };
+        let from = units_before(notes, *id).min(line.quantity);
+        let to = from.saturating_add(*units).min(line.quantity);
+        // A part of what fits is no more than that.
+        let part = |whole: i64, units: u32| {
+            let share = money(whole).share(i64::from(units), i64::from(line.quantity.max(1)));
+            share.map_or(0, |share| share.minor)
+        };
+        let of = |whole: i64| part(whole, to) - part(whole, from);
+        let own = of(line.total.minor - line.discount.minor);
+        (net, tax) = (net + own, tax + of(line.tax.minor));
+        if to > from {
+            credited.push(Credited { line: *id, units: to - from, net: money(own) });
+        }
+    }
+    let left = left(invoice, notes);
+    let is_rest = amount.minor == left.amount;
+    let tax = match left.amount {
+        // By the lines, where that is what they cost.
+        _ if !is_rest && !credited.is_empty() && net + tax == amount.minor => tax,
+        // By its share in what is left.
+        1.. => {
+            money(left.tax).share(amount.minor.min(left.amount), left.amount).map_or(0, |share| share.minor)
+        }
+        _ => 0,
+    };
+    // Neither more tax than is left, nor so little that there would be more left than money.
+    let least = (amount.minor - (left.amount - left.tax)).max(0);
+    let tax = tax.min(left.tax).max(least).clamp(0, amount.minor.max(0));
+    (credited, money(tax))
+}
+
+impl CreditNote {
+    pub fn is_correction(&self) -> bool {
+        self.corrects.is_some()
+    }
+
+    pub fn kind(&self) -> &'static str {
+        if self.is_correction() { "correction" } else { "credit_note" }
+    }
+
+    pub fn json(&self, id: CreditNoteId, invoice: &Invoice) -> Value {
+        let lines = self.lines.iter().map(|one| {
+            let line = invoice.lines.iter().find(|line| line.id == one.line);
+            json!({
+                "line_id": one.line,
+                "sku": line.and_then(|line| line.sku.as_ref()),
+                "name": line.map(|line| &line.name),
+                "quantity": one.units,
+                "net": one.net,
+            })
+        });
+        let tax = self.tax;
+        json!({
+            "number": number(id),
+            "kind": self.kind(),
+            "corrects": self.corrects.map(number),
+            "invoice_number": invoice::number(self.invoice),
+            "order_id": self.order,
+            "order_number": invoice.order_number,
+            "refund_id": self.refund,
+            "issued_at": self.at,
+            "seller": invoice.seller,
+            "email": invoice.email,
+            "billing_address": invoice.billing_address,
+            "items": lines.collect::<Vec<_>>(),
+            "net": tax.map(|tax| Money { minor: self.amount.minor - tax.minor, ..tax }),
+            "tax": tax,
+            "total": self.amount,
+            "currency": self.amount.currency,
+            "reason": self.reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::papers::tests::invoice_of;
+    use super::*;
+
+    fn note(
+        amount: Money,
+        (lines, tax): (Vec<Credited>, Money),
+        corrects: Option<CreditNoteId>,
+    ) -> CreditNote {
+        CreditNote {
+            order: OrderId(1),
+            invoice: InvoiceId(1),
+            refund: RefundId(1),
+            amount,
+            tax: Some(tax),
+            lines,
+            reason: String::new(),
+            at: Time(0),
+            corrects,
+        }
+    }
+
+    proptest! {
+        /// Whatever goes back, by lines or sums, and some of it not after all: when all did, all the tax did, and each
+        /// line's units cost what the line cost.
+        #[test]
+        fn what_goes_back_sums_to_the_invoice(
+            lines in prop::collection::vec((1_u32..5, 0_i64..10_000, 0_i64..2_000, 0_i64..3_000), 1..4),
+            shipping in 0_i64..900,
+            steps in prop::collection::vec((0_u64..5, 1_u32..4, 0_i64..30_000, prop::bool::weighted(0.2)), 0..8),
+        ) {
+            let invoice = invoice_of(&lines, shipping);
+            let money = |minor: i64| Money { minor, ..invoice.total };
+            let mut notes: Vec<(CreditNoteId, CreditNote)> = Vec::new();
+            let add = |notes: &mut Vec<_>, note: CreditNote| {
+                notes.push((CreditNoteId(notes.len() as u64 + 1), note));
+            };
+            for (line, units, sum, fails) in steps {
+                let rest = left(&invoice, &notes);
+                let wanted = invoice.lines.iter().find(|one| one.id == line);
+                let units = wanted.map(|one| units.min(one.quantity - units_before(&notes, one.id)));
+                let asked: Vec<_> = units.filter(|units| *units > 0).map(|units| (line, units)).into_iter().collect();
+                let amount = money(sum.min(rest.amount));
+                let said = note(amount, split(&invoice, &notes, amount, &asked), None);
+                let tax = said.tax.expect("it has one").minor;
+                prop_assert!((0..=amount.minor).contains(&tax) && tax <= rest.tax, "{tax} of {}", amount.minor);
+                prop_assert!(amount.minor - tax <= rest.amount - rest.tax, "more net than there is");
+                add(&mut notes, said.clone());
+                if fails {
+                    let wrong = notes.last().map(|(number, _)| *number);
+                    add(&mut notes, CreditNote { corrects: wrong, ..said });
+                    let now = left(&invoice, &notes);
+                    prop_assert_eq!((now.amount, now.tax), (rest.amount, rest.tax));
+                }
+            }
+            let rest = left(&invoice, &notes);
+            let all: Vec<_> = invoice.lines.iter().map(|one| (one.id, one.quantity)).collect();
+            let last = note(money(rest.amount), split(&invoice, &notes, money(rest.amount), &all), None);
+            prop_assert_eq!(last.tax.expect("it has one").minor, rest.tax);
+            add(&mut notes, last);
+            for line in &invoice.lines {
+                let sign = |note: &CreditNote| if note.corrects.is_some() { -1 } else { 1 };
+                let of_line = |note: &CreditNote| note.lines.iter().filter(|one| one.line == line.id).map(|one| one.net.minor).sum::<i64>();
+                let net: i64 = notes.iter().map(|(_, note)| sign(note) * of_line(note)).sum();
+                prop_assert_eq!(net, line.total.minor - line.discount.minor, "line {}", line.id);
+            }
+        }
+    }
+}
