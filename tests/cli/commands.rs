@@ -188,11 +188,11 @@ fn masked(text: &str, member: &str) -> String {
     parts.fold(first, |out, part| out + &lead + part.split_once('"').map_or("", |(_, rest)| rest))
 }
 
-/// The text without the ports that shops listen on.
+/// The text without the ports that shops listen on, in links whose slashes HTML may have escaped, too.
 fn portless(text: &str) -> String {
-    let mut parts = text.split("http://127.0.0.1:");
+    let mut parts = text.split("127.0.0.1:");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |out, part| out + "http://SHOP" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    parts.fold(first, |out, part| out + "SHOP" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// The text without the moments in it: what is done now is done at another now each time.
