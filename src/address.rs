@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::input::{Fields, Input, text, word};
+use crate::http::input::{Fields, Input, line, word};
 
 /// Where something is sent or billed to.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -45,15 +45,15 @@ impl std::str::FromStr for Country {
 
 impl Input for Address {
     fn read(from: &mut Fields<'_>) -> Self {
-        let mut opt = |name| from.opt(name, text(0..=200)).unwrap_or_default();
+        let mut opt = |name| from.opt(name, line(0..=200)).unwrap_or_default();
         let (line2, region, phone) = (opt("line2"), opt("region"), opt("phone"));
         Address {
-            name: from.req("name", text(1..=200)),
-            line1: from.req("line1", text(1..=200)),
+            name: from.req("name", line(1..=200)),
+            line1: from.req("line1", line(1..=200)),
             line2,
-            city: from.req("city", text(1..=200)),
+            city: from.req("city", line(1..=200)),
             region,
-            postal_code: from.opt("postal_code", text(0..=20)).unwrap_or_default(),
+            postal_code: from.opt("postal_code", line(0..=20)).unwrap_or_default(),
             country: from.req::<Country>("country", word).0,
             phone,
         }

@@ -12,10 +12,10 @@ use super::scope::Scope;
 use super::store::{API_TOKENS, USERS};
 use crate::audit;
 use crate::clock::Time;
-use crate::http::input::{Fields, Input, boolean, list as list_of, text, time, word};
+use crate::http::input::{Fields, Input, boolean, line, list as list_of, time, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
 use crate::id::{TokenId, UserId};
-use crate::page::{Page, Paged};
+use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
@@ -76,13 +76,10 @@ impl Filter {
     }
 
     fn find(&self, tx: &ReadTx, page: Page) -> Result<Paged<(UserId, User)>, StoreError> {
-        let mut found = Paged { count: 0, items: Vec::new() };
+        let mut found = Matches::of(page);
         let mut offer = |id, user| {
             if self.lets_through(&user) {
-                found.count += 1;
-                if found.count > page.offset() && (found.items.len() as u64) < page.size {
-                    found.items.push((id, user));
-                }
+                found.add((id, user));
             }
             ControlFlow::Continue(())
         };
@@ -97,7 +94,7 @@ impl Filter {
             }
             None => USERS.scan(tx, Span::all(self.direction), offer)?,
         }
-        Ok(found)
+        Ok(found.done())
     }
 }
 
@@ -122,7 +119,7 @@ impl Input for Creation {
         Creation {
             email: from.req("email", word),
             password: from.req("password", new_password),
-            name: from.opt("name", text(0..=200)).unwrap_or_default(),
+            name: from.opt("name", line(0..=200)).unwrap_or_default(),
             role: from.opt("role", word).unwrap_or_default(),
         }
     }
@@ -252,7 +249,7 @@ async fn list_tokens(req: Req) -> Answer {
 impl Input for NewToken {
     fn read(from: &mut Fields<'_>) -> Self {
         NewToken {
-            name: from.req("name", text(1..=100)),
+            name: from.req("name", line(1..=100)),
             scopes: from.req("scopes", |value, at| match value.as_array() {
                 Some(none) if none.is_empty() => at.fault("must not be empty"),
                 _ => list_of(word, Scope::EACH.len())(value, at),

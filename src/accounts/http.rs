@@ -16,7 +16,7 @@ use super::tokens::{BadToken, Keys};
 use crate::address::Address;
 use crate::app::App;
 use crate::clock::Time;
-use crate::http::input::{Fields, Input, object, text, word};
+use crate::http::input::{Fields, Input, line, object, text, word};
 use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, get, ok, post};
 use crate::id::{SessionId, UserId};
 
@@ -196,7 +196,7 @@ impl Input for Registration {
         Registration {
             email: from.req("email", word),
             password: from.req("password", new_password),
-            name: from.opt("name", text(0..=200)).unwrap_or_default(),
+            name: from.opt("name", line(0..=200)).unwrap_or_default(),
         }
     }
 }
@@ -332,7 +332,7 @@ async fn me(req: Req) -> Answer {
 impl Input for Profile {
     fn read(from: &mut Fields<'_>) -> Self {
         Profile {
-            name: from.change("name", text(0..=200)),
+            name: from.change("name", line(0..=200)),
             default_address: from.change_or_null("default_address", object),
         }
     }

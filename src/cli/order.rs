@@ -247,7 +247,7 @@ pub struct Which {
     #[arg(long, value_parser = ["pending", "processing", "shipped", "completed", "cancelled"])]
     status: Option<String>,
     /// Only those that are paid so far
-    #[arg(long, value_parser = ["unpaid", "processing", "failed", "paid", "partially_refunded", "refunded"])]
+    #[arg(long, value_parser = ["unpaid", "processing", "failed", "paid", "partially_refunded", "refunded", "disputed"])]
     payment_status: Option<String>,
     /// Only this customer's
     #[arg(long)]

@@ -128,10 +128,35 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// What somebody wrote, in one line and in its place: it must not look like the rows around it, nor speak to the
+/// terminal.
+fn one_line(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\n' | '\r' | '\t' => ' ',
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => '\u{FFFD}',
+        c if c.is_control() => '\u{FFFD}',
+        c => c,
+    };
+    text.chars().map(plain).collect()
+}
+
 /// Times to the second, without the T and the Z.
 fn short_time(text: &str) -> String {
     match crate::clock::Time::parse(text) {
         Some(_) if text.len() == 24 => format!("{} {}", &text[..10], &text[11..19]),
-        _ => text.to_owned(),
+        _ => one_line(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::text_of;
+
+    #[test]
+    fn what_somebody_wrote_stays_in_its_place() {
+        let user = json!({"name": "Ann\n  9  root\t\u{1b}[31m\u{202E}x"});
+        assert_eq!(text_of(&user, "name"), "Ann   9  root \u{FFFD}[31m\u{FFFD}x");
     }
 }

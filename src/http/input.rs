@@ -159,6 +159,20 @@ pub fn read_text<T: Input>(text: &str, currency: Currency) -> Result<T, BadJson>
     if faults.is_empty() { Ok(input) } else { Err(BadJson::Faults(faults)) }
 }
 
+/// A [`text`] of one line, which reads in the order in which it is written: no line breaks, no marks that turn the
+/// direction of what follows (Unicode, UAX 9).
+pub fn line(length: RangeInclusive<usize>) -> impl Rule<String> {
+    let text = text(length);
+    move |value, at| {
+        let line = text(value, at)?;
+        let is_mark = |c| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        if line.chars().any(|c| c.is_control() || is_mark(c)) {
+            return at.fault("must be one line, without control characters");
+        }
+        Some(line)
+    }
+}
+
 /// A string of so many characters, without control characters other than line breaks and tabs.
 pub fn text(length: RangeInclusive<usize>) -> impl Rule<String> {
     move |value, at| {

@@ -124,7 +124,7 @@ fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<(OrderId, Orde
         if filter.lets_through(&order) {
             found.add((id, order));
         }
-        Ok(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(found.done())
 }

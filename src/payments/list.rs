@@ -104,7 +104,7 @@ fn within<I: Key>(
         if filter.lets_through(&payment) {
             found.add((id, payment));
         }
-        Ok(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(found.done())
 }

@@ -47,7 +47,9 @@ fn may_erase(tx: &impl Reads, all: &[OrderId]) -> Result<(), EraseError> {
     let (mut orders, mut money) = (Vec::new(), Vec::new());
     for id in all {
         let order = orders::get(tx, *id)?;
-        if matches!(order.status, Status::Pending | Status::Processing) {
+        // One whose money went back before it was sent is over, whatever it is called.
+        let is_to_send = order.status == Status::Processing && !order.to_send().is_empty();
+        if order.status == Status::Pending || is_to_send {
             orders.push(*id);
         } else if payments::is_under_way(tx, *id)? {
             money.push(*id);

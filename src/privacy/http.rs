@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use http::header;
+use serde_json::Value;
 
 use super::erase::{EraseError, erase, finish};
 use super::export::export;
 use crate::accounts::{self, AccountError, Scope, Staff};
+use crate::audit;
 use crate::http::input::{Fields, Input, Nothing};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, delete, get, ok, post};
 use crate::id::UserId;
@@ -26,8 +28,14 @@ async fn export_me(req: Req) -> Answer {
 
 async fn export_user(req: Req, id: UserId) -> Answer {
     // Account, orders and payments at once.
-    req.admin(Scope::All)?;
-    exported(&req, id).await
+    let by: Staff = req.admin(Scope::All)?.into();
+    let exported = exported(&req, id).await?;
+    req.write(move |tx| {
+        let subject = format!("user:{id}");
+        Ok(audit::note(tx, &by.label(), "user.export", &subject, Value::Null, Value::Null)?)
+    })
+    .await?;
+    Ok(exported)
 }
 
 async fn exported(req: &Req, id: UserId) -> Answer {

@@ -1,7 +1,6 @@
 //! `/api/admin/audit/`: the audit trail, for administrators.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,7 +13,7 @@ use crate::cells::guarded;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
 use crate::id::{AuditId, UserId};
-use crate::page::{Page, Paged};
+use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
@@ -97,30 +96,20 @@ impl Filter {
             && self.before.is_none()
     }
 
-    /// Hands what it lets through to `visit`, by the narrowest index there is.
-    fn each(
+    /// Hands what it lets through to `visit`, by the narrowest index there is, until it fails.
+    fn each<E: From<StoreError>>(
         &self,
         tx: &ReadTx,
         direction: Direction,
-        mut visit: impl FnMut(AuditId, Entry) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        let mut offer = |id, entry: Entry| {
-            if self.lets_through(&entry) { visit(id, entry) } else { ControlFlow::Continue(()) }
-        };
+        mut visit: impl FnMut(AuditId, Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut offer = |id, entry: Entry| if self.lets_through(&entry) { visit(id, entry) } else { Ok(()) };
         let (index, at) = match (&self.subject, &self.by) {
             (Some(subject), _) => (&BY_SUBJECT, subject),
             (None, Some(by)) => (&BY_WHO, by),
-            (None, None) => return AUDIT.scan(tx, Span::all(direction), offer),
+            (None, None) => return AUDIT.try_scan(tx, Span::all(direction), offer),
         };
-        let mut failed = None;
-        index.scan(tx, Span::under(at.bytes(), direction), |_, id| match AUDIT.expect(tx, &id) {
-            Ok(entry) => offer(id, entry),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
+        index.try_each(tx, Span::under(at.bytes(), direction), |id| offer(id, AUDIT.expect(tx, &id)?))
     }
 }
 
@@ -128,18 +117,14 @@ fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<View>, StoreEr
     let found = if filter.is_empty() {
         AUDIT.page(tx, page, Direction::Down)?
     } else {
-        let mut found = Paged { count: 0, items: Vec::new() };
+        let mut found = Matches::of(page);
         filter.each(tx, Direction::Down, |id, entry| {
-            found.count += 1;
-            if found.count > page.offset() && (found.items.len() as u64) < page.size {
-                found.items.push((id, entry));
-            }
-            ControlFlow::Continue(())
+            found.add((id, entry));
+            Ok::<_, StoreError>(())
         })?;
-        found
+        found.done()
     };
-    let views = found.items.into_iter().map(|(id, entry)| View::new(tx, id, entry));
-    Ok(Paged { count: found.count, items: views.collect::<Result<_, _>>()? })
+    found.try_map(|(id, entry)| View::new(tx, id, entry))
 }
 
 async fn list(req: Req) -> Answer {
@@ -163,7 +148,7 @@ async fn export(req: Req) -> Answer {
         let mut count = 0;
         filter.each(tx, Direction::Up, |_, _| {
             count += 1;
-            ControlFlow::Continue(())
+            Ok::<_, StoreError>(())
         })?;
         Ok::<_, StoreError>(count)
     };
@@ -177,32 +162,21 @@ async fn export(req: Req) -> Answer {
 }
 
 fn write(tx: &ReadTx, filter: &Filter, format: FileFormat, pipe: &mut Pipe) -> io::Result<()> {
-    let mut failed = None;
-    let mut each = |mut put: Box<dyn FnMut(View) -> io::Result<()> + '_>| {
-        filter.each(tx, Direction::Up, |id, entry| {
-            match View::new(tx, id, entry).map_err(io::Error::from).and_then(&mut put) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-    };
     match format {
         FileFormat::Csv => {
             let mut csv = csv::Writer::from_writer(pipe);
             csv.write_record(["id", "at", "by", "by_email", "act", "subject", "before", "after"])?;
-            each(Box::new(|view| Ok(csv.write_record(row(view))?)))?;
-            csv.flush()?;
+            filter.each(tx, Direction::Up, |id, entry| {
+                Ok::<_, io::Error>(csv.write_record(row(View::new(tx, id, entry)?))?)
+            })?;
+            csv.flush()
         }
-        FileFormat::Lines => each(Box::new(|view| {
-            let mut line = serde_json::to_vec(&view)?;
+        FileFormat::Lines => filter.each(tx, Direction::Up, |id, entry| {
+            let mut line = serde_json::to_vec(&View::new(tx, id, entry)?)?;
             line.push(b'\n');
             pipe.write_all(&line)
-        }))?,
+        }),
     }
-    failed.map_or(Ok(()), Err)
 }
 
 fn row(view: View) -> [String; 8] {

@@ -1,6 +1,5 @@
 //! `/api/admin/reviews/`: for staff.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use crate::audit;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
 use crate::id::{ProductId, ReviewId, UserId};
-use crate::page::{Page, Paged};
+use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
@@ -55,39 +54,32 @@ async fn list(req: Req) -> Answer {
 
 /// One page, newest first. The narrowest index answers; other conditions are tried on its records.
 fn find(tx: &ReadTx, filter: &Filter, page: Page) -> Result<Paged<ReviewView>, StoreError> {
-    let render = |(id, review)| staff_view(tx, id, review);
-    let (mut count, mut items, mut failed) = (0, Vec::new(), None);
-    let mut offer = |id: ReviewId| {
-        match REVIEWS.expect(tx, &id) {
-            Ok(review) if filter.lets_through(&review) => {
-                count += 1;
-                if count > page.offset() && (items.len() as u64) < page.size {
-                    items.push((id, review));
-                }
-            }
-            Ok(_) => {}
-            Err(error) => failed = Some(error),
+    let mut found = Matches::of(page);
+    let mut offer = |id, review: Review| {
+        if filter.lets_through(&review) {
+            found.add((id, review));
         }
-        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Ok::<_, StoreError>(())
     };
+    let by = |id: &ReviewId| REVIEWS.expect(tx, id);
+    let down = || Span::all(Direction::Down);
     match (filter.user, filter.product, filter.is_hidden) {
         (Some(user), ..) => {
-            let _ = ops::ids_of_user(tx, user)?.into_iter().try_for_each(offer);
+            ops::ids_of_user(tx, user)?.into_iter().try_for_each(|id| offer(id, by(&id)?))?;
         }
         (None, Some(product), _) => {
-            BY_PRODUCT.scan(tx, Span::under(product.bytes(), Direction::Down), |_, id| offer(id))?;
+            let span = Span::under(product.bytes(), Direction::Down);
+            BY_PRODUCT.try_each(tx, span, |id| offer(id, by(&id)?))?;
         }
-        (None, None, Some(true)) => HIDDEN.scan(tx, Span::all(Direction::Down), |_, id| offer(id))?,
-        (None, None, Some(false)) => REVIEWS.scan(tx, Span::all(Direction::Down), |id, _| offer(id))?,
+        (None, None, Some(true)) => HIDDEN.try_each(tx, down(), |id| offer(id, by(&id)?))?,
+        (None, None, Some(false)) => REVIEWS.try_scan(tx, down(), offer)?,
         (None, None, None) => {
-            let Paged { count, items } = REVIEWS.page(tx, page, Direction::Down)?;
-            return Ok(Paged { count, items: items.into_iter().map(render).collect::<Result<_, _>>()? });
+            return REVIEWS
+                .page(tx, page, Direction::Down)?
+                .try_map(|(id, review)| staff_view(tx, id, review));
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(Paged { count, items: items.into_iter().map(render).collect::<Result<_, _>>()? }),
-    }
+    found.done().try_map(|(id, review)| staff_view(tx, id, review))
 }
 
 async fn show(req: Req, id: ReviewId) -> Answer {

@@ -141,10 +141,20 @@ impl<K: Key, V: Record> Table<K, V> {
     pub fn try_each<E: From<StoreError>>(
         &self,
         tx: &impl Reads,
+        visit: impl FnMut(K, V) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.try_scan(tx, Span::all(Direction::Up), visit)
+    }
+
+    /// [`Table::scan`], until `visit` fails.
+    pub fn try_scan<E: From<StoreError>>(
+        &self,
+        tx: &impl Reads,
+        span: Span,
         mut visit: impl FnMut(K, V) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut failed = None;
-        self.scan(tx, Span::all(Direction::Up), |key, value| match visit(key, value) {
+        self.scan(tx, span, |key, value| match visit(key, value) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
@@ -211,12 +221,12 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
     }
 
     /// Hands what `span` leads to to `visit`, until it fails.
-    pub fn try_each(
+    pub fn try_each<E: From<StoreError>>(
         &self,
         tx: &impl Reads,
         span: Span,
-        mut visit: impl FnMut(K) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        mut visit: impl FnMut(K) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut failed = None;
         self.scan(tx, span, |_, key| match visit(key) {
             Ok(()) => ControlFlow::Continue(()),

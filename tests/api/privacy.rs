@@ -98,6 +98,11 @@ async fn a_person_gets_all_that_is_held_on_them() {
     assert_eq!(other.get("/api/auth/me/export/").await.status(200).json["orders"], json!([]));
     let by_admin = shop.admin().await.get(&format!("/api/admin/users/{}/export/", zoe.id)).await.status(200);
     assert_eq!(by_admin.json["orders"], all.json["orders"]);
+    let trail = shop.admin().await.get("/api/admin/audit/?act=user.export").await.status(200).json;
+    assert_eq!(
+        (&trail["count"], &trail["results"][0]["subject"]),
+        (&json!(1), &json!(format!("user:{}", zoe.id)))
+    );
 }
 
 #[tokio::test]
@@ -174,6 +179,8 @@ async fn nobody_is_erased_while_something_is_under_way() {
     shop.run_jobs().await;
     admin.post(&erase, json!({})).await.status(204);
     admin.post(&erase, json!({})).await.status(404);
+    let looked = admin.get("/api/admin/audit/?act=user").await.status(200).json;
+    assert_eq!(looked["count"], 1, "the erasure");
     assert_eq!(tables_with(&shop, "zoe@example.com"), ["invoices"]);
 }
 
