@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::CliError;
 use super::client::Shop;
 use super::export::Export;
-use super::output::{Column, Output};
+use super::output::{Column, Output, text_of};
 use super::product::Limit;
 use crate::http::input::encode;
 
@@ -78,6 +79,19 @@ impl Which {
     }
 }
 
+/// The most characters of what something was and is that a table shows; `--json` has all of it.
+const SHOWN: usize = 60;
+
+fn shortened(mut entry: Value) -> Value {
+    for side in ["before", "after"] {
+        let text = text_of(&entry, side);
+        if text.chars().count() > SHOWN {
+            entry[side] = (text.chars().take(SHOWN).collect::<String>() + "…").into();
+        }
+    }
+    entry
+}
+
 pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::List(List { which, limit }) => {
@@ -89,7 +103,9 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 Column("before", "before", false),
                 Column("after", "after", false),
             ];
-            limit.show(shop, &format!("/api/admin/audit/{}", which.query()), &columns, out).await?;
+            limit
+                .show_as(shop, &format!("/api/admin/audit/{}", which.query()), &columns, shortened, out)
+                .await?;
         }
         Options::Export(ExportChanges { which, export }) => {
             export.run(shop, &format!("/api/admin/audit/export/{}", which.query()), out).await?;

@@ -222,12 +222,6 @@ pub struct Back {
 pub struct ExportOrders {
     #[command(flatten)]
     which: Which,
-    /// Only those placed at or after this: a date, or an RFC 3339 time
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only those placed before this
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
     #[command(flatten)]
     export: Export,
 }
@@ -255,6 +249,12 @@ pub struct Which {
     /// Only those with this in number, e-mail, name, product or SKU
     #[arg(long)]
     search: Option<String>,
+    /// Only those placed at or after this: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those placed before this
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
 }
 
 /// What is given, as the rest of a query.
@@ -270,6 +270,8 @@ impl Which {
             ("payment_status", self.payment_status.clone()),
             ("email", self.email.clone()),
             ("search", self.search.clone()),
+            ("created_after", self.since.clone()),
+            ("created_before", self.until.clone()),
         ])
     }
 }
@@ -313,19 +315,14 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             limit.show(shop, "/api/admin/carriers/", &columns, out).await?;
         }
         Options::Refund { id, refund: what } => refund(shop, out, id, None, &what).await?,
-        Options::Export(ExportOrders { which, since, until, export }) => {
-            let times = [("created_after", since), ("created_before", until)];
-            let path = format!(
-                "/api/admin/orders/export/?{}{}",
-                query(times).trim_start_matches('&'),
-                which.query()
-            );
+        Options::Export(ExportOrders { which, export }) => {
+            let path = format!("/api/admin/orders/export/?{}", which.query());
             export.run(shop, &path, out).await?;
         }
         Options::CreditNotes { id, limit } => {
             let columns = [
                 Column("number", "number", false),
-                Column("", "kind", false),
+                Column("kind", "kind", false),
                 Column("corrects", "corrects", false),
                 Column("issued", "issued_at", false),
                 Column("total", "total", true),
@@ -434,7 +431,9 @@ fn people(order: &Value, out: &Output) -> String {
         ("tax", "tax"),
         ("total", "total_price"),
     ] {
-        text.push_str(&format!("{label:>10}  {:>12} {}\n", get(name), get("currency")));
+        let coupon = order["coupon_code"].as_str().filter(|_| name == "discount");
+        let coupon = coupon.map_or_else(String::new, |code| format!(" ({code})"));
+        text.push_str(&format!("{label:>10}  {:>12} {}{coupon}\n", get(name), get("currency")));
     }
     let address = &order["shipping_address"];
     let parts = ["name", "line1", "line2", "postal_code", "city", "region", "country"]
@@ -450,7 +449,9 @@ fn people(order: &Value, out: &Output) -> String {
     }
     for refund in order["refunds"].as_array().into_iter().flatten() {
         let [amount, status, mut reason] = ["amount", "status", "reason"].map(|name| text_of(refund, name));
-        if !reason.is_empty() {
+        if reason == "-" {
+            reason.clear();
+        } else if !reason.is_empty() {
             reason.insert_str(0, ": ");
         }
         let notes = refund["credit_notes"].as_array().into_iter().flatten();

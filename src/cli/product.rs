@@ -161,10 +161,23 @@ impl Limit {
         columns: &[Column],
         out: &Output,
     ) -> Result<(), CliError> {
+        self.show_as(shop, path, columns, |item| item, out).await
+    }
+
+    /// [`Limit::show`], each item as people are to see it.
+    pub async fn show_as(
+        &self,
+        shop: &Shop,
+        path: &str,
+        columns: &[Column],
+        seen: impl Fn(Value) -> Value,
+        out: &Output,
+    ) -> Result<(), CliError> {
         if out.json {
             return self.lines(shop, path, out).await;
         }
         let (items, count) = shop.list(path, self.limit).await?;
+        let items: Vec<_> = items.into_iter().map(seen).collect();
         out.list(&items, columns);
         self.note(items.len(), count, out);
         Ok(())
