@@ -17,9 +17,6 @@ use tokio::time::timeout;
 
 use super::model::{Connection, Letter, Undelivered};
 
-/// Most bytes of a server's answer that are kept.
-const SAID: usize = 500;
-
 /// What letters are handed to.
 #[async_trait]
 pub trait Transport: Send + Sync {
@@ -161,8 +158,7 @@ fn said(error: &Error) -> String {
     let text = error.to_string();
     // It says that twice, and what follows says it better.
     let text = text.trim_start_matches("Connection error: ");
-    let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    plain.chars().take(SAID).collect()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a refusal is about the recipient or the message. All others, of relaying or of quotas, are about us, and are
@@ -251,7 +247,7 @@ impl Line {
         }
         self.command(Data, GoOn).await.map_err(against_us)?;
         let answer = self.step(Done, async |smtp| smtp.message(&bytes).await).await?;
-        Ok(answer.first_line().unwrap_or_default().chars().take(SAID).collect())
+        Ok(answer.first_line().unwrap_or_default().to_owned())
     }
 }
 
