@@ -16,29 +16,44 @@ use crate::store::{Reads, StoreError, WriteTx};
 
 /// How long a link to choose a new password is good.
 const RESET_LASTS: Duration = Duration::from_hours(1);
-/// How soon another mail with a link goes to the same person.
+/// How soon another mail with a link goes to the same person, at the soonest.
 const MAIL_EVERY: Duration = Duration::from_secs(60);
 /// How long a link that proves an address is good.
 const PROOF_LASTS: Duration = Duration::from_hours(24 * 3);
 
-/// That somebody may choose a new password: the newest link that was asked for, and not used.
+/// That somebody may choose a new password: the link that was asked for, and not used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reset {
     /// Makes this link unlike any other.
     pub nonce: [u8; 16],
+    /// When it was mailed last.
     pub asked_at: Time,
     pub expires_at: Time,
 }
 
-/// Has a link to choose a new password mailed to whoever has this address, if they may log in. A second request within
-/// a minute mails nothing more; one after that makes a new link, and the old one is no good any more.
+impl Reset {
+    /// When it was asked for first.
+    fn begun_at(&self) -> Time {
+        self.expires_at.minus(RESET_LASTS)
+    }
+
+    /// When it may be mailed again: the pauses grow threefold, from a minute, so that it goes out five times at most.
+    fn mailed_again_at(&self) -> Time {
+        let age = (self.asked_at.0 - self.begun_at().0).max(0).cast_unsigned();
+        self.asked_at.plus(MAIL_EVERY.max(Duration::from_millis(age) * 2))
+    }
+}
+
+/// Has a link to choose a new password mailed to whoever has this address, if they may log in. Anybody may ask for
+/// that, so a link that is good stays so, and is mailed again after some time.
 pub fn ask_reset(tx: &mut WriteTx, email: &Email) -> Result<(), StoreError> {
     let now = tx.now();
     let Some((id, _)) = find(tx, email)?.filter(|(_, user)| user.is_active) else { return Ok(()) };
-    if RESETS.get(tx, &id)?.is_some_and(|known| now < known.asked_at.plus(MAIL_EVERY)) {
-        return Ok(());
-    }
-    let reset = Reset { nonce: tx.random(), asked_at: now, expires_at: now.plus(RESET_LASTS) };
+    let reset = match RESETS.get(tx, &id)?.filter(|known| known.expires_at > now) {
+        Some(known) if now < known.mailed_again_at() => return Ok(()),
+        Some(known) => Reset { asked_at: now, ..known },
+        None => Reset { nonce: tx.random(), asked_at: now, expires_at: now.plus(RESET_LASTS) },
+    };
     RESETS.put(tx, &id, &reset)?;
     outbox::post(tx, Cause::PasswordReset { user: id, asked_at: now })
 }
@@ -50,7 +65,7 @@ pub fn reset_token(
     user: UserId,
     asked_at: Time,
 ) -> Result<Option<(String, Time)>, StoreError> {
-    let good = |reset: &Reset| reset.asked_at == asked_at && reset.expires_at > tx.now();
+    let good = |reset: &Reset| reset.begun_at() <= asked_at && reset.expires_at > tx.now();
     let reset = RESETS.get(tx, &user)?.filter(good);
     Ok(reset.map(|reset| (keys.reset(user, &reset.nonce), reset.expires_at)))
 }

@@ -38,7 +38,8 @@ impl Config {
         if url.is_empty() { Ok(None) } else { Server::read(url, self.mail_timeout()).map(Some) }
     }
 
-    fn mail_timeout(&self) -> Duration {
+    /// How long the mail server may take for a step.
+    pub fn mail_timeout(&self) -> Duration {
         Duration::from_secs(self.mail_timeout_seconds.0)
     }
 

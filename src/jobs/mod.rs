@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::accounts;
 use crate::app::App;
@@ -151,8 +152,8 @@ pub async fn back_up(app: &Arc<App>) {
 }
 
 /// Runs the jobs until `stop` says so, each beside the others, and each provider's beside the other providers': a
-/// gateway that does not answer holds up none but its own. What is cut short by the stop is journalled, and gone on
-/// with at the next start.
+/// gateway that does not answer holds up none but its own. A letter that is being handed over is handed over; whatever
+/// else is cut short by the stop is journalled, and gone on with at the next start.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let whole = &app;
     let app = &*app;
@@ -184,9 +185,14 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             join_all(of_gateways),
         )
     };
+    let stopped = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        // A letter that the server is about to take would go out a second time at the next start.
+        let _ = timeout(app.config.mail_timeout(), app.mail.settled()).await;
+    };
     tokio::select! {
         _ = all => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+        () = stopped => {}
     }
 }
 

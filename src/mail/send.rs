@@ -1,10 +1,13 @@
 //! Working the outbox off. Nobody waits for it, and it waits for nobody but the mail server.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use super::compose::{Composed, Desk, compose, trial};
 use super::low::gather_low_stock;
@@ -26,6 +29,10 @@ use crate::store::{Reads, StoreError, WriteTx};
 const MOST: usize = 200;
 /// How many connections to the mail server are open at a time.
 const AT_ONCE: usize = 4;
+/// Most letters of a server's answer that are kept.
+const SAID: usize = 500;
+/// What stands in the place of an address.
+const THE_RECIPIENT: &str = "the recipient";
 
 /// What a shop sends mail with.
 pub struct Mailer {
@@ -36,6 +43,26 @@ pub struct Mailer {
     unwritten: Mutex<Vec<(MailId, String)>>,
     /// How often in a row the server could not be reached, and until when it is left alone.
     away: Mutex<Option<(u32, Time)>>,
+    /// Has one line at a time try to reach the server.
+    door: tokio::sync::Mutex<()>,
+    /// How many letters are being handed over.
+    in_hand: watch::Sender<usize>,
+}
+
+/// That a letter is being handed over, for as long as this lives.
+struct InHand<'a>(&'a watch::Sender<usize>);
+
+impl<'a> InHand<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        InHand(count)
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Mailer {
@@ -62,12 +89,25 @@ impl Mailer {
                 templates
             }
         };
-        Mailer { transport: given.or(own), templates, unwritten: Mutex::default(), away: Mutex::default() }
+        Mailer {
+            transport: given.or(own),
+            templates,
+            unwritten: Mutex::default(),
+            away: Mutex::default(),
+            door: tokio::sync::Mutex::default(),
+            in_hand: watch::Sender::new(0),
+        }
     }
 
     /// Whether there is a mail server to send with.
     pub fn sends(&self) -> bool {
         self.transport.is_some()
+    }
+
+    /// Waits until no letter is being handed over: whoever is cut off then does not know whether it was taken.
+    pub async fn settled(&self) {
+        // The count outlives whoever waits for it.
+        let _ = self.in_hand.subscribe().wait_for(|count| *count == 0).await;
     }
 
     fn is_away(&self, now: Time) -> bool {
@@ -157,39 +197,47 @@ async fn work_off(
     transport: &dyn Transport,
     queue: &Mutex<VecDeque<(MailId, Mail)>>,
 ) -> Result<(), StoreError> {
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let next = || {
+        let stops = app.stopping.load(Ordering::Relaxed);
+        if stops { None } else { queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() }
+    };
     let mut line: Option<Box<dyn Connection>> = None;
     while let Some((id, mail)) = next() {
-        let voice = app.voice();
-        let composed = app.store.read(|tx| compose(tx, &app.desk(&voice, true), id, &mail))?;
-        let letter = match composed {
-            Composed::Letter(letter) => letter,
-            Composed::Senseless(why) => {
+        let letter = match compose_safely(app, id, &mail)? {
+            Some(Composed::Letter(letter)) => letter,
+            Some(Composed::Senseless(why)) => {
                 app.store.write(move |tx| outbox::cancel(tx, id, why)).await?;
+                continue;
+            }
+            None => {
+                put_off(app, id, &mail, "it can't be made; the log says why".into()).await?;
                 continue;
             }
         };
         let mut open = match line.take().filter(|line| line.is_open()) {
             Some(open) => open,
-            None => match transport.connect().await {
-                Ok(open) => open,
-                Err(said) => {
-                    app.mail.note(app.clock.now(), Err(&said));
-                    put_off(app, id, &mail, &letter, said.clone()).await?;
+            None => match reach(app, transport).await {
+                Some(Ok(open)) => open,
+                Some(Err(said)) => {
+                    put_off(app, id, &mail, without_addresses(&letter, &said)).await?;
                     return give_up_old(app, &said).await;
                 }
+                None => return Ok(()),
             },
         };
-        app.mail.note(app.clock.now(), Ok(()));
+        let _in_hand = InHand::new(&app.mail.in_hand);
         let sent = open.send(&letter).await;
         line = Some(open);
         match sent {
             Ok(said) => {
+                let said = without_addresses(&letter, &said);
                 app.mail.unwritten.lock().unwrap_or_else(PoisonError::into_inner).push((id, said));
                 write_down(app).await?;
             }
-            Err(Undelivered::Later(said)) => put_off(app, id, &mail, &letter, said).await?,
-            Err(Undelivered::Refused(said)) => give_up(app, id, &letter, said).await?,
+            Err(Undelivered::Later(said)) => {
+                put_off(app, id, &mail, without_addresses(&letter, &said)).await?;
+            }
+            Err(Undelivered::Refused(said)) => give_up(app, id, without_addresses(&letter, &said)).await?,
         }
     }
     if let Some(mut line) = line {
@@ -198,29 +246,58 @@ async fn work_off(
     Ok(())
 }
 
-/// What the server said, without whom the letter is to: the outbox holds no address.
-fn without_address(letter: &Letter, mut said: String) -> String {
-    for to in &letter.to {
-        let at = said.to_lowercase().find(to.as_str());
-        if let Some(at) = at.filter(|at| said.is_char_boundary(*at)) {
-            let end = (at + to.as_str().len()).min(said.len());
-            if said.is_char_boundary(end) {
-                said.replace_range(at..end, "the recipient");
-            }
+/// The letter of a mail; `None` if it can't be made, which must not hold up the mails behind it.
+fn compose_safely(app: &App, id: MailId, mail: &Mail) -> Result<Option<Composed>, StoreError> {
+    let voice = app.voice();
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        app.store.read(|tx| compose(tx, &app.desk(&voice, true), id, mail))
+    }));
+    match made {
+        Ok(Ok(composed)) => return Ok(Some(composed)),
+        Ok(Err(error @ StoreError::Corrupt { .. })) => {
+            tracing::error!(mail = id.0, %error, "a mail can't be made; it will be tried again");
         }
+        Ok(Err(error)) => return Err(error),
+        Err(_) => tracing::error!(mail = id.0, "a mail can't be made: that panicked; it will be tried again"),
     }
-    said
+    Ok(None)
 }
 
-async fn put_off(
-    app: &App,
-    id: MailId,
-    mail: &Mail,
-    letter: &Letter,
-    said: String,
-) -> Result<(), StoreError> {
-    let Some(wait) = pause(mail.tries.saturating_add(1)) else { return give_up(app, id, letter, said).await };
-    let said = without_address(letter, said);
+/// A new line to the server, or why there is none; `None` if another found just now that it can't be reached.
+async fn reach(app: &App, transport: &dyn Transport) -> Option<Result<Box<dyn Connection>, String>> {
+    let _one = app.mail.door.lock().await;
+    if app.mail.is_away(app.clock.now()) {
+        return None;
+    }
+    let reached = transport.connect().await;
+    app.mail.note(app.clock.now(), reached.as_ref().map(|_| ()).map_err(String::as_str));
+    Some(reached)
+}
+
+/// What the server said, without whom the letter is to: the outbox holds no address. Shortened only then, or half an
+/// address could stay.
+fn without_addresses(letter: &Letter, said: &str) -> String {
+    let mut said = said.to_owned();
+    for to in &letter.to {
+        let address = to.as_str();
+        let mut from = 0;
+        while let Some(at) = find_ignoring_case(&said[from..], address) {
+            said.replace_range(from + at..from + at + address.len(), THE_RECIPIENT);
+            from += at + THE_RECIPIENT.len();
+        }
+    }
+    said.chars().take(SAID).collect()
+}
+
+/// Where `wanted` begins in `text`, in whichever case its ASCII letters are.
+fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
+    let at =
+        |at: &usize| text.get(*at..at + wanted.len()).is_some_and(|own| own.eq_ignore_ascii_case(wanted));
+    (0..text.len()).find(at)
+}
+
+async fn put_off(app: &App, id: MailId, mail: &Mail, said: String) -> Result<(), StoreError> {
+    let Some(wait) = pause(mail.tries.saturating_add(1)) else { return give_up(app, id, said).await };
     let act = move |tx: &mut WriteTx| {
         let next = tx.now().plus(tx.jittered(wait));
         outbox::put_off(tx, id, &said, next)
@@ -228,8 +305,7 @@ async fn put_off(
     app.store.write(act).await
 }
 
-async fn give_up(app: &App, id: MailId, letter: &Letter, said: String) -> Result<(), StoreError> {
-    let said = without_address(letter, said);
+async fn give_up(app: &App, id: MailId, said: String) -> Result<(), StoreError> {
     tracing::error!(mail = id.0, said, "a mail is given up: `till mail list --state given_up`");
     app.store.write(move |tx| outbox::give_up(tx, id, &said)).await
 }
@@ -277,7 +353,12 @@ mod tests {
             html: String::new(),
             attachments: Vec::new(),
         };
-        let said = without_address(&letter, "550 5.1.1 <Ann@Example.com>: unknown".into());
-        assert_eq!(said, "550 5.1.1 <the recipient>: unknown");
+        let without = |said: &str| without_addresses(&letter, said);
+        assert_eq!(
+            without("550 5.1.1 <Ann@Example.com>: ann@example.com is unknown"),
+            "550 5.1.1 <the recipient>: the recipient is unknown"
+        );
+        let long = without(&format!("{}ann@example.com", "İ".repeat(SAID - 5)));
+        assert!(long.ends_with("İthe r") && long.chars().count() == SAID, "{long}");
     }
 }

@@ -11,13 +11,11 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::{Response, Severity};
 use reqwest::Url;
 use tokio::time::timeout;
 
 use super::model::{Connection, Letter, Undelivered};
-
-/// Most bytes of a server's answer that are kept.
-const SAID: usize = 500;
 
 /// What letters are handed to.
 #[async_trait]
@@ -160,22 +158,42 @@ fn said(error: &Error) -> String {
     let text = error.to_string();
     // It says that twice, and what follows says it better.
     let text = text.trim_start_matches("Connection error: ");
-    let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    plain.chars().take(SAID).collect()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a refusal is about the recipient or the message. All others, of relaying or of quotas, are about us, and are
+/// mended: the letter can wait.
+fn is_about_letter(error: &Error) -> bool {
+    let Some(code) = error.status().filter(|_| error.is_permanent()) else { return false };
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let mut enhanced = text.split_whitespace().next().unwrap_or_default().split('.');
+    match [enhanced.next(), enhanced.next(), enhanced.next()] {
+        // The sender's address is ours.
+        [Some("5"), Some("1"), Some("7" | "8")] => false,
+        [Some("5"), Some("1" | "2" | "6"), Some(_)] | [Some("5"), Some("3"), Some("4")] => true,
+        [Some("5"), Some(_), Some(_)] => false,
+        _ => (550..=554).contains(&u16::from(code)),
+    }
 }
 
 impl Line {
-    /// A step of the conversation.
-    async fn step<T>(
+    /// A step of the conversation, with the kind of answer that belongs to it.
+    async fn step(
         &mut self,
-        work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<T, Error>,
-    ) -> Result<T, Undelivered> {
+        wanted: Severity,
+        work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
+    ) -> Result<Response, Undelivered> {
         match timeout(self.timeout, work(&mut self.smtp)).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) if error.is_permanent() => Err(Undelivered::Refused(said(&error))),
+            Ok(Ok(answer)) if answer.code().severity == wanted => Ok(answer),
+            Ok(Ok(answer)) => {
+                // It answers something else: nobody knows what the next answer will be to.
+                self.is_open = false;
+                Err(Undelivered::Later(format!("the mail server's {} comes out of turn", answer.code())))
+            }
+            Ok(Err(error)) if is_about_letter(&error) => Err(Undelivered::Refused(said(&error))),
             Ok(Err(error)) => {
                 // Whoever answers in codes goes on listening.
-                self.is_open &= error.is_transient();
+                self.is_open &= error.status().is_some();
                 Err(Undelivered::Later(said(&error)))
             }
             Err(_) => {
@@ -185,7 +203,16 @@ impl Line {
         }
     }
 
+    async fn command(
+        &mut self,
+        command: impl std::fmt::Display,
+        wanted: Severity,
+    ) -> Result<Response, Undelivered> {
+        self.step(wanted, async |smtp| smtp.command(command).await).await
+    }
+
     async fn hand_over(&mut self, letter: &Letter) -> Result<String, Undelivered> {
+        use Severity::{PositiveCompletion as Done, PositiveIntermediate as GoOn};
         let message = message(letter).map_err(Undelivered::Refused)?;
         let (envelope, bytes) = (message.envelope(), message.formatted());
         let mut options = Vec::new();
@@ -199,26 +226,28 @@ impl Line {
         if !bytes.is_ascii() {
             options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        let from = Mail::new(envelope.from().cloned(), options);
-        match self.step(async |smtp| smtp.command(from).await).await {
-            // It has something against the sender, or against us, and that can be mended.
-            Err(Undelivered::Refused(said)) => return Err(Undelivered::Later(said)),
-            other => other?,
+        // What it has against the sender, or against us, can be mended.
+        let against_us = |why| match why {
+            Undelivered::Refused(said) | Undelivered::Later(said) => Undelivered::Later(said),
         };
+        let from = Mail::new(envelope.from().cloned(), options);
+        self.command(from, Done).await.map_err(against_us)?;
         let (mut taken, mut why) = (false, Undelivered::Refused("it is to nobody".into()));
         for to in envelope.to() {
-            let to = Rcpt::new(to.clone(), vec![]);
-            match self.step(async |smtp| smtp.command(to).await).await {
+            match self.command(Rcpt::new(to.clone(), vec![]), Done).await {
                 Ok(_) => taken = true,
+                Err(said) if !self.is_open => return Err(said),
+                // As long as one may take it, there is sense in trying.
+                Err(_) if matches!(why, Undelivered::Later(_)) => {}
                 Err(said) => why = said,
             }
         }
         if !taken {
             return Err(why);
         }
-        self.step(async |smtp| smtp.command(Data).await).await?;
-        let answer = self.step(async |smtp| smtp.message(&bytes).await).await?;
-        Ok(answer.first_line().unwrap_or_default().chars().take(SAID).collect())
+        self.command(Data, GoOn).await.map_err(against_us)?;
+        let answer = self.step(Done, async |smtp| smtp.message(&bytes).await).await?;
+        Ok(answer.first_line().unwrap_or_default().to_owned())
     }
 }
 
@@ -228,7 +257,7 @@ impl Connection for Line {
         let sent = self.hand_over(letter).await;
         if sent.is_err() && self.is_open {
             // What was begun with this letter must not be part of the next.
-            let reset = self.step(async |smtp| smtp.command("RSET\r\n").await).await;
+            let reset = self.command("RSET\r\n", Severity::PositiveCompletion).await;
             self.is_open &= reset.is_ok();
         }
         sent
@@ -240,7 +269,7 @@ impl Connection for Line {
 
     async fn close(&mut self) {
         if self.is_open {
-            let _ = self.step(AsyncSmtpConnection::quit).await;
+            let _ = self.step(Severity::PositiveCompletion, AsyncSmtpConnection::quit).await;
         }
         self.is_open = false;
     }
@@ -295,7 +324,93 @@ impl message::header::Header for AutoSubmitted {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    fn letter() -> Letter {
+        Letter {
+            message_id: "<1@shop>".into(),
+            from: "Änne's \"Tees\" <shop@example.com>".into(),
+            to: vec!["ann@example.com".parse().expect("an address")],
+            date: crate::clock::Time(1_800_000_000_000),
+            subject: "Order 1001\r\nBcc: eve@example.com\r\n\r\nhello".into(),
+            text: "Grüße, 茶\r\n.\r\nMAIL FROM:<eve@example.com>".into(),
+            html: "<p>Grüße</p>".into(),
+            attachments: Vec::new(),
+        }
+    }
+
+    /// What a mail server answers to a command that begins so, and after how many milliseconds.
+    type Script = &'static [(&'static str, &'static str, u64)];
+
+    /// Has a server that goes by the script be handed a letter; what came of it.
+    async fn handed(to: &[&str], script: Script) -> Result<String, Undelivered> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a caller");
+            let (read, mut write) = stream.into_split();
+            write.write_all(b"220 hello\r\n").await.expect("heard");
+            let (mut lines, mut is_message) = (BufReader::new(read).lines(), false);
+            while let Ok(Some(line)) = lines.next_line().await {
+                if is_message && line != "." {
+                    continue;
+                }
+                let known = script.iter().find(|(begin, ..)| line.starts_with(begin));
+                let usual = if line.starts_with("DATA") { "354 go on" } else { "250 OK" };
+                let (answer, after) = known.map_or((usual, 0), |(_, answer, after)| (answer, *after));
+                is_message = answer.starts_with("354");
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                let _ = write.write_all(format!("{answer}\r\n").as_bytes()).await;
+            }
+        });
+        let url = format!("smtp://127.0.0.1:{port}?tls=off");
+        let server = Server::read(&url, Duration::from_millis(500)).expect("a server");
+        let mut line = Smtp::new(server).expect("TLS").connect().await.expect("it listens");
+        line.send(&Letter { to: to.iter().map(|to| to.parse().expect("an address")).collect(), ..letter() })
+            .await
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_is_not_taken_for_the_next_one() {
+        let script = &[("RCPT TO:<a@", "250 OK", 700), (".", "554 5.6.0 no", 0)];
+        let late = handed(&["a@example.com", "b@example.com"], script).await;
+        assert_eq!(late, Err(Undelivered::Later("the mail server takes too long to answer".into())));
+        let out_of_turn = handed(&["a@example.com"], &[(".", "354 go on", 0)]).await;
+        assert!(
+            matches!(&out_of_turn, Err(Undelivered::Later(said)) if said.contains("354")),
+            "{out_of_turn:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn only_what_is_said_of_the_recipient_or_the_message_is_for_good() {
+        for (to, answer, is_final) in [
+            ("RCPT", "550 5.1.1 unknown", true),
+            ("RCPT", "550 no such mailbox", true),
+            ("RCPT", "550 5.7.1 relaying denied", false),
+            ("RCPT", "530 5.7.0 log in first", false),
+            ("RCPT", "503 bad sequence", false),
+            ("RCPT", "552 5.2.2 mailbox full", true),
+            ("RCPT", "450 4.2.0 try later", false),
+            ("MAIL", "550 5.1.8 who are you", false),
+            ("MAIL", "550 5.1.1 unknown", false),
+            ("DATA", "554 not now", false),
+            (".", "552 5.3.4 too big", true),
+            (".", "554 5.6.0 what is that", true),
+            (".", "550 5.4.5 daily quota exceeded", false),
+        ] {
+            let script: Script = Box::leak(Box::new([(to, answer, 0)]));
+            let said = handed(&["a@example.com"], script).await;
+            assert_eq!(matches!(said, Err(Undelivered::Refused(_))), is_final, "{answer}: {said:?}");
+            assert!(said.is_err(), "{answer}");
+        }
+        let taken = [("RCPT TO:<a@", "550 5.1.1 unknown", 0)].as_slice();
+        let script: Script = Box::leak(taken.into());
+        assert_eq!(handed(&["a@example.com", "b@example.com"], script).await, Ok("OK".into()));
+    }
 
     fn read(url: &str) -> Result<Server, String> {
         Server::read(url, Duration::from_secs(1))
@@ -325,17 +440,7 @@ mod tests {
 
     #[test]
     fn a_letter_is_one_of_its_headers_whatever_stands_in_them() {
-        let letter = Letter {
-            message_id: "<1@shop>".into(),
-            from: "Änne's \"Tees\" <shop@example.com>".into(),
-            to: vec!["ann@example.com".parse().expect("an address")],
-            date: crate::clock::Time(1_800_000_000_000),
-            subject: "Order 1001\r\nBcc: eve@example.com\r\n\r\nhello".into(),
-            text: "Grüße, 茶\r\n.\r\nMAIL FROM:<eve@example.com>".into(),
-            html: "<p>Grüße</p>".into(),
-            attachments: Vec::new(),
-        };
-        let bytes = message(&letter).expect("it can be written").formatted();
+        let bytes = message(&letter()).expect("it can be written").formatted();
         let text = String::from_utf8(bytes).expect("ASCII");
         assert!(text.is_ascii(), "{text}");
         let head = text.split("\r\n\r\n").next().expect("a head");

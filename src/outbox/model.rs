@@ -80,8 +80,19 @@ impl Cause {
     /// The kind of [`Cause::OrderReceived`], and what comes after it in the order of kinds.
     pub const ORDER_RECEIVED: u8 = 0;
     pub const ORDER_PAID: u8 = 1;
+    pub const PAYMENT_FAILED: u8 = 2;
+    const SHIPPED: u8 = 3;
     pub const ORDER_CANCELLED: u8 = 4;
     pub const REFUNDED: u8 = 5;
+    const PASSWORD_RESET: u8 = 6;
+    const VERIFY_ADDRESS: u8 = 7;
+    const BACK_IN_STOCK: u8 = 8;
+
+    /// The kinds whose number is an order's, of mails to whoever ordered.
+    pub const TO_BUYERS_OF_ORDERS: [u8; 4] =
+        [Self::ORDER_RECEIVED, Self::ORDER_PAID, Self::SHIPPED, Self::ORDER_CANCELLED];
+    /// The kinds whose number is that of the user whom they are to.
+    pub const TO_USERS: [u8; 3] = [Self::PASSWORD_RESET, Self::VERIFY_ADDRESS, Self::BACK_IN_STOCK];
 
     /// What makes it the same cause.
     pub fn key(&self) -> CauseKey {
@@ -91,17 +102,21 @@ impl Cause {
             Cause::OrderReceived(order) => of(Self::ORDER_RECEIVED, order.0, none()),
             Cause::OrderPaid(order) => of(Self::ORDER_PAID, order.0, none()),
             Cause::PaymentFailed { payment, late, .. } => {
-                of(2, payment.0, if *late { "late".into() } else { none() })
+                of(Self::PAYMENT_FAILED, payment.0, if *late { "late".into() } else { none() })
             }
             Cause::Shipped { order, parcel, tracked } => {
-                of(3, order.0, format!("{parcel}{}", if *tracked { " tracked" } else { "" }))
+                of(Self::SHIPPED, order.0, format!("{parcel}{}", if *tracked { " tracked" } else { "" }))
             }
             Cause::OrderCancelled(order) => of(Self::ORDER_CANCELLED, order.0, none()),
             Cause::Refunded(refund) => of(Self::REFUNDED, refund.0, none()),
-            Cause::PasswordReset { user, asked_at } => of(6, user.0, asked_at.0.to_string()),
-            Cause::VerifyAddress { user, asked_at } => of(7, user.0, asked_at.0.to_string()),
+            Cause::PasswordReset { user, asked_at } => {
+                of(Self::PASSWORD_RESET, user.0, asked_at.0.to_string())
+            }
+            Cause::VerifyAddress { user, asked_at } => {
+                of(Self::VERIFY_ADDRESS, user.0, asked_at.0.to_string())
+            }
             Cause::BackInStock { user, variant, since, .. } => {
-                of(8, user.0, format!("{variant} {}", since.0))
+                of(Self::BACK_IN_STOCK, user.0, format!("{variant} {}", since.0))
             }
             Cause::LowStock { at, .. } => of(9, at.0.cast_unsigned(), none()),
             Cause::RefundFailed(refund) => of(10, refund.0, none()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::model::{Cause, Mail, State};
 use super::store::{BY_CAUSE, BY_STATE, MAILS, place};
 use crate::clock::Time;
-use crate::id::MailId;
+use crate::id::{MailId, OrderId, PaymentId, RefundId, UserId};
 use crate::page::{Page, Paged};
 use crate::store::{Direction, Key, META, Reads, Span, StoreError, WriteTx};
 
@@ -129,6 +129,37 @@ pub fn cancel(tx: &mut WriteTx, id: MailId, why: &str) -> Result<(), StoreError>
         why.clone_into(&mut mail.last_said);
         mail.at = now;
     })
+}
+
+/// Takes a person out of the mails to them: what servers and banks said goes, and what waits is not sent any more.
+pub fn scrub(
+    tx: &mut WriteTx,
+    orders: &[OrderId],
+    payments: &[PaymentId],
+    refunds: &[RefundId],
+    user: UserId,
+) -> Result<(), StoreError> {
+    let of_orders = orders.iter().flat_map(|id| Cause::TO_BUYERS_OF_ORDERS.map(|kind| (kind, id.0)));
+    let of_payments = payments.iter().map(|id| (Cause::PAYMENT_FAILED, id.0));
+    let of_refunds = refunds.iter().map(|id| (Cause::REFUNDED, id.0));
+    let of_user = Cause::TO_USERS.map(|kind| (kind, user.0));
+    let mut found = Vec::new();
+    for cause in of_orders.chain(of_payments).chain(of_refunds).chain(of_user) {
+        BY_CAUSE.scan(tx, Span::under(cause.bytes(), Direction::Up), |_, id| {
+            found.push(id);
+            ControlFlow::Continue(())
+        })?;
+    }
+    for id in found {
+        cancel(tx, id, "")?;
+        let mut mail = MAILS.expect(tx, &id)?;
+        mail.last_said.clear();
+        if let Cause::PaymentFailed { said, .. } = &mut mail.cause {
+            said.clear();
+        }
+        MAILS.put(tx, &id, &mail)?;
+    }
+    Ok(())
 }
 
 /// Makes a mail due now, whatever became of it, as if it had never been tried.

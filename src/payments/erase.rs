@@ -15,9 +15,8 @@ pub fn is_under_way(tx: &impl Reads, order: OrderId) -> Result<bool, StoreError>
         || disputes::of_order(tx, order)?.iter().any(|(_, dispute)| dispute.stand == Stand::Open))
 }
 
-/// Leaves amounts, times, and the gateways' ids, by which the books are kept. Gives what the audit trail calls them.
-pub fn erase(tx: &mut WriteTx, order: OrderId) -> Result<Vec<String>, PaymentError> {
-    let mut subjects = Vec::new();
+/// Leaves amounts, times, and the gateways' ids, by which the books are kept.
+pub fn erase(tx: &mut WriteTx, order: OrderId) -> Result<(), PaymentError> {
     for (id, mut payment) in of_order(tx, order)? {
         (payment.client_secret, payment.approve_url, payment.closing) = (None, None, None);
         // How stays, with what reference goes.
@@ -26,7 +25,6 @@ pub fn erase(tx: &mut WriteTx, order: OrderId) -> Result<Vec<String>, PaymentErr
             told.message.clear();
         }
         PAYMENTS.put(tx, &id, &payment)?;
-        subjects.push(format!("payment:{id}"));
     }
     for (id, mut refund) in refunds_of(tx, order)? {
         refund.reason.clear();
@@ -34,7 +32,6 @@ pub fn erase(tx: &mut WriteTx, order: OrderId) -> Result<Vec<String>, PaymentErr
             told.message.clear();
         }
         REFUNDS.put(tx, &id, &refund)?;
-        subjects.push(format!("refund:{id}"));
     }
-    Ok(subjects)
+    Ok(())
 }

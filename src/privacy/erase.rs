@@ -11,9 +11,10 @@ use crate::http::Stored;
 use crate::id::{OrderId, UserId};
 use crate::orders::store::BY_USER;
 use crate::orders::{self, Status};
+use crate::payments::store::{OF_ORDER, REFUNDS_OF};
 use crate::payments::{self, PaymentError};
 use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
-use crate::{audit, cart, reviews, wishlist};
+use crate::{audit, cart, outbox, reviews, wishlist};
 
 /// Why a person can't be erased now.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +86,18 @@ pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
     cart::clear(tx, id)?;
     wishlist::forget(tx, id)?;
     reviews::erase(tx, id)?;
-    for order in all {
-        orders::erase(tx, order)?;
-        for subject in payments::erase(tx, order)? {
-            audit::scrub(tx, &subject)?;
-        }
+    let (mut of_payments, mut of_refunds) = (Vec::new(), Vec::new());
+    for order in &all {
+        orders::erase(tx, *order)?;
+        payments::erase(tx, *order)?;
         audit::scrub(tx, &format!("order:{order}"))?;
+        of_payments.extend(OF_ORDER.all(tx, order)?);
+        of_refunds.extend(REFUNDS_OF.all(tx, order)?);
+    }
+    outbox::scrub(tx, &all, &of_payments, &of_refunds, id)?;
+    let payments = of_payments.iter().map(|payment| format!("payment:{payment}"));
+    for subject in payments.chain(of_refunds.iter().map(|refund| format!("refund:{refund}"))) {
+        audit::scrub(tx, &subject)?;
     }
     audit::scrub(tx, &format!("user:{id}"))?;
     audit::note(tx, by, "user.erase", &format!("user:{id}"), Value::Null, Value::Null)?;

@@ -136,6 +136,8 @@ async fn mails_go_out_over_starttls_with_a_password() {
     assert!(part(&mail, "text/html").contains("茶 &lt;b&gt;"), "{mail}");
     let sent = newest(&home, |mail| mail["state"] == "sent");
     assert_eq!(sent["last_said"], "2.0.0 taken");
+    let shown = home.run(&["mail", "show", "1"]).ok().out;
+    assert!(shown.contains("/verify?token=") && !shown.contains("token=***"), "{shown}");
     // Letters to addresses with other letters than ASCII's.
     register(&server, "änne@bücher.example", "Änne").await;
     assert_eq!(postbox.next()["to"], json!(["änne@bücher.example"]));
@@ -210,6 +212,23 @@ async fn a_server_that_refuses_is_slow_or_dies_costs_its_own_mail_at_most_a_seco
     assert_eq!(slow["about"], "user:5");
     assert_eq!(server.stop(), Some(0));
     home.run(&["check"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_being_handed_over_when_the_shop_stops_goes_out_once() {
+    let postbox = Postbox::start("plain");
+    let home = Home::new();
+    let server = serve(&home, &postbox, "smtp://127.0.0.1:PORT?tls=off");
+    register(&server, "ponders@example.com", "").await;
+    assert_eq!(postbox.next(), json!({"ponders": true}));
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(postbox.next()["to"], json!(["ponders@example.com"]));
+    let sent = newest(&home, |mail| mail["state"] == "sent");
+    assert_eq!(sent["tries"], 1);
+    let server = serve(&home, &postbox, "smtp://127.0.0.1:PORT?tls=off");
+    register(&server, "ann@example.com", "").await;
+    assert_eq!(postbox.next()["to"], json!(["ann@example.com"]), "nothing goes out a second time");
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[test]

@@ -32,6 +32,9 @@ class Handler:
         if envelope.rcpt_tos[0].startswith("slow"):
             say(slow=True)
             await asyncio.sleep(600)
+        if envelope.rcpt_tos[0].startswith("ponders"):
+            say(ponders=True)
+            await asyncio.sleep(1)
         parts = [
             {"type": part.get_content_type(), "name": part.get_filename(), "content": part.get_content()}
             for part in mail.walk()
