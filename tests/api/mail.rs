@@ -405,6 +405,7 @@ async fn an_address_is_proven_by_the_link_that_was_sent_to_it() {
     shop.run_jobs().await;
     let first = post.came();
     assert_eq!(first.len(), 1);
+    assert!(!first[0].text.contains("eve@"), "{}", first[0].text);
     assert!(resend().await.is_empty(), "one a minute");
     shop.later(Duration::from_secs(61));
     assert_eq!(resend().await.len(), 1);
