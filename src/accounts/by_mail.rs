@@ -19,6 +19,9 @@ pub fn routes() -> Routes {
         .at("/api/auth/verify/resend/", post(ask_proof))
 }
 
+/// With so many acts before the writer, none is added that nobody waits for.
+const MOST_WAITING: usize = 2000;
+
 struct Forgotten {
     email: Email,
 }
@@ -33,7 +36,7 @@ impl Input for Forgotten {
 /// crash loses by that can be asked for again.
 async fn ask_reset(mut req: Req) -> Answer {
     let Forgotten { email } = req.json().await?;
-    if req.app.store.trouble().is_some() {
+    if req.app.store.trouble().is_some() || req.app.store.waiting() >= MOST_WAITING {
         return Err(ApiError::new(503, "unavailable", "No mail can be written just now; try again soon."));
     }
     req.app.store.write_later(move |tx| links::ask_reset(tx, &email));

@@ -171,6 +171,8 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         let look = move || async move { report("sweep", payments::look_around(app, &**gateway).await) };
         again(app, "sweep", look, || tokio::time::sleep(SWEEP_EVERY))
     });
+    let helpers = (0..mail::HELPERS)
+        .map(|_| again(app, "mail", move || report_of("mail", mail::help_send(app)), pause));
     let all = async {
         tokio::join!(
             again(app, "expire holds", || expire(app), pause),
@@ -181,6 +183,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "wishes", || tell_wishers(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
+            join_all(helpers),
             join_all(of_providers),
             join_all(of_gateways),
         )

@@ -6,6 +6,7 @@ use super::facts::{self, at};
 use super::model::{Attachment, Letter, Voice};
 use super::templates::Templates;
 use crate::accounts::{self, Email, Keys, User, store::ADMINS, store::USERS};
+use crate::address::Address;
 use crate::catalogue;
 use crate::clock::Time;
 use crate::id::{MailId, OrderId, PaymentId, ProductId, RefundId, UserId, VariantId};
@@ -137,7 +138,12 @@ fn of_order(
     more: impl FnOnce(&Order) -> Result<Value, &'static str>,
 ) -> Result<Drafted, StoreError> {
     let theirs = |order: &Order| !orders::is_nobodys(order);
-    let Some(order) = ORDERS.get(tx, &id)?.filter(theirs) else { return Ok(Err(GONE)) };
+    let Some(mut order) = ORDERS.get(tx, &id)?.filter(theirs) else { return Ok(Err(GONE)) };
+    let is_proven = USERS.get(tx, &order.user)?.is_some_and(|user| user.verified_at.is_some());
+    if !is_proven && order.paid_at.is_none() {
+        // As with names: what nobody paid for must not carry a stranger's words to an address.
+        order.shipping_address = Address::default();
+    }
     Ok(more(&order).map(|more| Draft {
         to: vec![order.email.clone()],
         facts: context! { order => facts::order(id, &order, voice), ..more },
@@ -164,7 +170,9 @@ fn about_order(tx: &impl Reads, voice: &Voice, id: OrderId, more: Value) -> Resu
 
 fn to_user(tx: &impl Reads, id: UserId, facts: impl FnOnce(Value) -> Value) -> Result<Drafted, StoreError> {
     let Some(user) = USERS.get(tx, &id)?.filter(|user| user.is_active) else { return Ok(Err(GONE)) };
-    let User { email, name, .. } = user;
+    let User { email, name, verified_at, .. } = user;
+    // Anybody can register somebody else's address, with a name that says what they like.
+    let name = if verified_at.is_some() { name } else { String::new() };
     let facts = facts(context! { name => name, email => email.as_str() });
     Ok(Ok(Draft { to: vec![email], facts, attachments: Vec::new() }))
 }

@@ -18,6 +18,6 @@ mod templates;
 
 pub use check::check;
 pub use model::{Attachment, Connection, Letter, Undelivered, Voice};
-pub use send::{Mailer, send_due};
+pub use send::{HELPERS, Mailer, help_send, send_due};
 pub use smtp::{Server, Smtp, Transport, sender};
 pub use templates::{BUILT_IN, Rendered, Templates};

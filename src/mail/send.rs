@@ -1,12 +1,11 @@
 //! Working the outbox off. Nobody waits for it, and it waits for nobody but the mail server.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::compose::{Composed, Desk, compose, trial};
@@ -25,10 +24,11 @@ use crate::outbox::{self, Mail};
 use crate::payments;
 use crate::store::{Reads, StoreError, WriteTx};
 
-/// Most mails that one pass takes up.
+/// Most mails that are given up in one pass.
 const MOST: usize = 200;
-/// How many connections to the mail server are open at a time.
-const AT_ONCE: usize = 4;
+/// How many connections to the mail server are open at a time beside that of [`send_due`]: as many as are to run
+/// [`help_send`].
+pub const HELPERS: usize = 3;
 /// Most letters of a server's answer that are kept.
 const SAID: usize = 500;
 /// What stands in the place of an address.
@@ -41,6 +41,8 @@ pub struct Mailer {
     pub templates: Templates,
     /// Mails that the server took, and what it said, where that could not be written down yet: they must not go again.
     unwritten: Mutex<Vec<(MailId, String)>>,
+    /// Mails that somebody is sending: another would send them twice.
+    claimed: Mutex<BTreeSet<MailId>>,
     /// How often in a row the server could not be reached, and until when it is left alone.
     away: Mutex<Option<(u32, Time)>>,
     /// Has one line at a time try to reach the server.
@@ -93,6 +95,7 @@ impl Mailer {
             transport: given.or(own),
             templates,
             unwritten: Mutex::default(),
+            claimed: Mutex::default(),
             away: Mutex::default(),
             door: tokio::sync::Mutex::default(),
             in_hand: watch::Sender::new(0),
@@ -152,25 +155,23 @@ impl App {
     }
 }
 
-/// Tells of what got low, and sends what is due: at most some hundreds.
+/// Tells of what got low, and sends what is due.
 pub async fn send_due(app: &App) -> Result<(), StoreError> {
-    // Two at a time would send a mail twice.
-    let Ok(_alone) = app.in_flight.enter("mail") else { return Ok(()) };
-    write_down(app).await?;
     let every = app.config.low_stock_every();
     app.store.write(move |tx| gather_low_stock(tx, every)).await?;
-    let now = app.clock.now();
-    let Some(transport) = &app.mail.transport else {
-        return if app.demo { Ok(()) } else { give_up_old(app, "no mail server is set up").await };
-    };
-    if app.mail.is_away(now) {
-        return Ok(());
+    if app.mail.transport.is_none() && !app.demo {
+        return give_up_old(app, "no mail server is set up").await;
     }
-    let due = app.store.read(due)?;
-    let lines = due.len().min(AT_ONCE);
-    let queue = Mutex::new(VecDeque::from(due));
-    let worked = join_all((0..lines).map(|_| work_off(app, &**transport, &queue))).await;
-    worked.into_iter().collect()
+    help_send(app).await
+}
+
+/// Sends what is due and nobody else is sending. A server that is slow with a mail holds up whoever sends that.
+pub async fn help_send(app: &App) -> Result<(), StoreError> {
+    write_down(app).await?;
+    match &app.mail.transport {
+        Some(transport) if !app.mail.is_away(app.clock.now()) => work_off(app, &**transport).await,
+        _ => Ok(()),
+    }
 }
 
 /// Writes down what the server took when the disk did not.
@@ -183,26 +184,41 @@ async fn write_down(app: &App) -> Result<(), StoreError> {
     }
 }
 
-/// What is due, but for what a shop that was restored from a backup has from before: it was sent already, or is about
-/// what is not so any more, and waits until an operator has confirmed.
-fn due(tx: &impl Reads) -> Result<Vec<(MailId, Mail)>, StoreError> {
-    let restored = payments::restored(tx)?;
-    let held = |mail: &Mail| restored.as_ref().is_some_and(|mark| mail.created_at <= mark.restored_at);
-    outbox::due(tx, MOST, |mail| !held(mail))
+/// A mail that somebody is sending, for as long as this lives.
+struct Claim<'a>(&'a Mutex<BTreeSet<MailId>>, MailId);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// What has been due longest and nobody is sending, but for what a shop that was restored from a backup has from before:
+/// it was sent already, or is about what is not so any more, and waits until an operator has confirmed.
+fn next(app: &App) -> Result<Option<(Claim<'_>, Mail)>, StoreError> {
+    // Under this lock, or two would find the same mail.
+    let mut claimed = app.mail.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken: Vec<MailId> = {
+        let unwritten = app.mail.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.iter().map(|(id, _)| *id).collect()
+    };
+    let found = app.store.read(|tx| {
+        let restored = payments::restored(tx)?;
+        let is_held = |mail: &Mail| restored.as_ref().is_some_and(|mark| mail.created_at <= mark.restored_at);
+        outbox::due(tx, |id, mail| !claimed.contains(&id) && !taken.contains(&id) && !is_held(mail))
+    })?;
+    Ok(found.map(|(id, mail)| {
+        claimed.insert(id);
+        (Claim(&app.mail.claimed, id), mail)
+    }))
 }
 
 /// Takes one mail after the other, over one connection for as long as that lasts.
-async fn work_off(
-    app: &App,
-    transport: &dyn Transport,
-    queue: &Mutex<VecDeque<(MailId, Mail)>>,
-) -> Result<(), StoreError> {
-    let next = || {
-        let stops = app.stopping.load(Ordering::Relaxed);
-        if stops { None } else { queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() }
-    };
+async fn work_off(app: &App, transport: &dyn Transport) -> Result<(), StoreError> {
     let mut line: Option<Box<dyn Connection>> = None;
-    while let Some((id, mail)) = next() {
+    while !app.stopping.load(Ordering::Relaxed) {
+        let Some((claim, mail)) = next(app)? else { break };
+        let id = claim.1;
         let letter = match compose_safely(app, id, &mail)? {
             Some(Composed::Letter(letter)) => letter,
             Some(Composed::Senseless(why)) => {

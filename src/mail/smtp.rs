@@ -17,6 +17,10 @@ use tokio::time::timeout;
 
 use super::model::{Connection, Letter, Undelivered};
 
+/// How long a server may think about a whole message (RFC 5321, 4.5.3.2.6): whoever goes before it is done sends the
+/// message a second time.
+const MESSAGE_TAKEN_IN: Duration = Duration::from_mins(10);
+
 /// What letters are handed to.
 #[async_trait]
 pub trait Transport: Send + Sync {
@@ -181,9 +185,10 @@ impl Line {
     async fn step(
         &mut self,
         wanted: Severity,
+        limit: Duration,
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
     ) -> Result<Response, Undelivered> {
-        match timeout(self.timeout, work(&mut self.smtp)).await {
+        match timeout(limit, work(&mut self.smtp)).await {
             Ok(Ok(answer)) if answer.code().severity == wanted => Ok(answer),
             Ok(Ok(answer)) => {
                 // It answers something else: nobody knows what the next answer will be to.
@@ -208,18 +213,18 @@ impl Line {
         command: impl std::fmt::Display,
         wanted: Severity,
     ) -> Result<Response, Undelivered> {
-        self.step(wanted, async |smtp| smtp.command(command).await).await
+        self.step(wanted, self.timeout, async |smtp| smtp.command(command).await).await
     }
 
     async fn hand_over(&mut self, letter: &Letter) -> Result<String, Undelivered> {
         use Severity::{PositiveCompletion as Done, PositiveIntermediate as GoOn};
-        let message = message(letter).map_err(Undelivered::Refused)?;
+        let takes_all = self.smtp.server_info().supports_feature(Extension::SmtpUtfEight);
+        let message = message(letter, takes_all).map_err(Undelivered::Refused)?;
         let (envelope, bytes) = (message.envelope(), message.formatted());
         let mut options = Vec::new();
-        let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         if !envelope.to().iter().chain(envelope.from()).all(is_ascii) {
-            if !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-                return Err(Undelivered::Refused("the mail server takes ASCII addresses only".into()));
+            if !takes_all {
+                return Err(Undelivered::Later("the mail server takes ASCII senders only".into()));
             }
             options.push(MailParameter::SmtpUtfEight);
         }
@@ -246,7 +251,8 @@ impl Line {
             return Err(why);
         }
         self.command(Data, GoOn).await.map_err(against_us)?;
-        let answer = self.step(Done, async |smtp| smtp.message(&bytes).await).await?;
+        let limit = self.timeout.max(MESSAGE_TAKEN_IN);
+        let answer = self.step(Done, limit, async |smtp| smtp.message(&bytes).await).await?;
         Ok(answer.first_line().unwrap_or_default().to_owned())
     }
 }
@@ -269,14 +275,24 @@ impl Connection for Line {
 
     async fn close(&mut self) {
         if self.is_open {
-            let _ = self.step(Severity::PositiveCompletion, AsyncSmtpConnection::quit).await;
+            let _ = self.step(Severity::PositiveCompletion, self.timeout, AsyncSmtpConnection::quit).await;
         }
         self.is_open = false;
     }
 }
 
-/// The letter as it is transmitted.
-fn message(letter: &Letter) -> Result<Message, String> {
+fn is_ascii(address: &Address) -> bool {
+    AsRef::<str>::as_ref(address).is_ascii()
+}
+
+/// The letter as it is transmitted, to those of its recipients who can be written to: by a server that takes all
+/// addresses, or ASCII's only.
+fn message(letter: &Letter, takes_all: bool) -> Result<Message, String> {
+    let to = letter.to.iter().filter_map(|to| to.as_str().parse::<Address>().ok());
+    let to: Vec<_> = to.filter(|to| takes_all || is_ascii(to)).collect();
+    if to.is_empty() {
+        return Err("the mail server can't write to such an address".into());
+    }
     let mut builder = Message::builder()
         .message_id(Some(letter.message_id.clone()))
         .date(SystemTime::UNIX_EPOCH + Duration::from_millis(letter.date.0.max(0).cast_unsigned()))
@@ -284,10 +300,8 @@ fn message(letter: &Letter) -> Result<Message, String> {
         .subject(&letter.subject)
         // No robot is to answer (RFC 3834).
         .header(AutoSubmitted);
-    for to in &letter.to {
-        let address: Address =
-            to.as_str().parse().map_err(|_| "the address is none that can be written to".to_owned())?;
-        builder = builder.to(Mailbox::new(None, address));
+    for to in to {
+        builder = builder.to(Mailbox::new(None, to));
     }
     let text = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
     let whole = if letter.attachments.is_empty() {
@@ -386,6 +400,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_address_that_can_not_be_written_to_costs_the_others_nothing() {
+        let to = ["ann@example.com", "änne@example.com"];
+        assert_eq!(handed(&to, &[]).await, Ok("OK".into()));
+        let alone = handed(&to[1..], &[]).await;
+        assert!(
+            matches!(&alone, Err(Undelivered::Refused(said)) if said.contains("such an address")),
+            "{alone:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn only_what_is_said_of_the_recipient_or_the_message_is_for_good() {
         for (to, answer, is_final) in [
             ("RCPT", "550 5.1.1 unknown", true),
@@ -440,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_letter_is_one_of_its_headers_whatever_stands_in_them() {
-        let bytes = message(&letter()).expect("it can be written").formatted();
+        let bytes = message(&letter(), true).expect("it can be written").formatted();
         let text = String::from_utf8(bytes).expect("ASCII");
         assert!(text.is_ascii(), "{text}");
         let head = text.split("\r\n\r\n").next().expect("a head");

@@ -32,26 +32,20 @@ pub fn get(tx: &impl Reads, id: MailId) -> Result<Option<Mail>, StoreError> {
     MAILS.get(tx, &id)
 }
 
-/// At most `limit` mails that are due and `wanted`, the longest first.
+/// The mail that has been due longest, of those that are `wanted`.
 pub fn due(
     tx: &impl Reads,
-    limit: usize,
-    wanted: impl Fn(&Mail) -> bool,
-) -> Result<Vec<(MailId, Mail)>, StoreError> {
+    wanted: impl Fn(MailId, &Mail) -> bool,
+) -> Result<Option<(MailId, Mail)>, StoreError> {
     let waiting = place(State::Waiting);
     let now = Bound::Excluded((waiting, Time(tx.now().0.saturating_add(1))).bytes());
     let span = Span { from: Bound::Included(waiting.bytes()), to: now, direction: Direction::Up };
-    let (mut found, mut failed) = (Vec::new(), None);
+    let mut found = Ok(None);
     BY_STATE.scan(tx, span, |_, id| {
-        match MAILS.expect(tx, &id) {
-            Ok(mail) if wanted(&mail) => found.push((id, mail)),
-            Ok(_) => {}
-            Err(error) => failed = Some(error),
-        }
-        let is_enough = found.len() == limit || failed.is_some();
-        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        found = MAILS.expect(tx, &id).map(|mail| Some((id, mail)).filter(|(id, mail)| wanted(*id, mail)));
+        if let Ok(None) = found { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    failed.map_or(Ok(found), Err)
+    found
 }
 
 /// At most `limit` mails that have been due since before `end`.

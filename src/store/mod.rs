@@ -161,6 +161,11 @@ impl Store {
         self.shared.submit(act, drop);
     }
 
+    /// How many acts wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// [`Store::write`] for threads that may wait: the start of the shop, imports, and tests.
     pub fn write_now<T, E>(&self, act: impl Fn(&mut WriteTx) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where

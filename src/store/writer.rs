@@ -213,6 +213,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).waiting.len()
+    }
+
     pub(super) fn hear(&self, hear: Hear) {
         self.hearers.write().unwrap_or_else(PoisonError::into_inner).push(hear);
     }

@@ -115,6 +115,13 @@ async fn an_order_is_mailed_from_its_placing_to_its_refund_each_once() {
     let received = post.came();
     assert_eq!(received.len(), 1);
     let [letter] = &received[..] else { panic!("{received:?}") };
+    let names = |letter: &Letter| ["Ann Lee", "1 High Street"].map(|words| letter.text.contains(words));
+    assert_eq!(
+        names(letter),
+        [false; 2],
+        "a stranger's words to an address that is not proven: {}",
+        letter.text
+    );
     assert_eq!(letter.to[0].as_str(), ann.email);
     assert_eq!(letter.subject, "We have your order 1001");
     assert!(
@@ -138,6 +145,7 @@ async fn an_order_is_mailed_from_its_placing_to_its_refund_each_once() {
     shop.run_jobs().await;
     let paid = post.came();
     assert_eq!((paid.len(), paid[0].subject.as_str()), (1, "Your order 1001 is paid"));
+    assert_eq!(names(&paid[0]), [true; 2], "{}", paid[0].text);
     assert_eq!(paid[0].attachments[0].name, "INV-000001.pdf");
     assert!(paid[0].attachments[0].content.starts_with(b"%PDF-"));
 
@@ -327,6 +335,7 @@ async fn a_forgotten_password_is_chosen_anew_once_by_whoever_gets_the_mail() {
     assert_eq!((first.len(), first[0].to[0].as_str()), (1, "ann@example.com"));
     ask("ann@example.com").await;
     assert!(post.came().is_empty(), "one a minute");
+    assert!(first[0].text.contains("Hello,"), "no name before the address is proven: {}", first[0].text);
     shop.later(Duration::from_secs(61));
     ask("ann@example.com").await;
     let second = post.came();
@@ -414,6 +423,7 @@ async fn an_address_is_proven_by_the_link_that_was_sent_to_it() {
     shop.run_jobs().await;
     let first = post.came();
     assert_eq!(first.len(), 1);
+    assert!(!first[0].text.contains("eve@"), "{}", first[0].text);
     assert!(resend().await.is_empty(), "one a minute");
     shop.later(Duration::from_secs(61));
     assert_eq!(resend().await.len(), 1);
