@@ -29,7 +29,8 @@ pub fn begin(tx: &mut WriteTx, id: OrderId, asked: &Asked, by: &str) -> Result<R
         let said = "what came on top of the order's money is no line's: leave lines and restock out";
         return Err(PaymentError::RefundLines(said.into()));
     }
-    let is_all = asked.lines.is_empty() && asked.amount.is_none() && !payment.is_surplus;
+    let is_rest = asked.amount.is_none_or(|amount| amount == left);
+    let is_all = asked.lines.is_empty() && is_rest && !payment.is_surplus;
     let lines = if is_all {
         order
             .lines
@@ -83,7 +84,7 @@ fn source(
 /// Units of a line that earlier refunds gave back.
 fn units_before(line: &OrderLine, before: &[Refund]) -> u32 {
     let live = before.iter().filter(|refund| refund.status != RefundStatus::Failed);
-    live.flat_map(|refund| &refund.lines).filter(|(id, _)| *id == line.id).map(|(_, units)| *units).sum()
+    live.map(|refund| orders::units_of(&refund.lines, line.id)).sum()
 }
 
 fn units_left(line: &OrderLine, before: &[Refund]) -> u32 {

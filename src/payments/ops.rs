@@ -256,6 +256,19 @@ pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Mone
     Ok(Money { minor: minor.max(0).min(left.minor), ..left })
 }
 
+/// Whether the refunds of an order whose status `counts` give back all that was captured for it.
+pub(super) fn is_given_back(
+    tx: &impl Reads,
+    order: OrderId,
+    counts: impl Fn(RefundStatus) -> bool,
+) -> Result<bool, StoreError> {
+    let own = of_order(tx, order)?.into_iter().filter(|(_, payment)| !payment.is_surplus);
+    let captured: i64 = own.map(|(_, payment)| payment.captured.minor).sum();
+    let refunds = refunds_of(tx, order)?.into_iter().map(|(_, refund)| refund);
+    let counted = refunds.filter(|refund| !refund.is_surplus && counts(refund.status));
+    Ok(captured > 0 && counted.map(|refund| refund.amount.minor).sum::<i64>() >= captured)
+}
+
 /// Whether money of an order may be given back.
 ///
 /// # Errors
