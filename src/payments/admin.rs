@@ -105,6 +105,10 @@ fn notes(payment: &Payment, refunds: &[(RefundId, Refund)], evidence_due_by: Opt
     if payment.captured.currency != payment.amount.currency {
         notes.push(format!("captured in {}", payment.captured.currency));
     }
+    let done = refunds.iter().filter(|(_, refund)| refund.status == RefundStatus::Succeeded);
+    if done.map(|(_, refund)| refund.amount.minor).sum::<i64>() > payment.captured.minor {
+        notes.push("more refunded than captured".into());
+    }
     if !unsettled(payment, refunds).is_empty() {
         notes.push("refund failed".into());
     } else if refunds.iter().any(|(_, refund)| refund.status == RefundStatus::Pending) {

@@ -294,7 +294,8 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         return Err(PaymentError::RefundTooLarge { left });
     }
     let now = tx.now();
-    let by_hand = new.by_hand || payment.provider == BY_HAND;
+    // Of no money, there is nothing for a gateway to do.
+    let by_hand = new.by_hand || new.amount.is_zero() || payment.provider == BY_HAND;
     let refund = Refund {
         order: payment.order,
         payment: id,

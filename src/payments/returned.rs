@@ -41,7 +41,7 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         orders::note_refund(tx, refund.order, note(id, &refund))?;
     }
     if news == Some(RefundStatus::Succeeded) {
-        if !refund.is_surplus {
+        if !refund.is_surplus && !refund.amount.is_zero() {
             let (lines, reason) = (&refund.lines, &refund.reason);
             orders::credit(
                 tx,
