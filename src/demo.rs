@@ -14,7 +14,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::Config;
 use crate::id::{OrderId, ProductId, UserId};
 use crate::inventory::Cause;
-use crate::orders::{self, Parcel, Tracking};
+use crate::orders::{self, GivenBack, Parcel, Tracking};
 use crate::payments;
 use crate::payments::gateway::test::{Notify, Outcome, PROVIDER, TestGateway};
 use crate::promotions::{self, Kind, Terms};
@@ -202,7 +202,7 @@ fn move_on(tx: &mut WriteTx, id: OrderId, end: End) -> Result<(), orders::OrderE
             url: None,
         };
         let parcel = Parcel { lines: Vec::new(), tracking };
-        orders::send(tx, id, &parcel, &[], "demo", "")?;
+        orders::send(tx, id, &parcel, &GivenBack::default(), "demo", "")?;
     }
     if end == End::Completed {
         orders::deliver(tx, id, "demo", "")?;

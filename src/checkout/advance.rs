@@ -34,12 +34,12 @@ impl From<crate::store::StoreError> for AdvanceError {
 }
 
 /// The event that a step means, if it means one.
-fn event(status: Status, step: &Step) -> Result<Option<Event>, OrderError> {
-    let event = match step.status {
-        // A parcel with all that is left to send is the order's shipping.
-        None if step.tracking.is_some() && status == Status::Processing => Some(Event::Ship),
-        None => None,
-        Some(wanted) if wanted == status => None,
+fn event(order: &Order, step: &Step) -> Result<Option<Event>, OrderError> {
+    let status = order.status;
+    // Its first parcel, with all that is to be sent, is the order's shipping.
+    let is_first = step.tracking.is_some() && status == Status::Processing && order.fulfilments.is_empty();
+    let event = match step.status.filter(|wanted| *wanted != status) {
+        None => is_first.then_some(Event::Ship),
         Some(wanted) => Some(wanted.event().ok_or(OrderError::NoWayBack(status))?),
     };
     match event {
@@ -63,14 +63,14 @@ pub fn advance(tx: &mut WriteTx, id: OrderId, step: &Step, by: &Staff) -> Result
     accounts::confirm(tx, by)?;
     let before = orders::get(tx, id)?;
     let note = step.note.as_deref().unwrap_or_default();
-    match (event(before.status, step)?, &step.tracking) {
+    match (event(&before, step)?, &step.tracking) {
         (Some(Event::Ship), tracking) => {
-            let returning = payments::may_send(tx, id)?;
-            if step.status.is_some() && !returning.is_empty() {
+            let back = payments::may_send(tx, id)?;
+            if step.status == Some(Status::Shipped) && !back.pending.is_empty() {
                 return Err(OrderError::Returning.into());
             }
             let parcel = Parcel { lines: Vec::new(), tracking: tracking.clone().unwrap_or_default() };
-            orders::send(tx, id, &parcel, &returning, &by.label(), note)?;
+            orders::send(tx, id, &parcel, &back, &by.label(), note)?;
         }
         (event, tracking) => {
             if let Some(tracking) = tracking {

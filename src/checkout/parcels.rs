@@ -52,8 +52,8 @@ fn seen(order: &Order, parcel: u64) -> Value {
 /// The parcel goes out, with the note that it did.
 fn send_by(tx: &mut WriteTx, id: OrderId, parcel: &Parcel, by: &Staff) -> Result<(), PaymentError> {
     accounts::confirm(tx, by)?;
-    let returning = payments::may_send(tx, id)?;
-    let number = orders::send(tx, id, parcel, &returning, &by.label(), "")?;
+    let back = payments::may_send(tx, id)?;
+    let number = orders::send(tx, id, parcel, &back, &by.label(), "")?;
     let after = seen(&orders::get(tx, id)?, number);
     Ok(audit::note(tx, &by.label(), "order.send", &format!("order:{id}"), Value::Null, after)?)
 }

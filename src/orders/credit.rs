@@ -63,9 +63,15 @@ fn left(invoice: &Invoice, notes: &[(CreditNoteId, CreditNote)]) -> Left {
     for (_, note) in notes {
         let sign = if note.corrects.is_some() { 1 } else { -1 };
         left.amount += sign * note.amount.minor;
-        left.tax += sign * note.tax.map_or(0, |tax| tax.minor);
+        left.tax += sign * tax_of(invoice, note);
     }
     left
+}
+
+/// The tax in a note. Of one that does not say, its share.
+fn tax_of(invoice: &Invoice, note: &CreditNote) -> i64 {
+    let share = || invoice.tax.share(note.amount.minor, invoice.total.minor.max(1));
+    note.tax.or_else(|| share().ok()).map_or(0, |tax| tax.minor)
 }
 
 /// Units of a line that are credited.
@@ -116,9 +122,10 @@ pub fn split(
         }
         _ => 0,
     };
-    // Neither more tax than is left, nor so little that there would be more left than money.
+    // Not so little that there would be more left than money, nor more than is left: where more is given back than was
+    // invoiced, that is no tax.
     let least = (amount.minor - (left.amount - left.tax)).max(0);
-    let tax = tax.min(left.tax).max(least).clamp(0, amount.minor.max(0));
+    let tax = tax.max(least).min(left.tax.max(0)).clamp(0, amount.minor.max(0));
     (credited, money(tax))
 }
 
@@ -188,6 +195,19 @@ mod tests {
             at: Time(0),
             corrects,
         }
+    }
+
+    #[test]
+    fn money_beyond_the_invoice_has_no_tax_and_a_note_of_an_earlier_till_has_its_share() {
+        let invoice = invoice_of(&[(1, 1000, 0, 200)], 0);
+        let money = |minor: i64| Money { minor, ..invoice.total };
+        let tax = |notes: &[_], minor| split(&invoice, notes, money(minor), &[]).1.minor;
+        let mut notes = vec![(CreditNoteId(1), note(money(600), (Vec::new(), money(100)), None))];
+        assert_eq!((tax(&notes, 600), tax(&notes, 900)), (100, 100), "no more than is left");
+        notes[0].1.tax = None;
+        assert_eq!((tax(&notes, 300), tax(&notes, 600)), (50, 100));
+        notes.push((CreditNoteId(2), note(money(600), (Vec::new(), money(100)), None)));
+        assert_eq!(tax(&notes, 600), 0);
     }
 
     proptest! {

@@ -37,5 +37,6 @@ pub use ops::{
     Crediting, cancel, credit, credit_notes, extend_hold, get, has_bought, hold_until, invoice as invoice_of,
     note_payment_status, note_refund, place, record_paid, set_note, uncredit, wants,
 };
-pub use ship::{Parcel, correct, deliver, send, take_back};
+pub use parcel::{GivenBack, units_of};
+pub use ship::{Parcel, TakenBack, correct, deliver, send, take_back, withdraw_rest};
 pub use view::OrderView;

@@ -232,6 +232,8 @@ pub enum OrderError {
     Returning,
     #[error("{0}")]
     ParcelLines(String),
+    #[error("The order has no such parcel.")]
+    NoParcel,
     #[error("There is an invoice once the order is paid.")]
     InvoiceNotReady,
     #[error(transparent)]

@@ -118,9 +118,20 @@ impl From<OrderV1> for Order {
 /// An order went out in one parcel, and not always was one written down.
 fn parcels(order: &mut Order) {
     let sent = order.history.iter().find(|moved| moved.status == Status::Shipped).map(|moved| moved.at);
-    if let Some(at) = sent.filter(|_| order.fulfilments.is_empty()) {
-        let lines = order.lines.iter().map(|line| (line.id, line.quantity)).collect();
-        order.fulfilments.push(Fulfilment { id: 1, lines, tracking: Tracking::default(), at });
+    let lines = || order.lines.iter().map(|line| (line.id, line.quantity)).collect::<Vec<_>>();
+    match sent {
+        // It said how it would be sent, and was not.
+        None => order.fulfilments.clear(),
+        Some(at) if order.fulfilments.is_empty() => {
+            let (id, lines, tracking) = (1, lines(), Tracking::default());
+            order.fulfilments.push(Fulfilment { id, lines, tracking, at });
+        }
+        Some(_) => {
+            let all = lines();
+            for parcel in order.fulfilments.iter_mut().filter(|parcel| parcel.lines.is_empty()) {
+                parcel.lines.clone_from(&all);
+            }
+        }
     }
     for at in 0..order.lines.len() {
         let (line, restocked) = (order.lines[at].id, order.lines[at].restocked);
@@ -231,9 +242,8 @@ mod tests {
         assert_eq!((line.tax, line.restocked), (cents(80), 1));
     }
 
-    #[test]
-    fn an_order_of_an_earlier_till_has_no_discount_on_its_lines() {
-        let old = OrderV1 {
+    fn order() -> OrderV1 {
+        OrderV1 {
             number: "1001".into(),
             user: UserId(7),
             email: "ann@example.com".parse().expect("an address"),
@@ -257,8 +267,27 @@ mod tests {
             paid_at: Some(Time(5)),
             created_at: Time(4),
             updated_at: Time(6),
-        };
-        let now = Order::decode(&old.encode()).expect("it is read");
+        }
+    }
+
+    #[test]
+    fn a_parcel_of_an_earlier_till_holds_what_was_sent() {
+        let parcel = |lines| Fulfilment { id: 1, lines, tracking: Tracking::default(), at: Time(7) };
+        let moved = |status| Moved { status, at: Time(7), by: String::new(), note: String::new() };
+        let read = |old: OrderV1| Order::decode(&old.encode()).expect("it is read");
+        // While it was processing, somebody said how it would be sent.
+        let waiting = read(OrderV1 { fulfilments: vec![parcel(vec![(1, 2)])], ..order() });
+        assert_eq!((waiting.fulfilments.as_slice(), waiting.to_send()), ([].as_slice(), vec![(1, 1)]));
+        for parcels in [vec![], vec![parcel(vec![])], vec![parcel(vec![(1, 2)])]] {
+            let (status, history) = (Status::Shipped, vec![moved(Status::Shipped)]);
+            let sent = read(OrderV1 { status, history, fulfilments: parcels, ..order() });
+            assert_eq!((sent.sent(1), sent.lines[0].withdrawn), (2, 0));
+        }
+    }
+
+    #[test]
+    fn an_order_of_an_earlier_till_has_no_discount_on_its_lines() {
+        let now = Order::decode(&order().encode()).expect("it is read");
         has_no_discount(&now.lines[0]);
         assert_eq!(
             (now.lines[0].withdrawn, now.to_send()),

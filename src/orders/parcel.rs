@@ -5,8 +5,7 @@ use super::model::{Order, OrderError, OrderLine, Tracking};
 impl Order {
     /// Units of a line that are in parcels.
     pub fn sent(&self, line: u64) -> u32 {
-        let packed = self.fulfilments.iter().flat_map(|parcel| &parcel.lines);
-        packed.filter(|(id, _)| *id == line).map(|(_, units)| *units).sum()
+        self.fulfilments.iter().map(|parcel| units_of(&parcel.lines, line)).sum()
     }
 
     /// Lines and their units that are still to be sent.
@@ -24,25 +23,48 @@ impl Order {
         line.quantity.saturating_sub(self.sent(line.id)).saturating_sub(line.withdrawn)
     }
 
-    /// Takes units whose money went back out of what is to be sent: those that are not sent yet first, because only
-    /// what was sent can come back.
+    /// Takes units whose money went back out of what is to be sent, until `units` of the line are: those that are not
+    /// sent yet first, because only what was sent can come back. So while some are left to send, all whose money went
+    /// back are withdrawn.
     pub fn withdraw(&mut self, line: u64, units: u32) {
         let Some(at) = self.lines.iter().position(|one| one.id == line) else { return };
         let left = self.left(&self.lines[at]);
-        self.lines[at].withdrawn += units.min(left);
+        let line = &mut self.lines[at];
+        line.withdrawn += units.saturating_sub(line.withdrawn).min(left);
+    }
+
+    /// [`withdraw`](Order::withdraw), for lines and units, of which a line may have several.
+    pub fn withdraw_all(&mut self, back: &[(u64, u32)]) {
+        for (line, _) in back {
+            self.withdraw(*line, units_of(back, *line));
+        }
     }
 }
 
-/// The lines of a new parcel: those that are asked for, or, where none are, all that is left. What is `returning` is on
-/// its way back to the customer as money, and stays.
-pub fn pack(
-    order: &Order,
-    asked: &[(u64, u32)],
-    returning: &[(u64, u32)],
-) -> Result<Vec<(u64, u32)>, OrderError> {
-    let held_back =
-        |line: u64| -> u32 { returning.iter().filter(|(id, _)| *id == line).map(|(_, units)| *units).sum() };
-    let free = order.to_send().into_iter().map(|(id, units)| (id, units.saturating_sub(held_back(id))));
+/// What some line ids and units come to for a line.
+pub fn units_of(all: &[(u64, u32)], line: u64) -> u32 {
+    all.iter().filter(|(id, _)| *id == line).map(|(_, units)| *units).sum()
+}
+
+/// Line ids and units that refunds are for: of one that failed, none.
+#[derive(Clone, Debug, Default)]
+pub struct GivenBack {
+    pub done: Vec<(u64, u32)>,
+    pub pending: Vec<(u64, u32)>,
+}
+
+impl GivenBack {
+    /// Units of a line whose money went back, or is about to.
+    fn of(&self, line: u64) -> u32 {
+        units_of(&self.done, line) + units_of(&self.pending, line)
+    }
+}
+
+/// The lines of a new parcel: those that are asked for, or, where none are, all that is left. Units whose money is on
+/// its way back stay.
+pub fn pack(order: &Order, asked: &[(u64, u32)], back: &GivenBack) -> Result<Vec<(u64, u32)>, OrderError> {
+    let held_back = |line: &OrderLine| back.of(line.id).saturating_sub(line.withdrawn);
+    let free = order.lines.iter().map(|line| (line.id, order.left(line).saturating_sub(held_back(line))));
     let free: Vec<_> = free.filter(|(_, units)| *units > 0).collect();
     if free.is_empty() {
         return Err(OrderError::NothingToSend);

@@ -3,7 +3,7 @@
 use super::lifecycle::{Event, Status};
 use super::model::{Fulfilment, Order, OrderError, Tracking};
 use super::ops::{get, save, step};
-use super::parcel::pack;
+use super::parcel::{GivenBack, pack};
 use crate::id::{OrderId, RefundId};
 use crate::inventory::{self, Cause, Want};
 use crate::outbox;
@@ -19,12 +19,12 @@ pub struct Parcel {
 }
 
 /// Sends a parcel, of which the customer is told: every parcel goes out through here. With the last one the order is
-/// shipped. What is `returning` (line ids and units) has a refund on its way, and is not sent. Gives the parcel's id.
+/// shipped. What is given `back` is not sent. Gives the parcel's id.
 pub fn send(
     tx: &mut WriteTx,
     id: OrderId,
     parcel: &Parcel,
-    returning: &[(u64, u32)],
+    back: &GivenBack,
     by: &str,
     note: &str,
 ) -> Result<u64, OrderError> {
@@ -32,7 +32,9 @@ pub fn send(
     if order.status != Status::Processing {
         return Err(OrderError::InvalidTransition(order.status, Event::Ship));
     }
-    let lines = pack(&order, &parcel.lines, returning)?;
+    // An earlier till left units in the order whose money had gone back.
+    order.withdraw_all(&back.done);
+    let lines = pack(&order, &parcel.lines, back)?;
     let number = order.fulfilments.len() as u64 + 1;
     order.fulfilments.push(Fulfilment { id: number, lines, tracking: parcel.tracking.clone(), at: tx.now() });
     ship_when_done(tx, &mut order, by, note)?;
@@ -68,7 +70,7 @@ pub fn correct(
         Some(parcel) => order.fulfilments.iter_mut().find(|one| one.id == parcel),
         None => order.fulfilments.last_mut(),
     };
-    let found = found.ok_or(OrderError::NotFound)?;
+    let found = found.ok_or(OrderError::NoParcel)?;
     let was_unknown = found.tracking.carrier.is_empty();
     change(&mut found.tracking);
     let (number, tracking) = (found.id, found.tracking.clone());
@@ -83,27 +85,47 @@ pub fn deliver(tx: &mut WriteTx, id: OrderId, by: &str, note: &str) -> Result<()
     Ok(save(tx, id, &mut order)?)
 }
 
-/// Takes units of some lines out of the order, with the refund that gave their money back. Those that were not sent
-/// are not sent any more; with `restock` all of them go back to the shelf.
+/// Units that a refund takes out of an order: line ids and units.
+pub struct TakenBack<'a> {
+    /// All of the order whose money has gone back, by this refund or an earlier one. Those that were not sent are not
+    /// sent any more.
+    pub gone: &'a [(u64, u32)],
+    /// What goes back to the shelf now.
+    pub to_shelf: &'a [(u64, u32)],
+}
+
+/// Takes units out of the order, with the refund that gave their money back.
 pub fn take_back(
     tx: &mut WriteTx,
     id: OrderId,
-    lines: &[(u64, u32)],
-    restock: bool,
+    what: &TakenBack<'_>,
     refund: RefundId,
     by: &str,
 ) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
     let mut back = Vec::new();
-    for (line_id, units) in lines {
-        order.withdraw(*line_id, *units);
-        if let Some(line) = order.lines.iter_mut().find(|line| restock && line.id == *line_id) {
+    order.withdraw_all(what.gone);
+    for (line_id, units) in what.to_shelf {
+        if let Some(line) = order.lines.iter_mut().find(|line| line.id == *line_id) {
             let quantity = (*units).min(line.quantity - line.restocked);
             line.restocked += quantity;
             back.push(Want { variant: line.variant, quantity });
         }
     }
+    back.retain(|want| want.quantity > 0);
     ship_when_done(tx, &mut order, by, "the rest was refunded")?;
     save(tx, id, &mut order)?;
     Ok(inventory::give_back(tx, &back, &Cause::Refund(refund), by)?)
+}
+
+/// Nothing of an order is sent any more, because all its money went back.
+pub fn withdraw_rest(tx: &mut WriteTx, id: OrderId, by: &str) -> Result<(), OrderError> {
+    let mut order = get(tx, id)?;
+    if order.status != Status::Processing || order.to_send().is_empty() {
+        return Ok(());
+    }
+    let all: Vec<_> = order.lines.iter().map(|line| (line.id, line.quantity)).collect();
+    order.withdraw_all(&all);
+    ship_when_done(tx, &mut order, by, "all of it was refunded")?;
+    Ok(save(tx, id, &mut order)?)
 }

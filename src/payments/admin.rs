@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::failed::{is_unsettled, settle_by_hand};
+use super::failed::{settle_by_hand, unsettled};
 use super::list::{Filter, find};
 use super::model::{Dispute, Payment, PaymentError, Refund, Stand, Told};
 use super::ops::refunds_of_payment;
@@ -105,7 +105,11 @@ fn notes(payment: &Payment, refunds: &[(RefundId, Refund)], evidence_due_by: Opt
     if payment.captured.currency != payment.amount.currency {
         notes.push(format!("captured in {}", payment.captured.currency));
     }
-    if is_unsettled(refunds.iter().map(|(_, refund)| refund)) {
+    let done = refunds.iter().filter(|(_, refund)| refund.status == RefundStatus::Succeeded);
+    if done.map(|(_, refund)| refund.amount.minor).sum::<i64>() > payment.captured.minor {
+        notes.push("more refunded than captured".into());
+    }
+    if !unsettled(payment, refunds).is_empty() {
         notes.push("refund failed".into());
     } else if refunds.iter().any(|(_, refund)| refund.status == RefundStatus::Pending) {
         notes.push("refund pending".into());

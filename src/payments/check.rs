@@ -185,7 +185,8 @@ fn papers(tx: &ReadTx, order: OrderId, own: &Own, look: &Look<'_>) -> Result<(),
             }
             counts = note.corrects.is_none().then_some((*number, note));
         }
-        let wants_note = refund.status == RefundStatus::Succeeded && !refund.is_surplus && invoiced;
+        let is_money = !refund.is_surplus && !refund.amount.is_zero();
+        let wants_note = refund.status == RefundStatus::Succeeded && is_money && invoiced;
         // An earlier till wrote no corrections.
         let is_old = counts.is_some_and(|(_, note)| note.tax.is_none());
         if wants_note && counts.is_none() {

@@ -7,7 +7,7 @@ use super::returned::send_back;
 use super::store::{BY_CHARGE, BY_REFERENCE, DISPUTES, DISPUTES_OF};
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId};
-use crate::orders::RefundStatus;
+use crate::orders::{GivenBack, OrderError, RefundStatus};
 use crate::outbox::{self, Cause};
 use crate::store::{Reads, StoreError, WriteTx};
 
@@ -17,22 +17,25 @@ pub fn of_order(tx: &impl Reads, order: OrderId) -> Result<Vec<(String, Dispute)
     keys.into_iter().map(|key| Ok((key.1.clone(), DISPUTES.expect(tx, &key)?))).collect()
 }
 
-/// Whether an order may be sent; gives the lines and units for which a refund is on its way, which may not.
+/// Whether an order may be sent; gives what of it was refunded, or is about to be, which may not.
 ///
 /// # Errors
-/// [`PaymentError::Disputed`] while a dispute about it is open, and when one was lost: the money is gone.
-pub fn may_send(tx: &impl Reads, order: OrderId) -> Result<Vec<(u64, u32)>, PaymentError> {
+/// [`PaymentError::Disputed`] while a dispute about it is open, and when one was lost: the money is gone. And
+/// [`OrderError::NothingToSend`] when all its money went back, or is about to.
+pub fn may_send(tx: &impl Reads, order: OrderId) -> Result<GivenBack, PaymentError> {
     let frozen = of_order(tx, order)?.into_iter().find(|(_, dispute)| dispute.stand != Stand::Won);
-    match frozen {
-        Some((_, dispute)) => Err(PaymentError::Disputed { dispute: Box::new(dispute) }),
-        None => {
-            let all = ops::refunds_of(tx, order)?.into_iter().map(|(_, refund)| refund);
-            Ok(all
-                .filter(|refund| refund.status == RefundStatus::Pending)
-                .flat_map(|one| one.lines)
-                .collect())
-        }
+    if let Some((_, dispute)) = frozen {
+        return Err(PaymentError::Disputed { dispute: Box::new(dispute) });
     }
+    if ops::is_given_back(tx, order, |status| status != RefundStatus::Failed)? {
+        return Err(OrderError::NothingToSend.into());
+    }
+    let all = ops::refunds_of(tx, order)?;
+    let of = |status| {
+        let refunds = all.iter().filter(|(_, refund)| refund.status == status);
+        refunds.flat_map(|(_, refund)| refund.lines.iter().copied()).collect()
+    };
+    Ok(GivenBack { done: of(RefundStatus::Succeeded), pending: of(RefundStatus::Pending) })
 }
 
 /// The payment that a dispute is about, if it is one of ours.

@@ -299,8 +299,8 @@ pub enum PaymentError {
     #[error("{0}")]
     RefundLines(String),
     #[error(
-        "Only a refund that failed can be settled by hand, and only while its money is still here and no other refund of \
-         its payment came after it."
+        "Only a refund that failed can be settled by hand, and only while its money is still here and no later refund of \
+         its payment stands in for it."
     )]
     NotOpen,
     #[error("{}", dispute.bars())]

@@ -97,9 +97,10 @@ impl From<RefundV1> for Refund {
             key: Key::first(old.created_at),
             reference: old.reference,
             lines: old.lines,
-            // They went back when the refund was asked for.
+            // What was to go back to the shelf went there when the refund was asked for; what was not, was left in the
+            // order.
             restock: false,
-            is_taken_back: true,
+            is_taken_back: old.status != RefundStatus::Failed,
             is_surplus: old.is_surplus,
             last_error: old.last_error,
             by: old.by,

@@ -256,6 +256,19 @@ pub fn left_of(tx: &impl Reads, id: PaymentId, payment: &Payment) -> Result<Mone
     Ok(Money { minor: minor.max(0).min(left.minor), ..left })
 }
 
+/// Whether the refunds of an order whose status `counts` give back all that was captured for it.
+pub(super) fn is_given_back(
+    tx: &impl Reads,
+    order: OrderId,
+    counts: impl Fn(RefundStatus) -> bool,
+) -> Result<bool, StoreError> {
+    let own = of_order(tx, order)?.into_iter().filter(|(_, payment)| !payment.is_surplus);
+    let captured: i64 = own.map(|(_, payment)| payment.captured.minor).sum();
+    let refunds = refunds_of(tx, order)?.into_iter().map(|(_, refund)| refund);
+    let counted = refunds.filter(|refund| !refund.is_surplus && counts(refund.status));
+    Ok(captured > 0 && counted.map(|refund| refund.amount.minor).sum::<i64>() >= captured)
+}
+
 /// Whether money of an order may be given back.
 ///
 /// # Errors
@@ -281,7 +294,8 @@ pub fn begin_refund(tx: &mut WriteTx, id: PaymentId, new: NewRefund<'_>) -> Resu
         return Err(PaymentError::RefundTooLarge { left });
     }
     let now = tx.now();
-    let by_hand = new.by_hand || payment.provider == BY_HAND;
+    // Of no money, there is nothing for a gateway to do.
+    let by_hand = new.by_hand || new.amount.is_zero() || payment.provider == BY_HAND;
     let refund = Refund {
         order: payment.order,
         payment: id,

@@ -9,7 +9,7 @@ use super::ops::{self, NewRefund, next_wait, note, tell_order};
 use super::store::REFUNDS;
 use crate::hex::hex;
 use crate::id::{PaymentId, RefundId};
-use crate::orders::{self, Crediting, RefundStatus};
+use crate::orders::{self, Crediting, RefundStatus, TakenBack, units_of};
 use crate::outbox::{self, Cause};
 use crate::store::{Reads, WriteTx};
 
@@ -41,7 +41,7 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
         orders::note_refund(tx, refund.order, note(id, &refund))?;
     }
     if news == Some(RefundStatus::Succeeded) {
-        if !refund.is_surplus {
+        if !refund.is_surplus && !refund.amount.is_zero() {
             let (lines, reason) = (&refund.lines, &refund.reason);
             orders::credit(
                 tx,
@@ -65,19 +65,41 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
     if news == Some(RefundStatus::Failed) { send_back_rest(tx, &refund) } else { Ok(()) }
 }
 
-/// Takes the units of a refund out of the order, once, and back to the shelf, if they are to go there.
+/// Takes the units of a refund that succeeded out of the order, and back to the shelf, if they are to go there. The
+/// units of one that a bank sent back stayed where they were: those, a later one finds there.
 fn take_back(tx: &mut WriteTx, id: RefundId, mut refund: Refund) -> Result<(), PaymentError> {
-    // A cancelled order has given back all it held.
-    let is_cancelled = orders::get(tx, refund.order)?.status == orders::Status::Cancelled;
-    // Of a refund that a bank sent back: its units stayed where they were.
-    let is_done = |other: &Refund| other.is_taken_back && other.lines == refund.lines;
-    let bounced = ops::refunds_of(tx, refund.order)?
-        .into_iter()
-        .any(|(_, other)| other.status == RefundStatus::Failed && is_done(&other));
-    if !refund.lines.is_empty() && !refund.is_taken_back && !is_cancelled && !bounced {
-        orders::take_back(tx, refund.order, &refund.lines, refund.restock, id, &refund.by)?;
+    let order = orders::get(tx, refund.order)?;
+    if order.status == orders::Status::Cancelled {
+        // It has given back all it held.
+        return Ok(());
+    }
+    if !refund.lines.is_empty() {
+        let all: Vec<_> = ops::refunds_of(tx, refund.order)?.into_iter().map(|(_, one)| one).collect();
+        let lines_of = |counts: &dyn Fn(&Refund) -> bool| -> Vec<(u64, u32)> {
+            all.iter().filter(|one| counts(one)).flat_map(|one| one.lines.iter().copied()).collect()
+        };
+        let gone = lines_of(&|one| one.status == RefundStatus::Succeeded);
+        let was_shelved = |one: &Refund| one.restock && one.is_taken_back;
+        let others = lines_of(&|one| {
+            was_shelved(one) && one.status == RefundStatus::Succeeded && one.nonce != refund.nonce
+        });
+        let bounced = lines_of(&|one| {
+            was_shelved(one) && (one.status == RefundStatus::Failed || one.nonce == refund.nonce)
+        });
+        let to_shelf = |(line, units): &(u64, u32)| {
+            let restocked = order.lines.iter().find(|one| one.id == *line).map_or(0, |one| one.restocked);
+            let there = restocked.saturating_sub(units_of(&others, *line)).min(units_of(&bounced, *line));
+            (*line, units.saturating_sub(there))
+        };
+        let wanted = refund.lines.iter().filter(|_| refund.restock);
+        let to_shelf: Vec<_> = wanted.map(to_shelf).collect();
+        let what = TakenBack { gone: &gone, to_shelf: &to_shelf };
+        orders::take_back(tx, refund.order, &what, id, &refund.by)?;
         refund.is_taken_back = true;
         REFUNDS.put(tx, &id, &refund)?;
+    }
+    if ops::is_given_back(tx, refund.order, |status| status == RefundStatus::Succeeded)? {
+        orders::withdraw_rest(tx, refund.order, &refund.by)?;
     }
     Ok(())
 }

@@ -114,6 +114,57 @@ async fn refunds_by_line_give_back_what_was_paid_for_the_lines_and_no_more() {
 }
 
 #[tokio::test]
+async fn units_that_cost_nothing_are_taken_back_without_money_or_papers() {
+    let shop = Shop::open().await;
+    let tea =
+        shop.product_of(json!({"name": "Tea", "price": "10", "stock_quantity": 9, "category": "Tea"})).await;
+    let mug =
+        shop.product_of(json!({"name": "Mug", "price": "8", "stock_quantity": 9, "category": "Mugs"})).await;
+    shop.coupon(json!({"code": "FREE", "kind": "percent", "value": "100"})).await;
+    shop.coupon(json!({"code": "MUGS", "kind": "percent", "value": "100", "categories": ["Mugs"]})).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let bought = async |code: &str| {
+        ann.puts_in_cart(tea.id, 2).await.status(201);
+        ann.puts_in_cart(mug.id, 2).await.status(201);
+        ann.applies(code).await.status(200);
+        number(&ann.orders().await.status(201).json["id"])
+    };
+    let back =
+        |line: u64, units: u32| json!({"lines": [{"line_id": line, "quantity": units}], "restock": true});
+
+    // Nothing was paid: once a parcel is out, the rest can be taken back.
+    let free = bought("free").await;
+    let (path, refund) =
+        (format!("/api/admin/orders/{free}/fulfilments/"), format!("/api/admin/orders/{free}/refund/"));
+    let parcel = json!({"carrier": "DHL", "number": "1", "lines": [{"line_id": 1, "quantity": 2}]});
+    admin.post(&path, parcel).await.status(201);
+    admin.post(&refund, back(2, 3)).await.refused(409, "nothing_to_refund");
+    let done = admin.post(&refund, back(2, 2)).await.status(201).json;
+    assert_eq!((&done["status"], &done["payment_status"]), (&json!("shipped"), &json!("paid")));
+    assert_eq!((shop.stock_of(tea.id).await, shop.stock_of(mug.id).await), (7, 9));
+    admin.post(&refund, back(2, 1)).await.refused(409, "nothing_to_refund");
+    admin.post(&refund, json!({"restock": true})).await.status(201);
+    admin.post(&refund, json!({})).await.refused(409, "nothing_to_refund");
+    assert_eq!(shop.stock_of(tea.id).await, 9);
+
+    // One line was free, the other was not.
+    let order = bought("mugs").await;
+    let payment = ann.begins_to_pay(order).await;
+    ann.decides(payment, json!({"outcome": "succeed"})).await.status(200);
+    let refund = format!("/api/admin/orders/{order}/refund/");
+    let one = admin.post(&refund, back(2, 1)).await.status(201).json;
+    assert_eq!(one["payment_status"], "paid");
+    assert_eq!(one["refunds"][0]["amount"], "0.00");
+    assert_eq!(shop.stock_of(mug.id).await, 8);
+    assert_eq!(admin.get(&format!("/api/orders/{order}/credit-notes/")).await.json["count"], 0);
+    let parcel = json!({"carrier": "DHL", "number": "1", "lines": [{"line_id": 2, "quantity": 2}]});
+    admin.post(&format!("/api/admin/orders/{order}/fulfilments/"), parcel).await.faults(&["lines"]);
+    let all = admin.post(&refund, json!({"restock": true})).await.status(201).json;
+    assert_eq!(all["payment_status"], "refunded");
+    assert_eq!((shop.stock_of(tea.id).await, shop.stock_of(mug.id).await), (9, 9));
+}
+
+#[tokio::test]
 async fn a_coupon_that_is_not_good_says_why_and_changes_nothing() {
     let shop = Shop::open().await;
     let staff = shop.staff().await;

@@ -162,3 +162,56 @@ async fn a_parcel_can_be_corrected_and_its_customer_sees_no_more_than_is_theirs(
     let acts: Vec<_> = acts["results"].as_array().unwrap().iter().map(|one| one["act"].clone()).collect();
     assert!(acts.contains(&json!("order.correct_parcel")), "{acts:?}");
 }
+
+#[tokio::test]
+async fn what_is_paid_back_as_a_sum_is_not_sent() {
+    let shop = Shop::open().await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (tea, mug) = (shop.product("Tea", "4", 9).await, shop.product("Mug", "9", 9).await);
+    let two = async || {
+        ann.puts_in_cart(tea.id, 3).await.status(201);
+        let order = ann.ordered(mug.id, 2).await;
+        let payment = ann.begins_to_pay(order).await;
+        ann.decides(payment, json!({"outcome": "succeed"})).await.status(200);
+        order
+    };
+    let whole = two().await;
+    let refund = |order: u64| format!("/api/admin/orders/{order}/refund/");
+    admin.post(&refund(whole), json!({"amount": "30.00"})).await.status(201);
+    let sent = json!({"status": "shipped"});
+    admin.patch(&format!("/api/admin/orders/{whole}/"), sent).await.refused(409, "invalid_transition");
+    let parcels = format!("/api/admin/orders/{whole}/fulfilments/");
+    admin.post(&parcels, parcel("1", &[(1, 1)])).await.refused(409, "invalid_transition");
+
+    // In two sums, the second of which is the rest, with a parcel on its way.
+    let partly = two().await;
+    let parcels = format!("/api/admin/orders/{partly}/fulfilments/");
+    admin.post(&parcels, parcel("1", &[(1, 3)])).await.status(201);
+    let some = admin.post(&refund(partly), json!({"amount": "10"})).await.status(201).json;
+    assert_eq!(some["status"], "processing");
+    let all = admin.post(&refund(partly), json!({"amount": "20"})).await.status(201).json;
+    assert_eq!((&all["status"], &all["payment_status"]), (&json!("shipped"), &json!("refunded")));
+}
+
+#[tokio::test]
+async fn tracking_of_a_partly_sent_order_corrects_its_newest_parcel() {
+    let shop = Shop::open().await;
+    let (ann, staff) = (shop.buyer().await, shop.staff().await);
+    let order = two_lines(&shop, &ann).await;
+    let path = format!("/api/admin/orders/{order}/");
+    staff.post(&format!("{path}fulfilments/"), parcel("1", &[(1, 1)])).await.status(201);
+    let tracking = |number: &str| json!({"carrier": "UPS", "number": number});
+    for body in
+        [json!({"tracking": tracking("2")}), json!({"status": "processing", "tracking": tracking("3")})]
+    {
+        let shown = staff.patch(&path, body.clone()).await.status(200).json;
+        let parcels = shown["fulfilments"].as_array().unwrap();
+        assert_eq!((&shown["status"], parcels.len()), (&json!("processing"), 1));
+        assert_eq!(parcels[0]["number"], body["tracking"]["number"]);
+    }
+    // Where none went out yet, saying how it is sent sends it.
+    let other = ann.bought(1, 1).await;
+    let body = json!({"status": "processing", "tracking": tracking("4")});
+    let sent = staff.patch(&format!("/api/admin/orders/{other}/"), body).await.status(200).json;
+    assert_eq!(sent["status"], "shipped");
+}

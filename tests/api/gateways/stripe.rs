@@ -244,6 +244,100 @@ async fn a_refund_that_fails_later_is_seen() {
 }
 
 #[tokio::test]
+async fn units_of_refunds_that_a_bank_sent_back_are_taken_back_once() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "10", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 5).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let path = format!("/api/admin/orders/{order}/refund/");
+    let back = async |units: u32| {
+        let body = json!({"lines": [{"line_id": 1, "quantity": units}], "restock": true});
+        admin.post(&path, body).await.status(201).json
+    };
+    let bounce = async |n: usize| {
+        let refund = shop.stripe.fake().refunds()[n]["id"].as_str().expect("an id").to_owned();
+        shop.stripe.fake().finish_refund(shop.stripe.now(), &refund, "failed").expect("a bank sent it back");
+        shop.deliver().await;
+        shop.later(Duration::from_mins(1));
+    };
+    let left = async || {
+        let tracked = ann.get(&format!("/api/orders/{order}/tracking/")).await.status(200).json;
+        (tracked["to_send"][0]["quantity"].as_u64().unwrap_or(0), shop.stock_of(tea.id).await)
+    };
+    back(2).await;
+    assert_eq!(left().await, (3, 6));
+    bounce(0).await;
+    assert_eq!(left().await, (3, 6), "the units stay where they were");
+    back(1).await;
+    assert_eq!(left().await, (3, 6), "one of them");
+    admin.post("/api/admin/refunds/1/settle/", json!({"reference": "SEPA"})).await.status(201);
+    assert_eq!(left().await, (2, 7), "the other, and one more");
+    back(1).await;
+    assert_eq!(left().await, (1, 8), "and the next");
+    let sent = admin.patch(&format!("/api/admin/orders/{order}/"), json!({"status": "shipped"})).await;
+    assert_eq!(sent.status(200).json["fulfilments"][0]["lines"], json!([{"line_id": 1, "quantity": 1}]));
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_after_a_younger_one_is_seen_and_settled() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "10", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 3).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let path = format!("/api/admin/orders/{order}/refund/");
+    for amount in ["4", "5", "6"] {
+        admin.post(&path, json!({"amount": amount})).await.status(201);
+    }
+    shop.later(Duration::from_mins(1));
+    let made = shop.stripe.fake().refunds();
+    for refund in &made[..2] {
+        let refund = refund["id"].as_str().expect("an id");
+        shop.stripe.fake().finish_refund(shop.stripe.now(), refund, "failed").expect("a bank sent it back");
+    }
+    shop.deliver().await;
+    shop.later(Duration::from_mins(1));
+    let waiting = async || {
+        let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
+        report["results"].as_array().expect("results").len()
+    };
+    assert_eq!(waiting().await, 2);
+    let seen = admin.get(&format!("/api/admin/payments/{}/", payment["id"])).await.status(200).json;
+    assert_eq!(seen["notes"], json!(["refund failed"]));
+    // Each is settled once, in whatever order.
+    for (refund, left) in [(2, 1), (1, 0)] {
+        let settle = format!("/api/admin/refunds/{refund}/settle/");
+        admin.post(&settle, json!({"reference": "SEPA"})).await.status(201);
+        admin.post(&settle, json!({"reference": "SEPA"})).await.refused(409, "invalid_transition");
+        assert_eq!(waiting().await, left);
+    }
+    admin
+        .post("/api/admin/refunds/3/settle/", json!({"reference": "x"}))
+        .await
+        .refused(409, "invalid_transition");
+}
+
+#[tokio::test]
+async fn an_order_whose_money_went_back_in_the_dashboard_is_not_sent() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "10", 9).await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let (order, payment) = begun(&ann, tea.id, 3).await;
+    shop.confirm(&payment, Outcome::Succeed);
+    shop.deliver().await;
+    let intent = shop.stripe.fake().intents()[0]["id"].as_str().expect("an id").to_owned();
+    shop.stripe.fake().refund_from_dashboard(shop.stripe.now(), &intent, None).expect("there is enough");
+    shop.deliver().await;
+    let sent = admin.patch(&format!("/api/admin/orders/{order}/"), json!({"status": "shipped"})).await;
+    sent.refused(409, "invalid_transition");
+    let tracked = ann.get(&format!("/api/orders/{order}/tracking/")).await.status(200).json;
+    assert_eq!(tracked["to_send"], json!([]));
+}
+
+#[tokio::test]
 async fn a_refund_that_stripe_refuses_is_told_and_seen() {
     let shop = StripeShop::open().await;
     let tea = shop.product("Tea", "10", 9).await;
