@@ -50,7 +50,9 @@ pub fn settle_refund(tx: &mut WriteTx, id: RefundId, said: &Returned) -> Result<
             )?;
         }
         take_back(tx, id, refund.clone())?;
-        outbox::post(tx, Cause::Refunded(id))?;
+        if !refund.amount.is_zero() {
+            outbox::post(tx, Cause::Refunded(id))?;
+        }
     }
     if news == Some(RefundStatus::Failed) {
         orders::uncredit(tx, refund.order, id)?;
