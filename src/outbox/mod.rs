@@ -10,8 +10,8 @@ mod model;
 mod ops;
 pub mod store;
 
-pub use model::{Cause, Mail, State};
+pub use model::{Addressee, Cause, Mail, State};
 pub use ops::{
     begin, cancel, complete_since, count, due, due_before, forget, get, give_up, page, post, put_off, scrub,
-    send_again, sent,
+    send_again, sent, to,
 };

@@ -224,3 +224,12 @@ pub struct Mail {
     /// What the server said last, or why the mail was not sent. Without the recipient's address.
     pub last_said: String,
 }
+
+/// A person, by what mails to them are about.
+#[derive(Clone, Debug)]
+pub struct Addressee {
+    pub user: UserId,
+    pub orders: Vec<OrderId>,
+    pub payments: Vec<PaymentId>,
+    pub refunds: Vec<RefundId>,
+}

@@ -3,10 +3,10 @@
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
-use super::model::{Cause, Mail, State};
+use super::model::{Addressee, Cause, Mail, State};
 use super::store::{BY_CAUSE, BY_STATE, MAILS, place};
 use crate::clock::Time;
-use crate::id::{MailId, OrderId, PaymentId, RefundId, UserId};
+use crate::id::MailId;
 use crate::page::{Page, Paged};
 use crate::store::{Direction, Key, META, Reads, Span, StoreError, WriteTx};
 
@@ -125,18 +125,12 @@ pub fn cancel(tx: &mut WriteTx, id: MailId, why: &str) -> Result<(), StoreError>
     })
 }
 
-/// Takes a person out of the mails to them: what servers and banks said goes, and what waits is not sent any more.
-pub fn scrub(
-    tx: &mut WriteTx,
-    orders: &[OrderId],
-    payments: &[PaymentId],
-    refunds: &[RefundId],
-    user: UserId,
-) -> Result<(), StoreError> {
-    let of_orders = orders.iter().flat_map(|id| Cause::TO_BUYERS_OF_ORDERS.map(|kind| (kind, id.0)));
-    let of_payments = payments.iter().map(|id| (Cause::PAYMENT_FAILED, id.0));
-    let of_refunds = refunds.iter().map(|id| (Cause::REFUNDED, id.0));
-    let of_user = Cause::TO_USERS.map(|kind| (kind, user.0));
+/// The mails to a person, in no order.
+pub fn to(tx: &impl Reads, person: &Addressee) -> Result<Vec<MailId>, StoreError> {
+    let of_orders = person.orders.iter().flat_map(|id| Cause::TO_BUYERS_OF_ORDERS.map(|kind| (kind, id.0)));
+    let of_payments = person.payments.iter().map(|id| (Cause::PAYMENT_FAILED, id.0));
+    let of_refunds = person.refunds.iter().map(|id| (Cause::REFUNDED, id.0));
+    let of_user = Cause::TO_USERS.map(|kind| (kind, person.user.0));
     let mut found = Vec::new();
     for cause in of_orders.chain(of_payments).chain(of_refunds).chain(of_user) {
         BY_CAUSE.scan(tx, Span::under(cause.bytes(), Direction::Up), |_, id| {
@@ -144,7 +138,12 @@ pub fn scrub(
             ControlFlow::Continue(())
         })?;
     }
-    for id in found {
+    Ok(found)
+}
+
+/// Takes a person out of the mails to them: what servers and banks said goes, and what waits is not sent any more.
+pub fn scrub(tx: &mut WriteTx, person: &Addressee) -> Result<(), StoreError> {
+    for id in to(tx, person)? {
         cancel(tx, id, "")?;
         let mut mail = MAILS.expect(tx, &id)?;
         mail.last_said.clear();

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::dealings;
 use super::store::{ERASURES, Erasure, UNFINISHED};
 use crate::accounts::{self, AccountError};
 use crate::app::App;
 use crate::http::Stored;
 use crate::id::{OrderId, UserId};
-use crate::orders::store::BY_USER;
 use crate::orders::{self, Status};
-use crate::payments::store::{OF_ORDER, REFUNDS_OF};
 use crate::payments::{self, PaymentError};
 use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
 use crate::{audit, cart, outbox, reviews, wishlist};
@@ -79,27 +78,21 @@ pub fn erase(tx: &mut WriteTx, id: UserId, by: &str) -> Result<(), EraseError> {
     if ERASURES.get(tx, &id)?.is_some() {
         return Err(AccountError::NotFound.into());
     }
-    let all = BY_USER.all(tx, &id)?;
-    may_erase(tx, &all)?;
+    let theirs = dealings::of(tx, id)?;
+    may_erase(tx, &theirs.orders)?;
 
     accounts::erase(tx, id)?;
     cart::clear(tx, id)?;
     wishlist::forget(tx, id)?;
     reviews::erase(tx, id)?;
-    let (mut of_payments, mut of_refunds) = (Vec::new(), Vec::new());
-    for order in &all {
+    for order in &theirs.orders {
         orders::erase(tx, *order)?;
         payments::erase(tx, *order)?;
-        audit::scrub(tx, &format!("order:{order}"))?;
-        of_payments.extend(OF_ORDER.all(tx, order)?);
-        of_refunds.extend(REFUNDS_OF.all(tx, order)?);
     }
-    outbox::scrub(tx, &all, &of_payments, &of_refunds, id)?;
-    let payments = of_payments.iter().map(|payment| format!("payment:{payment}"));
-    for subject in payments.chain(of_refunds.iter().map(|refund| format!("refund:{refund}"))) {
+    outbox::scrub(tx, &theirs)?;
+    for subject in dealings::subjects(&theirs) {
         audit::scrub(tx, &subject)?;
     }
-    audit::scrub(tx, &format!("user:{id}"))?;
     audit::note(tx, by, "user.erase", &format!("user:{id}"), Value::Null, Value::Null)?;
     let erasure = Erasure { at: tx.now(), by: by.to_owned(), address: Some(user.email.to_string()) };
     Ok(ERASURES.put(tx, &id, &erasure)?)

@@ -2,19 +2,24 @@
 
 use serde_json::{Value, json};
 
+use super::dealings;
 use crate::app::App;
-use crate::id::{OrderId, UserId};
-use crate::orders::store::BY_USER;
+use crate::id::{MailId, OrderId, UserId};
+use crate::outbox::store::MAILS;
 use crate::payments::{self, PaymentError};
-use crate::store::{ReadTx, Reads};
-use crate::{accounts, cart, orders, reviews, wishlist};
+use crate::store::{ReadTx, Reads, StoreError};
+use crate::{accounts, cart, orders, outbox, reviews, wishlist};
 
 /// `base` is what links begin with.
 pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, PaymentError> {
+    let theirs = dealings::of(tx, id)?;
     let mut all = Vec::new();
-    for order in BY_USER.all(tx, &id)? {
-        all.push(of_order(app, tx, order, base)?);
+    for order in &theirs.orders {
+        all.push(of_order(app, tx, *order, base)?);
     }
+    let mut mails = outbox::to(tx, &theirs)?;
+    mails.sort_unstable();
+    let mails = mails.into_iter().map(|mail| of_mail(tx, mail)).collect::<Result<Vec<_>, _>>()?;
     Ok(json!({
         "exported_at": tx.now(),
         "user": accounts::view(id, accounts::get(tx, id)?),
@@ -23,7 +28,13 @@ pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, P
         "orders": all,
         "reviews": reviews::own(tx, id)?,
         "wishlist": wishlist::all(tx, id)?,
+        "mails": mails,
     }))
+}
+
+fn of_mail(tx: &ReadTx, id: MailId) -> Result<Value, StoreError> {
+    let mail = MAILS.expect(tx, &id)?;
+    Ok(json!({"kind": mail.cause.kind(), "state": mail.state, "created_at": mail.created_at}))
 }
 
 fn of_order(app: &App, tx: &ReadTx, id: OrderId, base: &str) -> Result<Value, PaymentError> {

@@ -4,6 +4,7 @@
 //! ordered stays, as an order of nobody: the shop's figures, stock and books are as they were.
 
 mod check;
+mod dealings;
 mod erase;
 mod export;
 pub mod http;

@@ -93,6 +93,11 @@ async fn a_person_gets_all_that_is_held_on_them() {
         (&held["invoice"]["number"], &held["payments"][0]["status"]),
         (&json!("INV-000001"), &json!("succeeded"))
     );
+    let mails = all.json["mails"].as_array().unwrap().iter().map(|mail| mail["kind"].as_str().unwrap());
+    let mails: Vec<_> = mails.collect();
+    for kind in ["order_received", "order_paid", "order_shipped", "order_refunded", "payment_failed"] {
+        assert!(mails.contains(&kind), "{kind} is not in {mails:?}");
+    }
     assert!(!all.text.contains("argon2") && !all.text.contains("client_secret"), "no secrets");
     // What others have is not in it.
     assert_eq!(other.get("/api/auth/me/export/").await.status(200).json["orders"], json!([]));
