@@ -28,7 +28,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "I10",
         "every gateway object is taken in once, what is open is asked after until it is done, and what calls for a mail has one",
     ),
-    ("I11", "who was erased is in invoices and credit notes only"),
+    ("I11", "who was erased has no account, cart, wish, word or address outside of papers"),
 ];
 
 /// What a check came to.

@@ -1,4 +1,4 @@
-//! I11: whoever was erased is in nothing but invoices and credit notes.
+//! I11: whoever was erased has no account, cart, wish, words in reviews, or address in orders.
 
 use super::store::ERASURES;
 use crate::accounts::{Email, store::USERS};
