@@ -138,6 +138,11 @@ async fn a_backup_that_fails_is_told_and_tried_again() {
     let backup = shop.get("/readyz").await.status(200).json["backup"].clone();
     // Why is for the log and the operator.
     assert!(backup["failed"]["at"].is_string() && backup["failed"]["said"].is_null(), "{backup}");
+    let admin = shop.admin().await;
+    let told = admin.mails_of("backup_failed").await;
+    assert_eq!((told.len(), &told[0]["subject"]), (1, &json!("No backup could be made")));
+    assert_eq!(told[0]["to"], json!([admin.email]));
+    assert!(told[0]["text"].as_str().expect("text").contains("came to nothing: "), "{}", told[0]);
     std::fs::remove_file(&to).expect("removed");
     till::jobs::back_up(&shop.app).await;
     assert!(!to.exists(), "not before a quarter of an hour has gone by");

@@ -165,6 +165,9 @@ async fn an_object_that_is_not_for_what_the_order_costs_is_never_confirmed_and_i
         let refunds = shop.stripe.fake().refunds();
         let taken = shop.stripe.fake().intent(&intent).expect("it is there")["amount_received"].clone();
         assert_eq!((refunds.len(), &refunds[0]["amount"]), (1, &taken), "{name} {value}");
+        let told = shop.admin().await.mails_of("wrong_amount").await;
+        assert_eq!(told.len(), 1, "{name} {value}");
+        assert!(told[0]["text"].as_str().expect("text").contains("is not for the 4.00 USD"), "{}", told[0]);
         let again = ann.post("/api/payment/", json!({"order_id": order})).await.status(201).json;
         assert_ne!(number(&again["id"]), number(&payment["id"]));
         shop.confirm(&again, Outcome::Succeed);

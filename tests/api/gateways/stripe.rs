@@ -216,6 +216,9 @@ async fn a_refund_that_fails_later_is_seen() {
     let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
     let said = report["results"][0]["error"].as_str().expect("it is told");
     assert!(said.starts_with("needs a person"), "{report}");
+    let told = admin.mails_of("refund_failed").await;
+    assert_eq!((told.len(), &told[0]["to"]), (1, &json!([admin.email])));
+    assert!(told[0]["text"].as_str().expect("text").contains("till payment settle-refund 1"), "{}", told[0]);
 
     // Its note stays, and has a paper that takes it back.
     let notes = || async { ann.get(&format!("/api/orders/{order}/credit-notes/")).await.status(200).json };
@@ -400,8 +403,13 @@ async fn a_dispute_freezes_the_order_until_it_is_decided() {
             (&first["stand"], &first["reason"], &first["amount"], &first["due_by"]),
             (&json!("open"), &json!("fraudulent"), &json!("10.00"), &json!("2026-11-30T10:00:00.000Z"))
         );
+        let told = admin.mails_of("dispute").await;
+        assert!(told[0]["text"].as_str().expect("text").contains("The dispute is open"), "{}", told[0]);
         shop.stripe.fake().close_dispute(shop.stripe.now(), &dispute, won);
         shop.deliver().await;
+        let told = admin.mails_of("dispute").await;
+        let ended = if won { "The dispute is won" } else { "The dispute is lost" };
+        assert!(told[0]["text"].as_str().expect("text").contains(ended), "{}", told[0]);
         assert_eq!(stand(&ann, order).await, pair("processing", ends));
         let shipped = admin.patch(&path, json!({"status": "shipped"})).await;
         assert_eq!(shipped.status.as_u16(), ships, "{}", shipped.text);

@@ -146,6 +146,9 @@ async fn what_stripe_could_not_deliver_is_read_and_money_without_an_order_goes_b
     // By itself the shop only tells: its data may be an older copy of itself.
     till::payments::reconcile_all(&shop.app, false).await.expect("readable");
     assert_eq!(shop.stripe.fake().refunds().len(), 1);
+    let told = admin.mails_of("stray_money").await;
+    assert_eq!((told.len(), &told[0]["to"]), (1, &json!([admin.email])));
+    assert!(told[0]["text"].as_str().expect("text").contains("12.34 USD came to stripe"), "{}", told[0]);
     let report = admin.post("/api/admin/payments/reconcile/", json!({})).await.status(200).json;
     let rows = report["results"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["kind"] == "stray").expect("it was found");

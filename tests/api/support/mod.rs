@@ -333,6 +333,16 @@ impl Person<'_> {
         number(&self.orders().await.status(201).json["id"])
     }
 
+    /// The mails of this kind that the shop has written, newest first, as an administrator sees them.
+    pub async fn mails_of(&self, kind: &str) -> Vec<Value> {
+        let list = self.get("/api/admin/mails/?page_size=100").await.status(200).json;
+        let mut found = Vec::new();
+        for mail in list["results"].as_array().expect("a list").iter().filter(|mail| mail["kind"] == kind) {
+            found.push(self.get(&format!("/api/admin/mails/{}/", mail["id"])).await.status(200).json);
+        }
+        found
+    }
+
     /// Begins to pay an order; the payment's id.
     pub async fn begins_to_pay(&self, order: u64) -> u64 {
         number(&self.post("/api/payment/", json!({"order_id": order})).await.status(201).json["id"])
