@@ -1,12 +1,14 @@
 //! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
 //! where they are mounted.
 
+mod described;
 mod error;
 mod health;
 pub mod idempotency;
 pub mod input;
 mod listener;
 mod openapi;
+mod operation;
 mod outgoing;
 mod pipe;
 mod reply;
@@ -21,9 +23,11 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+pub use described::Described;
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;
+pub use operation::{Access, Op, for_everybody, undescribed};
 pub use outgoing::outgoing;
 pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{
@@ -93,7 +97,7 @@ static ROUTER: LazyLock<matchit::Router<Verbs>> = LazyLock::new(|| {
 pub fn operations() -> Vec<(&'static str, &'static str)> {
     routes()
         .into_iter()
-        .flat_map(|(path, verbs)| verbs.names().map(move |verb| (verb, path)).collect::<Vec<_>>())
+        .flat_map(|(path, verbs)| verbs.each().map(move |(verb, _)| (verb, path)).collect::<Vec<_>>())
         .collect()
 }
 
