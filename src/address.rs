@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http::Described;
+use crate::described::Described;
 use crate::http::input::{Fields, Input, line, word};
 
 /// Where something is sent or billed to.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::http::Described;
+use crate::described::Described;
 
 /// Most integer digits an amount may have in a request.
 const MAX_INTEGER_DIGITS: usize = 12;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::scope::Scope;
 use crate::address::Address;
 use crate::clock::Time;
-use crate::http::Described;
+use crate::described::Described;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::store::StoreError;
 

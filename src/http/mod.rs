@@ -1,7 +1,6 @@
 //! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
 //! where they are mounted.
 
-mod described;
 mod error;
 mod health;
 pub mod idempotency;
@@ -23,7 +22,6 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-pub use described::Described;
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;

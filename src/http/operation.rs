@@ -4,8 +4,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::described::Described;
 use super::input::{Input, body_schema};
+use crate::described::Described;
 
 /// The codes of requests whose body can't be taken.
 const BODY: &[(u16, &str)] = &[
@@ -179,7 +179,7 @@ impl Op {
         self.given(Given {
             status,
             says,
-            json: Some(|all| all.subschema_for::<T>()),
+            json: Some(SchemaGenerator::subschema_for::<T>),
             files: &[],
             is_list: false,
             headers: Vec::new(),
@@ -191,7 +191,7 @@ impl Op {
         self.given(Given {
             status: 200,
             says: "A page of the list.",
-            json: Some(|all| all.subschema_for::<T>()),
+            json: Some(SchemaGenerator::subschema_for::<T>),
             files: &[],
             is_list: true,
             headers: Vec::new(),

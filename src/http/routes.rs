@@ -9,10 +9,10 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::Value;
 
-use super::described::Described;
 use super::operation::Op;
 use super::reply::Answer;
 use super::request::Req;
+use crate::described::Described;
 
 type Handler = Arc<dyn Fn(Req) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 

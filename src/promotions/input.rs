@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::model::{Code, Kind, Terms};
 use crate::catalogue::slugify;
 use crate::clock::Time;
+use crate::described::Described;
+use crate::http::Faults;
 use crate::http::input::{At, Fields, Input, Rule, boolean, list, money, rule, text, time, whole, word};
-use crate::http::{Described, Faults};
 use crate::money::{Money, Rate};
 
 /// Most uses that a limit can be set to.

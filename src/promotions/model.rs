@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock::Time;
-use crate::http::Described;
+use crate::described::Described;
 use crate::money::{Money, Rate};
 use crate::store::{Key, StoreError};
 

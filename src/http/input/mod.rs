@@ -73,6 +73,7 @@ impl At<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rules are made where they are handed over")]
 impl Fields<'_> {
     fn at(&mut self, name: &str) -> At<'_> {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
@@ -259,6 +260,7 @@ pub fn read_text<T: Input>(text: &str, currency: Currency) -> Result<T, BadJson>
 }
 
 /// Holds one cell of a file against the rule of the field that it stands for.
+#[expect(clippy::needless_pass_by_value, reason = "rules are made where they are handed over")]
 pub fn cell<T>(text: &str, rule: impl Rule<T>, currency: Currency) -> Result<T, String> {
     let mut faults = Faults::new();
     let mut at = At { path: String::new(), currency, faults: &mut faults };

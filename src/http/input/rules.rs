@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{At, Input, body_schema, read_object};
 use crate::clock::Time;
-use crate::http::Described;
+use crate::described::Described;
 use crate::money::Money;
 
 /// What a field's value must be.

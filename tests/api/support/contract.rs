@@ -67,13 +67,13 @@ impl Contract {
             ),
             None => (place, response),
         };
-        let mut faults = self.undescribed_headers(response, headers);
+        let mut faults = undescribed_headers(response, headers);
         let content_type = headers.get("content-type").map_or("", |value| value.to_str().expect("ASCII"));
         let media_type = content_type.split(';').next().unwrap_or_default();
         let described = response.get("content").and_then(Value::as_object);
         match described {
             None if !content_type.is_empty() => {
-                faults.push(format!("has a body of {content_type}, and should have none"))
+                faults.push(format!("has a body of {content_type}, and should have none"));
             }
             None => {}
             Some(content) if !content.contains_key(media_type) => faults.push(format!("is {content_type}")),
@@ -98,24 +98,6 @@ impl Contract {
             .collect()
     }
 
-    /// Headers that say something of this shop and are not described.
-    fn undescribed_headers(&self, response: &Value, headers: &HeaderMap) -> Vec<String> {
-        const OWN: &[&str] = &[
-            "etag",
-            "location",
-            "idempotency-replayed",
-            "content-disposition",
-            "x-total-count",
-            "www-authenticate",
-        ];
-        let described: BTreeSet<_> = response["headers"]
-            .as_object()
-            .map(|headers| headers.keys().map(|name| name.to_ascii_lowercase()).collect())
-            .unwrap_or_default();
-        let own = OWN.iter().filter(|name| headers.contains_key(**name) && !described.contains(**name));
-        own.map(|name| format!("has a header {name} that is not described")).collect()
-    }
-
     fn validator(&self, place: &str) -> Arc<Validator> {
         let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(validators.entry(place.to_owned()).or_insert_with(|| {
@@ -124,6 +106,24 @@ impl Contract {
             Arc::new(jsonschema::draft202012::new(&schema).expect("a good schema"))
         }))
     }
+}
+
+/// Headers that say something of this shop and are not described.
+fn undescribed_headers(response: &Value, headers: &HeaderMap) -> Vec<String> {
+    const OWN: &[&str] = &[
+        "etag",
+        "location",
+        "idempotency-replayed",
+        "content-disposition",
+        "x-total-count",
+        "www-authenticate",
+    ];
+    let described: BTreeSet<_> = response["headers"]
+        .as_object()
+        .map(|headers| headers.keys().map(|name| name.to_ascii_lowercase()).collect())
+        .unwrap_or_default();
+    let own = OWN.iter().filter(|name| headers.contains_key(**name) && !described.contains(**name));
+    own.map(|name| format!("has a header {name} that is not described")).collect()
 }
 
 /// Has every object of an answer's schema hold what is named and nothing else. Problems may say more.

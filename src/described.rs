@@ -30,12 +30,12 @@ impl Described for String {
 #[macro_export]
 macro_rules! words {
     ($type:ty: $words:expr) => {
-        impl $crate::http::Described for $type {
+        impl $crate::described::Described for $type {
             fn schema() -> serde_json::Value {
                 serde_json::json!({"type": "string", "enum": $words})
             }
         }
-        $crate::answered_as!($type: <$type as $crate::http::Described>::schema());
+        $crate::answered_as!($type: <$type as $crate::described::Described>::schema());
     };
 }
 
