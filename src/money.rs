@@ -307,7 +307,7 @@ impl Money {
         json!({
             "description": "A decimal, as a string or a number: at most 12 digits before the point, and after it at most \
                 as many as the currency has.",
-            "anyOf": [{"type": "string", "pattern": format!("^[0-9]{{1,{MAX_INTEGER_DIGITS}}}{fraction}$")}, number],
+            "anyOf": [{"type": "string", "pattern": format!("^0*[0-9]{{1,{MAX_INTEGER_DIGITS}}}{fraction}$")}, number],
         })
     }
 }

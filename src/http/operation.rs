@@ -5,6 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::input::{Input, body_schema};
+use super::pipe::LINES;
 use crate::described::Described;
 
 /// The codes of requests whose body can't be taken.
@@ -237,6 +238,11 @@ impl Op {
             }
         }
         self
+    }
+
+    /// To whoever accepts JSON lines it tells how far it is; the last line is the answer.
+    pub fn tells(self) -> Op {
+        self.gives_files(&[LINES])
     }
 
     fn given(mut self, given: Given) -> Op {
