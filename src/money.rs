@@ -273,6 +273,15 @@ crate::answered_as!(Currency: json!({"type": "string", "pattern": "^[A-Z]{3}$", 
 
 crate::answered_as!(Money, "Money": Money::answered(Currency::default()));
 
+/// What stands in schemas for [`Money`] that may be in another currency than the shop's.
+pub struct AnyMoney;
+
+crate::answered_as!(AnyMoney: json!({
+    "type": "string",
+    "pattern": "^-?[0-9]+(\\.[0-9]+)?$",
+    "description": "A decimal, with its own currency's number of decimals.",
+}));
+
 impl Described for Money {
     fn schema() -> Value {
         json!({"$ref": "#/components/schemas/Amount"})

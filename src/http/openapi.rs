@@ -95,6 +95,12 @@ pub fn document(currency: Currency) -> Value {
                         here is the role that it takes, and the scope that an API token needs for it; without a scope, \
                         it is for people alone.",
                 },
+                "link": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "signature",
+                    "description": "The signature of a link that an answer gave, such as an order's invoice_url.",
+                },
             },
             "headers": HEADERS.iter().map(header).collect::<Map<_, _>>(),
             "responses": shared.collect::<Map<_, _>>(),
@@ -119,7 +125,7 @@ fn operation(verb: &str, path: &str, routed: &Routed, schemas: &mut SchemaGenera
         "operationId": operation_id(verb, path),
         "tags": [tag(path)],
         "summary": op.says,
-        "security": security(op.access),
+        "security": security(op),
         "parameters": parameters,
         "responses": responses(op, &refusals, schemas),
     });
@@ -147,12 +153,13 @@ fn parameter(param: &Param) -> Value {
     described
 }
 
-fn security(access: Access) -> Value {
+fn security(op: &Op) -> Value {
     let bearer = |role: &str, scope: Option<&str>| {
         let needs: Vec<_> = std::iter::once(role).chain(scope).collect();
-        json!([{"bearer": needs}])
+        let link = op.has_link.then(|| json!({"link": []}));
+        std::iter::once(json!({"bearer": needs})).chain(link).collect()
     };
-    match access {
+    match op.access {
         Access::Everybody => json!([]),
         Access::Anybody => json!([{}, {"bearer": []}]),
         Access::User(scope) => bearer("customer", scope),

@@ -42,6 +42,7 @@ pub struct Op {
     pub(super) answers: Vec<Given>,
     pub(super) refusals: Vec<(u16, &'static str)>,
     pub(super) is_once: bool,
+    pub(super) has_link: bool,
 }
 
 /// A parameter of the query, or a header.
@@ -106,6 +107,7 @@ impl Op {
             answers: Vec::new(),
             refusals: refusals.to_vec(),
             is_once: false,
+            has_link: false,
         }
     }
 
@@ -113,6 +115,12 @@ impl Op {
     pub fn tells_staff_more(mut self) -> Op {
         self.access = Access::Anybody;
         self.refuses(&[(401, "token_invalid"), (401, "token_expired")])
+    }
+
+    /// Whoever has a link to it that the shop signed may use it, too.
+    pub fn or_by_link(mut self) -> Op {
+        self.has_link = true;
+        self
     }
 
     /// What there is to know beyond that, in whole sentences.
