@@ -205,7 +205,12 @@ impl Op {
             is_list: true,
             headers: Vec::new(),
         })
-        .param(Param {
+        .pages()
+    }
+
+    /// It takes which page of a list is wanted.
+    pub fn pages(self) -> Op {
+        self.param(Param {
             name: "page",
             place: "query",
             says: "From 1.",
@@ -275,6 +280,7 @@ impl Op {
         }
         op.looks_at("If-None-Match", "ETags that the client has: 304 if one is still right.")
             .gives_nothing(304)
+            .with_headers(&["ETag"])
     }
 
     /// It is done only to the version that `If-Match` names.
