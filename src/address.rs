@@ -1,11 +1,14 @@
 //! Postal addresses, as accounts keep and orders copy them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::described::Described;
 use crate::http::input::{Fields, Input, line, word};
 
 /// Where something is sent or billed to.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Address {
     pub name: String,
     pub line1: String,
@@ -29,6 +32,12 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
 
 #[derive(Default)]
 struct Country(String);
+
+impl Described for Country {
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": "^[A-Za-z]{2}$", "description": "ISO 3166-1 alpha-2."})
+    }
+}
 
 impl std::str::FromStr for Country {
     type Err = String;
@@ -54,7 +63,7 @@ impl Input for Address {
             city: from.req("city", line(1..=200)),
             region,
             postal_code: from.opt("postal_code", line(0..=20)).unwrap_or_default(),
-            country: from.req::<Country>("country", word).0,
+            country: from.req::<Country>("country", word()).0,
             phone,
         }
     }

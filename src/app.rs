@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
@@ -64,6 +65,8 @@ pub struct App {
     pub events_came: Notify,
     /// When the last readiness probe was written, in milliseconds since 1970.
     pub probed_at: AtomicI64,
+    /// The API's description, once somebody asked for it.
+    pub openapi: OnceLock<Bytes>,
     request_ids: AtomicU64,
 }
 
@@ -210,6 +213,7 @@ impl App {
             gateways: Gateways::new(all, test),
             mail: Mailer::new(&config, mail, demo),
             in_flight: InFlights::default(),
+            openapi: OnceLock::new(),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,
             clock,

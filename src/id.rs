@@ -22,6 +22,14 @@ macro_rules! ids {
             }
         }
 
+        impl $crate::described::Described for $name {
+            fn schema() -> serde_json::Value {
+                serde_json::json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})
+            }
+        }
+
+        $crate::answered_as!($name: <$name as $crate::described::Described>::schema());
+
         impl $crate::store::Key for $name {
             fn put(&self, out: &mut Vec<u8>) {
                 self.0.put(out);

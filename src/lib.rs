@@ -2,7 +2,8 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
+//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`], [`described`]: the words that
+//!   every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
 //!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod described;
 pub mod hex;
 pub mod http;
 pub mod id;

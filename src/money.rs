@@ -5,6 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::described::Described;
 
 /// Most integer digits an amount may have in a request.
 const MAX_INTEGER_DIGITS: usize = 12;
@@ -265,6 +268,51 @@ impl fmt::Display for Rate {
         f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
+
+crate::answered_as!(Currency: json!({"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217"}));
+
+crate::answered_as!(Money, "Money": Money::answered(Currency::default()));
+
+impl Described for Money {
+    fn schema() -> Value {
+        json!({"$ref": "#/components/schemas/Amount"})
+    }
+}
+
+impl Money {
+    /// The JSON Schema of amounts of `currency` in answers.
+    pub fn answered(currency: Currency) -> Value {
+        let decimals = currency.decimals();
+        let fraction = if decimals == 0 { String::new() } else { format!("\\.[0-9]{{{decimals}}}") };
+        json!({
+            "type": "string",
+            "pattern": format!("^-?[0-9]+{fraction}$"),
+            "description": "A decimal, with the currency's own number of decimals.",
+        })
+    }
+
+    /// The JSON Schema of amounts of `currency` in requests.
+    pub fn asked(currency: Currency) -> Value {
+        let decimals = currency.decimals();
+        let fraction = if decimals == 0 { String::new() } else { format!("(\\.[0-9]{{1,{decimals}}})?") };
+        let number = match decimals {
+            0 => json!({"type": "integer", "minimum": 0, "maximum": 999_999_999_999_u64}),
+            _ => json!({
+                "type": "number",
+                "minimum": 0,
+                "maximum": 999_999_999_999_u64,
+                "multipleOf": 10_f64.powi(-decimals.cast_signed()),
+            }),
+        };
+        json!({
+            "description": "A decimal, as a string or a number: at most 12 digits before the point, and after it at most \
+                as many as the currency has.",
+            "anyOf": [{"type": "string", "pattern": format!("^[0-9]{{1,{MAX_INTEGER_DIGITS}}}{fraction}$")}, number],
+        })
+    }
+}
+
+crate::answered_as!(Rate: json!({"type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3})?$", "description": "Percent."}));
 
 #[cfg(test)]
 mod tests {

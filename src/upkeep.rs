@@ -17,7 +17,9 @@ use crate::payments;
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/compact/", post(compact)).at("/metrics", get(metrics))
+    Routes::new()
+        .at("/api/admin/compact/", post(compact, crate::http::undescribed()))
+        .at("/metrics", get(metrics, crate::http::undescribed()))
 }
 
 async fn compact(mut req: Req) -> Answer {

@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::store::{API_TOKENS, USERS};
 use crate::audit;
 use crate::clock::Time;
-use crate::http::input::{Fields, Input, boolean, line, list as list_of, time, word};
+use crate::http::input::{Fields, Input, Rule, boolean, line, list as list_of, rule, time, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete, get, ok, post};
 use crate::id::{TokenId, UserId};
 use crate::page::{Matches, Page, Paged};
@@ -20,11 +20,20 @@ use crate::store::{Direction, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/users/", get(list).post(create))
-        .at("/api/admin/users/{id}/", get(show).patch(change))
-        .at("/api/admin/users/{id}/password/", post(set_password))
-        .at("/api/admin/tokens/", get(list_tokens).post(create_token))
-        .at("/api/admin/tokens/{id}/", delete(revoke_token))
+        .at(
+            "/api/admin/users/",
+            get(list, crate::http::undescribed()).post(create, crate::http::undescribed()),
+        )
+        .at(
+            "/api/admin/users/{id}/",
+            get(show, crate::http::undescribed()).patch(change, crate::http::undescribed()),
+        )
+        .at("/api/admin/users/{id}/password/", post(set_password, crate::http::undescribed()))
+        .at(
+            "/api/admin/tokens/",
+            get(list_tokens, crate::http::undescribed()).post(create_token, crate::http::undescribed()),
+        )
+        .at("/api/admin/tokens/{id}/", delete(revoke_token, crate::http::undescribed()))
 }
 
 async fn list(req: Req) -> Answer {
@@ -117,10 +126,10 @@ struct Creation {
 impl Input for Creation {
     fn read(from: &mut Fields<'_>) -> Self {
         Creation {
-            email: from.req("email", word),
-            password: from.req("password", new_password),
+            email: from.req("email", word()),
+            password: from.req("password", new_password()),
             name: from.opt("name", line(0..=200)).unwrap_or_default(),
-            role: from.opt("role", word).unwrap_or_default(),
+            role: from.opt("role", word()).unwrap_or_default(),
         }
     }
 }
@@ -154,7 +163,7 @@ struct Change {
 
 impl Input for Change {
     fn read(from: &mut Fields<'_>) -> Self {
-        Change { role: from.change("role", word), is_active: from.change("is_active", boolean) }
+        Change { role: from.change("role", word()), is_active: from.change("is_active", boolean()) }
     }
 }
 
@@ -181,7 +190,7 @@ struct Password {
 
 impl Input for Password {
     fn read(from: &mut Fields<'_>) -> Self {
-        Password { password: from.req("password", new_password) }
+        Password { password: from.req("password", new_password()) }
     }
 }
 
@@ -246,15 +255,25 @@ async fn list_tokens(req: Req) -> Answer {
     req.list(page, tokens.map(|(id, token)| TokenView::new(id, token)))
 }
 
+fn some_scopes() -> impl Rule<Vec<Scope>> {
+    let scopes = || list_of(word(), Scope::EACH.len());
+    let schema = move || {
+        let mut schema = scopes().schema();
+        schema["minItems"] = json!(1);
+        schema
+    };
+    rule(schema, move |value, at| match value.as_array() {
+        Some(none) if none.is_empty() => at.fault("must not be empty"),
+        _ => scopes().read(value, at),
+    })
+}
+
 impl Input for NewToken {
     fn read(from: &mut Fields<'_>) -> Self {
         NewToken {
             name: from.req("name", line(1..=100)),
-            scopes: from.req("scopes", |value, at| match value.as_array() {
-                Some(none) if none.is_empty() => at.fault("must not be empty"),
-                _ => list_of(word, Scope::EACH.len())(value, at),
-            }),
-            expires_at: from.opt("expires_at", time),
+            scopes: from.req("scopes", some_scopes()),
+            expires_at: from.opt("expires_at", time()),
         }
     }
 }

@@ -13,10 +13,10 @@ use crate::http::{Answer, ApiError, Reply, Req, Routes, post};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/auth/password/reset/", post(ask_reset))
-        .at("/api/auth/password/reset/confirm/", post(reset))
-        .at("/api/auth/verify/", post(verify))
-        .at("/api/auth/verify/resend/", post(ask_proof))
+        .at("/api/auth/password/reset/", post(ask_reset, crate::http::undescribed()))
+        .at("/api/auth/password/reset/confirm/", post(reset, crate::http::undescribed()))
+        .at("/api/auth/verify/", post(verify, crate::http::undescribed()))
+        .at("/api/auth/verify/resend/", post(ask_proof, crate::http::undescribed()))
 }
 
 /// With so many acts before the writer, none is added that nobody waits for.
@@ -28,7 +28,7 @@ struct Forgotten {
 
 impl Input for Forgotten {
     fn read(from: &mut Fields<'_>) -> Self {
-        Forgotten { email: from.req("email", word) }
+        Forgotten { email: from.req("email", word()) }
     }
 }
 
@@ -53,7 +53,7 @@ impl Input for Chosen {
     fn read(from: &mut Fields<'_>) -> Self {
         Chosen {
             token: from.req("token", text(1..=200)),
-            new_password: from.req("new_password", new_password),
+            new_password: from.req("new_password", new_password()),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `/api/auth`: for everybody.
 
 use http::header;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::access::for_user;
 use super::links;
 use super::model::{
     AccountError, Admin, Bearer, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
@@ -16,27 +18,80 @@ use super::tokens::{BadToken, Keys};
 use crate::address::Address;
 use crate::app::App;
 use crate::clock::Time;
-use crate::http::input::{Fields, Input, line, object, text, word};
-use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, get, ok, post};
+use crate::http::input::{Fields, Input, Rule, line, object, rule, text, word};
+use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, for_everybody, get, ok, post};
 use crate::id::{SessionId, UserId};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/auth/register/", post(register))
-        .at("/api/auth/login/", post(log_in))
-        .at("/api/auth/token/refresh/", post(refresh))
-        .at("/api/auth/logout/", post(log_out))
-        .at("/api/auth/me/", get(me).patch(change_me))
-        .at("/api/auth/password/", post(change_password))
+        .at(
+            "/api/auth/register/",
+            post(
+                register,
+                for_everybody("Make an account, and log in")
+                    .takes::<Registration>()
+                    .answers::<SignedIn>(201, "The account is made.")
+                    .refuses(&[(409, "email_taken"), (503, "busy")]),
+            ),
+        )
+        .at(
+            "/api/auth/login/",
+            post(
+                log_in,
+                for_everybody("Log in")
+                    .takes::<Credentials>()
+                    .gives::<SignedIn>()
+                    .refuses(&[(401, "invalid_credentials"), (503, "busy")]),
+            ),
+        )
+        .at(
+            "/api/auth/token/refresh/",
+            post(
+                refresh,
+                for_everybody("Trade a refresh token for the next one, and a new access token")
+                    .more("Each refresh token works once: a second use ends the session.")
+                    .takes::<Refresh>()
+                    .gives::<Tokens>()
+                    .refuses(&[(401, "token_invalid"), (401, "token_reused")]),
+            ),
+        )
+        .at(
+            "/api/auth/logout/",
+            post(
+                log_out,
+                for_everybody("End a session")
+                    .takes::<Refresh>()
+                    .gives_nothing(204)
+                    .refuses(&[(401, "token_invalid")]),
+            ),
+        )
+        .at(
+            "/api/auth/me/",
+            get(me, for_user("One's own account").gives::<UserView>()).patch(
+                change_me,
+                for_user("Change one's own account").takes::<Profile>().gives::<UserView>(),
+            ),
+        )
+        .at(
+            "/api/auth/password/",
+            post(
+                change_password,
+                for_user("Choose a new password; all other sessions end")
+                    .takes::<NewPassword>()
+                    .gives_nothing(204)
+                    .refuses(&[(401, "invalid_credentials"), (503, "busy")]),
+            ),
+        )
 }
 
-/// A user as everybody is shown it.
-#[derive(Serialize)]
-pub(super) struct UserView {
+/// An account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub struct UserView {
     id: UserId,
     email: Email,
     name: String,
-    role: &'static str,
+    role: Role,
     is_active: bool,
     default_address: Option<Address>,
     email_verified: bool,
@@ -50,7 +105,7 @@ impl UserView {
             id,
             email: user.email,
             name: user.name,
-            role: user.role.as_str(),
+            role: user.role,
             is_active: user.is_active,
             default_address: user.default_address,
             email_verified: user.verified_at.is_some(),
@@ -61,7 +116,7 @@ impl UserView {
 }
 
 /// A user as everybody is shown it.
-pub fn view(id: UserId, user: User) -> serde_json::Value {
+pub fn view(id: UserId, user: User) -> Value {
     json!(UserView::new(id, user))
 }
 
@@ -194,27 +249,37 @@ struct Registration {
 impl Input for Registration {
     fn read(from: &mut Fields<'_>) -> Self {
         Registration {
-            email: from.req("email", word),
-            password: from.req("password", new_password),
+            email: from.req("email", word()),
+            password: from.req("password", new_password()),
             name: from.opt("name", line(0..=200)).unwrap_or_default(),
         }
     }
 }
 
 /// The rule of a password that is being chosen.
-pub(super) fn new_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
-    let serde_json::Value::String(text) = value else { return at.fault("must be a string") };
-    password::acceptable(text).map_or_else(|said| at.fault(said), Some)
+pub(super) fn new_password() -> impl Rule<String> {
+    let schema = || {
+        json!({
+            "type": "string",
+            "format": "password",
+            "minLength": password::LENGTH.start(),
+            "maxLength": password::LENGTH.end(),
+            "description": "Not one of the commonest.",
+        })
+    };
+    rule(schema, |value, at| {
+        let Value::String(text) = value else { return at.fault("must be a string") };
+        password::acceptable(text).map_or_else(|said| at.fault(said), Some)
+    })
 }
 
 /// Any string that could be a password: what is wrong with it, comparing it will tell.
-pub fn given_password(value: &serde_json::Value, at: &mut crate::http::input::At<'_>) -> Option<String> {
-    match value {
-        serde_json::Value::String(text) if text.chars().count() <= *password::LENGTH.end() => {
-            Some(text.clone())
-        }
+pub fn given_password() -> impl Rule<String> {
+    let schema = || json!({"type": "string", "format": "password", "maxLength": password::LENGTH.end()});
+    rule(schema, |value, at| match value {
+        Value::String(text) if text.chars().count() <= *password::LENGTH.end() => Some(text.clone()),
         _ => at.fault(format!("must be a string of at most {} characters", password::LENGTH.end())),
-    }
+    })
 }
 
 async fn register(mut req: Req) -> Answer {
@@ -245,7 +310,7 @@ impl Input for Credentials {
     fn read(from: &mut Fields<'_>) -> Self {
         Credentials {
             email: from.req("email", text(1..=254)),
-            password: from.req("password", given_password),
+            password: from.req("password", given_password()),
         }
     }
 }
@@ -266,26 +331,38 @@ async fn log_in(mut req: Req) -> Answer {
     Ok(ok(&signed_in(&req.app, id, user, session_id, &session)))
 }
 
-fn signed_in(
-    app: &App,
-    id: UserId,
-    user: User,
-    session_id: SessionId,
-    session: &SessionRecord,
-) -> serde_json::Value {
-    let mut body = tokens(app, id, session_id, session);
-    body["user"] = json!(UserView::new(id, user));
-    body
+/// The tokens of a session.
+#[derive(Serialize, JsonSchema)]
+struct Tokens {
+    /// For Authorization: Bearer.
+    access: String,
+    /// For the next access token; works once.
+    refresh: String,
+    token_type: &'static str,
+    /// How long the access token is good, in seconds.
+    expires_in: u64,
 }
 
-fn tokens(app: &App, user: UserId, id: SessionId, session: &SessionRecord) -> serde_json::Value {
+/// An account, and the tokens of a new session.
+#[derive(Serialize, JsonSchema)]
+struct SignedIn {
+    user: UserView,
+    #[serde(flatten)]
+    tokens: Tokens,
+}
+
+fn signed_in(app: &App, id: UserId, user: User, session_id: SessionId, session: &SessionRecord) -> SignedIn {
+    SignedIn { user: UserView::new(id, user), tokens: tokens(app, id, session_id, session) }
+}
+
+fn tokens(app: &App, user: UserId, id: SessionId, session: &SessionRecord) -> Tokens {
     let (now, lasts) = (app.clock.now(), app.access_lasts());
-    json!({
-        "access": app.keys.access(user, id, now, now.plus(lasts)),
-        "refresh": app.keys.refresh(id, session),
-        "token_type": "Bearer",
-        "expires_in": lasts.as_secs(),
-    })
+    Tokens {
+        access: app.keys.access(user, id, now, now.plus(lasts)),
+        refresh: app.keys.refresh(id, session),
+        token_type: "Bearer",
+        expires_in: lasts.as_secs(),
+    }
 }
 
 struct Refresh {
@@ -333,7 +410,7 @@ impl Input for Profile {
     fn read(from: &mut Fields<'_>) -> Self {
         Profile {
             name: from.change("name", line(0..=200)),
-            default_address: from.change_or_null("default_address", object),
+            default_address: from.change_or_null("default_address", object()),
         }
     }
 }
@@ -353,8 +430,8 @@ struct NewPassword {
 impl Input for NewPassword {
     fn read(from: &mut Fields<'_>) -> Self {
         NewPassword {
-            current_password: from.req("current_password", given_password),
-            new_password: from.req("new_password", new_password),
+            current_password: from.req("current_password", given_password()),
+            new_password: from.req("new_password", new_password()),
         }
     }
 }

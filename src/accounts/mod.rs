@@ -8,6 +8,7 @@
 //! - An API token is kept as a hash. It acts within its scopes, until it expires, is revoked, or the administrator
 //!   who made it is none any more.
 
+mod access;
 pub mod admin;
 pub mod by_mail;
 pub mod http;
@@ -20,6 +21,7 @@ mod scope;
 pub(crate) mod store;
 mod tokens;
 
+pub use access::{for_admin, for_staff, for_user, for_user_or_token};
 pub use http::{given_password, view};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};

@@ -4,15 +4,18 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::scope::Scope;
 use crate::address::Address;
 use crate::clock::Time;
+use crate::described::Described;
 use crate::id::{SessionId, TokenId, UserId};
 use crate::store::StoreError;
 
 /// What somebody may do; each role may do what those before it may.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     #[default]
     Customer,
@@ -29,6 +32,8 @@ impl Role {
         }
     }
 }
+
+crate::words!(Role: ["customer", "staff", "admin"]);
 
 impl FromStr for Role {
     type Err = String;
@@ -67,6 +72,18 @@ impl Email {
     /// Whether it is nobody's.
     pub fn is_nobodys(&self) -> bool {
         self.0.ends_with("@erased.invalid")
+    }
+}
+
+crate::answered_as!(Email: json!({"type": "string", "format": "email"}));
+
+impl Described for Email {
+    fn schema() -> Value {
+        // What is an address to the shop is less than RFC 5322 allows, and more than most checks do.
+        let (local, label) =
+            (r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?");
+        let pattern = format!(r"^{local}@{label}(\.{label})+$");
+        json!({"type": "string", "format": "email", "maxLength": 254, "pattern": pattern})
     }
 }
 

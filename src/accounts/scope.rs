@@ -73,6 +73,8 @@ impl fmt::Display for Scope {
     }
 }
 
+crate::words!(Scope: Scope::EACH.iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>());
+
 impl FromStr for Scope {
     type Err = String;
 

@@ -17,7 +17,10 @@ use crate::page::Paged;
 pub const MEDIA_TYPE: &str = "application/vnd.till.backup";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/backup/", post(stream)).at("/api/admin/backups/", get(list).post(keep))
+    Routes::new().at("/api/admin/backup/", post(stream, crate::http::undescribed())).at(
+        "/api/admin/backups/",
+        get(list, crate::http::undescribed()).post(keep, crate::http::undescribed()),
+    )
 }
 
 /// Streams one snapshot.

@@ -1,16 +1,52 @@
 //! `/api/cart/`: the buyer's own.
 
 use super::model::{CartError, MOST_UNITS};
+use super::view::{CartView, ItemView};
 use super::{ops, view};
+use crate::accounts::for_user;
 use crate::http::input::{Fields, Input, id, text, whole};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, created, get, ok, post, put};
 use crate::id::{CartLineId, ProductId, VariantId};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/cart/", get(show).post(add).delete(clear))
-        .at("/api/cart/coupon/", post(apply_coupon).delete(drop_coupon))
-        .at("/api/cart/{id}/", put(set_quantity).delete(remove))
+        .at(
+            "/api/cart/",
+            get(show, for_user("The cart, with what it costs now").gives::<CartView>().refuses(&[(422, "amount_too_large")]))
+                .post(
+                    add,
+                    for_user("Put a variant into the cart")
+                        .more("The same variant again adds to its line. Nothing is held: stock is taken when the order is placed.")
+                        .once()
+                        .takes::<AddItem>()
+                        .creates::<ItemView>()
+                        .refuses(&[(409, "insufficient_stock"), (409, "cart_full"), (422, "amount_too_large")]),
+                )
+                .delete(clear, for_user("Empty the cart").gives_nothing(204)),
+        )
+        .at(
+            "/api/cart/coupon/",
+            post(
+                apply_coupon,
+                for_user("Apply a coupon")
+                    .once()
+                    .takes::<ApplyCoupon>()
+                    .gives::<CartView>()
+                    .refuses(&[(422, "coupon_invalid"), (422, "amount_too_large")]),
+            )
+            .delete(drop_coupon, for_user("Take the coupon off").gives_nothing(204)),
+        )
+        .at(
+            "/api/cart/{id}/",
+            put(
+                set_quantity,
+                for_user("Set a line's quantity")
+                    .takes::<SetQuantity>()
+                    .gives::<ItemView>()
+                    .refuses(&[(409, "insufficient_stock"), (422, "amount_too_large")]),
+            )
+            .delete(remove, for_user("Take a line out of the cart").gives_nothing(204)),
+        )
 }
 
 async fn show(req: Req) -> Answer {

@@ -1,5 +1,6 @@
 //! The nouns of the cart.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountError;
@@ -59,7 +60,8 @@ pub struct Line {
 }
 
 /// Why a line can't be bought as it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "snake_case")]
 pub enum Issue {
     Unavailable,

@@ -1,5 +1,6 @@
 //! The cart as JSON, with what keeps its lines from being bought.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::model::{CartError, Issue, Line};
@@ -11,7 +12,9 @@ use crate::money::{Currency, Money};
 use crate::promotions::Code;
 use crate::store::Reads;
 
-#[derive(Serialize)]
+/// A cart, at today's prices.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Cart")]
 pub struct CartView {
     items: Vec<ItemView>,
     item_count: u64,
@@ -25,7 +28,9 @@ pub struct CartView {
     issues: Vec<IssueView>,
 }
 
-#[derive(Serialize)]
+/// A line of a cart, at today's price.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CartItem")]
 pub struct ItemView {
     id: CartLineId,
     /// Null when the product is not in the shop any more.
@@ -37,7 +42,8 @@ pub struct ItemView {
 }
 
 /// What keeps a line from being bought, or the coupon from taking anything off.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CartIssue")]
 #[serde(untagged)]
 enum IssueView {
     Line {

@@ -18,9 +18,14 @@ use crate::store::{Reads, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/products/", post(create))
-        .at("/api/products/{id}/", delete(archive).put(replace).patch(change))
-        .at("/api/admin/inventory/low-stock/", get(low_stock))
+        .at("/api/products/", post(create, crate::http::undescribed()))
+        .at(
+            "/api/products/{id}/",
+            delete(archive, crate::http::undescribed())
+                .put(replace, crate::http::undescribed())
+                .patch(change, crate::http::undescribed()),
+        )
+        .at("/api/admin/inventory/low-stock/", get(low_stock, crate::http::undescribed()))
 }
 
 fn product_reply(

@@ -13,7 +13,7 @@ use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
 use crate::store::{ReadTx, Reads, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/products/export/", get(export))
+    Routes::new().at("/api/admin/products/export/", get(export, crate::http::undescribed()))
 }
 
 async fn export(req: Req) -> Answer {

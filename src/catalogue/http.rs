@@ -2,14 +2,15 @@
 
 use std::str::FromStr;
 
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::listing::{Among, By, Filter, Listing, Order, words};
 use super::model::{CatalogueError, Category, Product};
 use super::store::{CATEGORIES, PRODUCTS};
 use super::{ops, view};
 use crate::accounts::Scope;
+use crate::described::Described;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
 use crate::id::ProductId;
 use crate::page::Paged;
@@ -20,15 +21,21 @@ const MOST_WORDS: usize = 10;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/products/", get(list))
-        .at("/api/products/{id}/", get(show))
-        .at("/api/categories/", get(categories))
+        .at("/api/products/", get(list, crate::http::undescribed()))
+        .at("/api/products/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/categories/", get(categories, crate::http::undescribed()))
 }
 
 /// A product's id or slug, as a path names it.
 pub enum ProductRef {
     Id(ProductId),
     Slug(String),
+}
+
+impl Described for ProductRef {
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": "^[^/]+$", "description": "A product's id, or its slug."})
+    }
 }
 
 impl FromStr for ProductRef {

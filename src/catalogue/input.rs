@@ -47,9 +47,7 @@ const READ_ONLY: [&str; 8] =
 
 impl Input for ProductInput {
     fn read(from: &mut Fields<'_>) -> Self {
-        for name in READ_ONLY {
-            from.opt(name, |_, _| Some(()));
-        }
+        from.passes_over(&READ_ONLY);
         // A product with variants shows the sum of theirs.
         let most = if from.given("variants") { MOST * MOST_VARIANTS as i64 } else { MOST };
         let stock = from.change("stock_quantity", integer(0..=most));
@@ -58,18 +56,18 @@ impl Input for ProductInput {
             name: from.change("name", text(1..=200)),
             description: from.change("description", text(0..=50_000)),
             category: from.change_or_null("category", text(1..=100)),
-            price: from.change("price", money),
-            compare_at_price: from.change_or_null("compare_at_price", money),
-            image_url: from.change_or_null("image_url", url),
-            images: from.change("images", list(url, MOST_IMAGES)),
+            price: from.change("price", money()),
+            compare_at_price: from.change_or_null("compare_at_price", money()),
+            image_url: from.change_or_null("image_url", url()),
+            images: from.change("images", list(url(), MOST_IMAGES)),
             tags: from.change("tags", list(text(1..=100), 50)),
             sku: from.change_or_null("sku", text(1..=100)),
             stock,
             low_stock_threshold: from.change_or_null("low_stock_threshold", integer(0..=MOST)),
             weight_grams: from.change_or_null("weight_grams", integer(0..=1_000_000_000)),
-            is_active: from.change("is_active", boolean),
-            options: from.change("options", list(object, MOST_OPTIONS)),
-            variants: from.change("variants", list(object, MOST_VARIANTS)),
+            is_active: from.change("is_active", boolean()),
+            options: from.change("options", list(object(), MOST_OPTIONS)),
+            variants: from.change("variants", list(object(), MOST_VARIANTS)),
         }
     }
 }
@@ -85,15 +83,15 @@ impl Input for ProductOption {
 
 impl Input for VariantInput {
     fn read(from: &mut Fields<'_>) -> Self {
-        from.opt("in_stock", boolean);
+        from.passes_over(&["in_stock"]);
         VariantInput {
             id: from.opt("id", id()).map(VariantId),
             sku: from.change_or_null("sku", text(1..=100)),
             options: from.opt("options", text_map(MOST_OPTIONS, 100)).unwrap_or_default(),
-            price: from.change("price", money),
-            compare_at_price: from.change_or_null("compare_at_price", money),
+            price: from.change("price", money()),
+            compare_at_price: from.change_or_null("compare_at_price", money()),
             stock: from.change("stock_quantity", integer(0..=MOST)),
-            image_url: from.change_or_null("image_url", url),
+            image_url: from.change_or_null("image_url", url()),
         }
     }
 }

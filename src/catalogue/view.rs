@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::model::{Product, ProductOption, Variant};
@@ -145,7 +146,8 @@ fn average(sum: u64, count: u64) -> Option<f64> {
 }
 
 /// A product in a few words, as carts show it.
-#[derive(Serialize, Clone, Debug)]
+#[derive(Serialize, Clone, Debug, JsonSchema)]
+#[schemars(rename = "ProductSummary")]
 pub struct Summary {
     pub id: ProductId,
     pub slug: String,

@@ -13,7 +13,7 @@ use crate::http::{Answer, ApiError, Req, Routes, Teller, ok, post, teller};
 use crate::store::StoreError;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/check/", post(run))
+    Routes::new().at("/api/admin/check/", post(run, crate::http::undescribed()))
 }
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Asked {
 
 impl Input for Asked {
     fn read(from: &mut Fields<'_>) -> Self {
-        Asked { repair: from.opt("repair", boolean).unwrap_or(false) }
+        Asked { repair: from.opt("repair", boolean()).unwrap_or(false) }
     }
 }
 

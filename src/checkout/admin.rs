@@ -23,17 +23,17 @@ use crate::store::Seen;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/orders/{id}/", patch(change))
-        .at("/api/admin/orders/{id}/mark-paid/", post(mark_paid))
-        .at("/api/admin/orders/{id}/refund/", post(refund_order))
-        .at("/api/admin/payments/{id}/cancel/", post(cancel_payment))
+        .at("/api/admin/orders/{id}/", patch(change, crate::http::undescribed()))
+        .at("/api/admin/orders/{id}/mark-paid/", post(mark_paid, crate::http::undescribed()))
+        .at("/api/admin/orders/{id}/refund/", post(refund_order, crate::http::undescribed()))
+        .at("/api/admin/payments/{id}/cancel/", post(cancel_payment, crate::http::undescribed()))
 }
 
 impl Input for Step {
     fn read(from: &mut Fields<'_>) -> Self {
         Step {
-            status: from.change("status", word),
-            tracking: from.change("tracking", object),
+            status: from.change("status", word()),
+            tracking: from.change("tracking", object()),
             note: from.change("note", text(0..=2000)),
         }
     }
@@ -63,6 +63,8 @@ enum Method {
     Transfer,
 }
 
+crate::words!(Method: ["cash", "transfer"]);
+
 impl FromStr for Method {
     type Err = String;
 
@@ -82,7 +84,7 @@ struct MarkPaid {
 
 impl Input for MarkPaid {
     fn read(from: &mut Fields<'_>) -> Self {
-        MarkPaid { method: from.req("method", word), reference: from.opt("reference", text(0..=200)) }
+        MarkPaid { method: from.req("method", word()), reference: from.opt("reference", text(0..=200)) }
     }
 }
 
@@ -130,16 +132,16 @@ impl Input for LineInput {
 
 impl Input for Asked {
     fn read(from: &mut Fields<'_>) -> Self {
-        let lines: Option<Vec<LineInput>> = from.change("lines", list(object, 100));
+        let lines: Option<Vec<LineInput>> = from.change("lines", list(object(), 100));
         if lines.as_ref().is_some_and(Vec::is_empty) {
             from.fault("lines", "must not be empty; leave it out to refund all that is left");
         }
         let asked = Asked {
             lines: LineInput::pairs(lines),
-            amount: from.change("amount", money),
+            amount: from.change("amount", money()),
             payment: from.opt("payment_id", id()).map(PaymentId),
             reason: from.opt("reason", text(0..=500)).unwrap_or_default(),
-            restock: from.opt("restock", boolean).unwrap_or(false),
+            restock: from.opt("restock", boolean()).unwrap_or(false),
         };
         if asked.amount.is_some_and(crate::money::Money::is_zero) {
             from.fault("amount", "must be more than nothing");
@@ -214,7 +216,7 @@ struct Ending {
 
 impl Input for Ending {
     fn read(from: &mut Fields<'_>) -> Self {
-        Ending { force: from.opt("force", boolean).unwrap_or(false) }
+        Ending { force: from.opt("force", boolean()).unwrap_or(false) }
     }
 }
 

@@ -21,9 +21,9 @@ const MOST_ITEMS: usize = 100;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/", post(place_order))
-        .at("/api/orders/{id}/cancel/", post(cancel_order))
-        .at("/api/payment/", post(pay_now))
+        .at("/api/orders/", post(place_order, crate::http::undescribed()))
+        .at("/api/orders/{id}/cancel/", post(cancel_order, crate::http::undescribed()))
+        .at("/api/payment/", post(pay_now, crate::http::undescribed()))
 }
 
 /// The body of `POST /api/orders/`: the cart is ordered, or a payment's order confirmed.
@@ -36,16 +36,16 @@ impl Input for PlaceInput {
     fn read(from: &mut Fields<'_>) -> Self {
         let payment = from.opt("payment_id", id()).map(PaymentId);
         let shipping_address = if payment.is_some() {
-            from.opt("shipping_address", object).unwrap_or_default()
+            from.opt("shipping_address", object()).unwrap_or_default()
         } else {
-            from.req("shipping_address", object::<Address>)
+            from.req("shipping_address", object::<Address>())
         };
         let placing = Placing {
             basket: Basket::Cart,
             shipping_address,
-            billing_address: from.opt("billing_address", object),
+            billing_address: from.opt("billing_address", object()),
             note: from.opt("note", text(0..=2000)).unwrap_or_default(),
-            total: from.opt("total_amount", money),
+            total: from.opt("total_amount", money()),
         };
         PlaceInput { placing, payment }
     }
@@ -123,9 +123,9 @@ impl Input for Item {
 impl Input for PayInput {
     fn read(from: &mut Fields<'_>) -> Self {
         let provider = from.opt("provider", text(1..=20));
-        let total: Option<Money> = from.opt("total_amount", money);
+        let total: Option<Money> = from.opt("total_amount", money());
         let order = from.opt("order_id", id()).map(OrderId);
-        let items = from.opt("items", list(object, MOST_ITEMS));
+        let items = from.opt("items", list(object(), MOST_ITEMS));
         if order.is_some() && items.is_some() {
             from.fault("items", "give either order_id or items");
         }
@@ -136,8 +136,8 @@ impl Input for PayInput {
             Some(order) => Pay::Order(order, total),
             None => Pay::New(Box::new(Placing {
                 basket: items.map_or(Basket::Cart, Basket::Items),
-                shipping_address: from.req("shipping_address", object),
-                billing_address: from.opt("billing_address", object),
+                shipping_address: from.req("shipping_address", object()),
+                billing_address: from.opt("billing_address", object()),
                 note: from.opt("note", text(0..=2000)).unwrap_or_default(),
                 total,
             })),

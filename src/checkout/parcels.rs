@@ -15,9 +15,9 @@ use crate::store::WriteTx;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/orders/{id}/fulfilments/", post(send))
-        .at("/api/admin/orders/{id}/fulfilments/{number}/", patch(correct))
-        .at("/api/admin/carriers/", get(carriers))
+        .at("/api/admin/orders/{id}/fulfilments/", post(send, crate::http::undescribed()))
+        .at("/api/admin/orders/{id}/fulfilments/{number}/", patch(correct, crate::http::undescribed()))
+        .at("/api/admin/carriers/", get(carriers, crate::http::undescribed()))
 }
 
 impl Input for Tracking {
@@ -25,14 +25,14 @@ impl Input for Tracking {
         Tracking {
             carrier: from.req("carrier", text(1..=100)),
             number: from.req("number", text(1..=100)),
-            url: from.opt("url", url),
+            url: from.opt("url", url()),
         }
     }
 }
 
 impl Input for Parcel {
     fn read(from: &mut Fields<'_>) -> Self {
-        let lines: Option<Vec<LineInput>> = from.change("lines", list(object, 100));
+        let lines: Option<Vec<LineInput>> = from.change("lines", list(object(), 100));
         if lines.as_ref().is_some_and(Vec::is_empty) {
             from.fault("lines", "must not be empty; leave it out to send all that is left");
         }
@@ -82,7 +82,7 @@ impl Input for Correction {
         Correction {
             carrier: from.change("carrier", text(1..=100)),
             number: from.change("number", text(1..=100)),
-            url: from.change_or_null("url", url),
+            url: from.change_or_null("url", url()),
         }
     }
 }

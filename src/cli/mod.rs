@@ -177,7 +177,10 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             return Ok(ExitCode::SUCCESS);
         }
         Command::Openapi => {
-            print(&format!("{:#}\n", crate::http::openapi()));
+            print(&format!(
+                "{:#}\n",
+                crate::http::openapi(global.load_config(Flags::default())?.shop_currency)
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         Command::Init(options) => return init::run(&options, global, out),

@@ -16,7 +16,9 @@ use crate::store::StoreError;
 const MAILS: u64 = 1000;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/healthz", get(healthz)).at("/readyz", get(readyz))
+    Routes::new()
+        .at("/healthz", get(healthz, crate::http::undescribed()))
+        .at("/readyz", get(readyz, crate::http::undescribed()))
 }
 
 /// The process lives.

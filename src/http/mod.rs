@@ -8,6 +8,7 @@ pub mod idempotency;
 pub mod input;
 mod listener;
 mod openapi;
+mod operation;
 mod outgoing;
 mod pipe;
 mod reply;
@@ -25,6 +26,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use error::{ApiError, Faults};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;
+pub use operation::{Access, Op, for_everybody, undescribed};
 pub use outgoing::outgoing;
 pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{
@@ -95,7 +97,7 @@ static ROUTER: LazyLock<matchit::Router<Verbs>> = LazyLock::new(|| {
 pub fn operations() -> Vec<(&'static str, &'static str)> {
     routes()
         .into_iter()
-        .flat_map(|(path, verbs)| verbs.names().map(move |verb| (verb, path)).collect::<Vec<_>>())
+        .flat_map(|(path, verbs)| verbs.each().map(move |(verb, _)| (verb, path)).collect::<Vec<_>>())
         .collect()
 }
 

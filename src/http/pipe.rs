@@ -33,6 +33,8 @@ pub enum FileFormat {
     Lines,
 }
 
+crate::words!(FileFormat: ["csv", "jsonl"]);
+
 impl FromStr for FileFormat {
     type Err = String;
 

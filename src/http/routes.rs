@@ -7,14 +7,20 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Method;
+use serde_json::Value;
 
+use super::operation::Op;
 use super::reply::Answer;
 use super::request::Req;
+use crate::described::Described;
 
 type Handler = Arc<dyn Fn(Req) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 /// A function that answers a request, after the path's variable parts were read.
 pub trait Handle<P>: Clone + Send + Sync + 'static {
+    /// The schemas of the path's variable parts.
+    fn parts() -> Vec<Value>;
+
     fn handle(self, req: Req) -> impl Future<Output = Answer> + Send;
 }
 
@@ -23,6 +29,10 @@ where
     H: Fn(Req) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send,
 {
+    fn parts() -> Vec<Value> {
+        Vec::new()
+    }
+
     async fn handle(self, req: Req) -> Answer {
         self(req).await
     }
@@ -32,8 +42,12 @@ impl<H, F, A> Handle<(A,)> for H
 where
     H: Fn(Req, A) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send,
-    A: FromStr + Send,
+    A: FromStr + Described + Send,
 {
+    fn parts() -> Vec<Value> {
+        vec![A::schema()]
+    }
+
     async fn handle(self, req: Req) -> Answer {
         let a = req.param(0)?;
         self(req, a).await
@@ -44,32 +58,45 @@ impl<H, F, A, B> Handle<(A, B)> for H
 where
     H: Fn(Req, A, B) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send,
-    A: FromStr + Send,
-    B: FromStr + Send,
+    A: FromStr + Described + Send,
+    B: FromStr + Described + Send,
 {
+    fn parts() -> Vec<Value> {
+        vec![A::schema(), B::schema()]
+    }
+
     async fn handle(self, req: Req) -> Answer {
         let (a, b) = (req.param(0)?, req.param(1)?);
         self(req, a, b).await
     }
 }
 
+/// A handler, and what is said of it.
+#[derive(Clone)]
+pub(super) struct Routed {
+    pub handler: Handler,
+    pub op: Op,
+    /// The schemas of the path's variable parts.
+    pub parts: fn() -> Vec<Value>,
+}
+
 /// The verbs of one path.
 #[derive(Default, Clone)]
-pub struct Verbs(BTreeMap<&'static str, Handler>);
+pub struct Verbs(BTreeMap<&'static str, Routed>);
 
 macro_rules! verbs {
     ($($verb:ident = $name:literal),*) => {
         impl Verbs {$(
-            pub fn $verb<P: 'static>(mut self, handler: impl Handle<P>) -> Verbs {
+            pub fn $verb<P: 'static, H: Handle<P>>(mut self, handler: H, op: Op) -> Verbs {
                 let handler = Arc::new(move |req| -> Pin<Box<dyn Future<Output = Answer> + Send>> {
                     Box::pin(handler.clone().handle(req))
                 });
-                self.0.insert($name, handler);
+                self.0.insert($name, Routed { handler, op, parts: H::parts });
                 self
             }
         )*}
-        $(pub fn $verb<P: 'static>(handler: impl Handle<P>) -> Verbs {
-            Verbs::default().$verb(handler)
+        $(pub fn $verb<P: 'static, H: Handle<P>>(handler: H, op: Op) -> Verbs {
+            Verbs::default().$verb(handler, op)
         })*
     };
 }
@@ -78,7 +105,8 @@ verbs!(get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELET
 impl Verbs {
     /// The handler of a method; `HEAD` is answered as `GET`.
     pub(super) fn of(&self, method: &Method) -> Option<&Handler> {
-        self.0.get(if method == Method::HEAD { "GET" } else { method.as_str() })
+        let verb = if method == Method::HEAD { "GET" } else { method.as_str() };
+        self.0.get(verb).map(|routed| &routed.handler)
     }
 
     /// The value of an `Allow` header.
@@ -90,8 +118,9 @@ impl Verbs {
         verbs.join(", ")
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+    /// What each verb is routed to.
+    pub(super) fn each(self) -> impl Iterator<Item = (&'static str, Routed)> {
+        self.0.into_iter()
     }
 }
 
@@ -112,8 +141,8 @@ impl Routes {
 
     fn add(&mut self, path: &'static str, verbs: Verbs) {
         let have = self.0.entry(path).or_default();
-        for (verb, handler) in verbs.0 {
-            assert!(have.0.insert(verb, handler).is_none(), "{verb} {path} is routed twice");
+        for (verb, routed) in verbs.0 {
+            assert!(have.0.insert(verb, routed).is_none(), "{verb} {path} is routed twice");
         }
     }
 

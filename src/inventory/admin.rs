@@ -17,8 +17,8 @@ use crate::store::{Direction, Key, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/inventory/movements/", get(movements))
-        .at("/api/admin/inventory/adjust/", post(adjust))
+        .at("/api/admin/inventory/movements/", get(movements, crate::http::undescribed()))
+        .at("/api/admin/inventory/adjust/", post(adjust, crate::http::undescribed()))
 }
 
 #[derive(Serialize)]

@@ -15,10 +15,10 @@ use crate::outbox::{self, Mail, State};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/mails/", get(list))
-        .at("/api/admin/mails/test/", post(test))
-        .at("/api/admin/mails/{id}/", get(show))
-        .at("/api/admin/mails/{id}/retry/", post(retry))
+        .at("/api/admin/mails/", get(list, crate::http::undescribed()))
+        .at("/api/admin/mails/test/", post(test, crate::http::undescribed()))
+        .at("/api/admin/mails/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/admin/mails/{id}/retry/", post(retry, crate::http::undescribed()))
 }
 
 fn view(id: MailId, mail: &Mail) -> Value {
@@ -96,7 +96,7 @@ struct Trial {
 
 impl Input for Trial {
     fn read(from: &mut Fields<'_>) -> Self {
-        Trial { to: from.req("to", word) }
+        Trial { to: from.req("to", word()) }
     }
 }
 

@@ -14,7 +14,9 @@ use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/orders/", get(list)).at("/api/admin/orders/{id}/", get(show))
+    Routes::new()
+        .at("/api/admin/orders/", get(list, crate::http::undescribed()))
+        .at("/api/admin/orders/{id}/", get(show, crate::http::undescribed()))
 }
 
 /// Which orders are wanted.

@@ -15,7 +15,7 @@ use crate::promotions::Code;
 use crate::store::{ReadTx, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/orders/export/", get(export))
+    Routes::new().at("/api/admin/orders/export/", get(export, crate::http::undescribed()))
 }
 
 const COLUMNS: [&str; 34] = [

@@ -17,9 +17,9 @@ use crate::store::{Direction, Key, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/", get(list))
-        .at("/api/orders/{id}/", get(show))
-        .at("/api/orders/{id}/tracking/", get(tracking))
+        .at("/api/orders/", get(list, crate::http::undescribed()))
+        .at("/api/orders/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/orders/{id}/tracking/", get(tracking, crate::http::undescribed()))
 }
 
 impl Req {

@@ -69,6 +69,8 @@ impl fmt::Display for Status {
     }
 }
 
+crate::words!(Status: Status::ALL.map(Status::as_str));
+
 impl FromStr for Status {
     type Err = String;
 

@@ -187,6 +187,8 @@ impl fmt::Display for PaymentStatus {
     }
 }
 
+crate::words!(PaymentStatus: PaymentStatus::ALL.map(PaymentStatus::as_str));
+
 impl FromStr for PaymentStatus {
     type Err = String;
 

@@ -202,6 +202,8 @@ impl fmt::Display for State {
     }
 }
 
+crate::words!(State: State::ALL.map(State::as_str));
+
 impl FromStr for State {
     type Err = String;
 

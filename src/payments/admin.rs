@@ -20,10 +20,10 @@ use crate::store::{Reads, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/payments/", get(list))
-        .at("/api/admin/payments/{id}/", get(show))
-        .at("/api/admin/refunds/{id}/settle/", post(settle))
-        .at("/api/admin/payments/reconcile/", post(reconcile))
+        .at("/api/admin/payments/", get(list, crate::http::undescribed()))
+        .at("/api/admin/payments/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/admin/refunds/{id}/settle/", post(settle, crate::http::undescribed()))
+        .at("/api/admin/payments/reconcile/", post(reconcile, crate::http::undescribed()))
 }
 
 /// A payment as staff see it: without the customer's secret, with the gateway's ids, and what is disputed of it.
@@ -173,7 +173,7 @@ struct Reconciling {
 
 impl Input for Reconciling {
     fn read(from: &mut Fields<'_>) -> Self {
-        Reconciling { after_restore: from.opt("after_restore", boolean).unwrap_or(false) }
+        Reconciling { after_restore: from.opt("after_restore", boolean()).unwrap_or(false) }
     }
 }
 

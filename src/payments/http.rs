@@ -15,7 +15,9 @@ use crate::id::{OrderId, PaymentId};
 use crate::money::{Currency, Money};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/payment/{id}/", get(show)).at("/api/payment/test/{id}/", post(decide))
+    Routes::new()
+        .at("/api/payment/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/payment/test/{id}/", post(decide, crate::http::undescribed()))
 }
 
 /// A payment as its customer is shown it.
@@ -91,7 +93,10 @@ struct Decision {
 
 impl Input for Decision {
     fn read(from: &mut Fields<'_>) -> Self {
-        Decision { outcome: from.req("outcome", word), notify: from.opt("notify", word).unwrap_or_default() }
+        Decision {
+            outcome: from.req("outcome", word()),
+            notify: from.opt("notify", word()).unwrap_or_default(),
+        }
     }
 }
 

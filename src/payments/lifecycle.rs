@@ -66,6 +66,8 @@ pub fn refund_after(from: RefundStatus, said: RefundStatus) -> Option<RefundStat
     }
 }
 
+crate::words!(Status: Status::ALL.map(Status::as_str));
+
 impl FromStr for Status {
     type Err = String;
 

@@ -25,7 +25,7 @@ const DAY: i64 = 24 * 3600 * 1000;
 const DAYS: i64 = 30;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/payments/report/", get(show))
+    Routes::new().at("/api/admin/payments/report/", get(show, crate::http::undescribed()))
 }
 
 /// What a day came to with one provider, in one currency. All in minor units.

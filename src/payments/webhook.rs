@@ -11,8 +11,8 @@ const LIMIT: u64 = 1 << 20;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/payment/webhook/", post(from_stripe))
-        .at("/api/payment/webhook/paypal/", post(from_paypal))
+        .at("/api/payment/webhook/", post(from_stripe, crate::http::undescribed()))
+        .at("/api/payment/webhook/paypal/", post(from_paypal, crate::http::undescribed()))
 }
 
 async fn from_stripe(req: Req) -> Answer {

@@ -15,10 +15,10 @@ use crate::id::UserId;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/auth/me/", delete(erase_me))
-        .at("/api/auth/me/export/", get(export_me))
-        .at("/api/admin/users/{id}/export/", get(export_user))
-        .at("/api/admin/users/{id}/erase/", post(erase_user))
+        .at("/api/auth/me/", delete(erase_me, crate::http::undescribed()))
+        .at("/api/auth/me/export/", get(export_me, crate::http::undescribed()))
+        .at("/api/admin/users/{id}/export/", get(export_user, crate::http::undescribed()))
+        .at("/api/admin/users/{id}/erase/", post(erase_user, crate::http::undescribed()))
 }
 
 async fn export_me(req: Req) -> Answer {
@@ -52,7 +52,7 @@ struct Password {
 
 impl Input for Password {
     fn read(from: &mut Fields<'_>) -> Self {
-        Password { password: from.req("password", accounts::given_password) }
+        Password { password: from.req("password", accounts::given_password()) }
     }
 }
 

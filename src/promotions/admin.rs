@@ -18,8 +18,17 @@ use crate::store::{Direction, Key, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/coupons/", get(list).post(create))
-        .at("/api/admin/coupons/{code}/", get(show).put(replace).patch(change).delete(remove))
+        .at(
+            "/api/admin/coupons/",
+            get(list, crate::http::undescribed()).post(create, crate::http::undescribed()),
+        )
+        .at(
+            "/api/admin/coupons/{code}/",
+            get(show, crate::http::undescribed())
+                .put(replace, crate::http::undescribed())
+                .patch(change, crate::http::undescribed())
+                .delete(remove, crate::http::undescribed()),
+        )
 }
 
 #[derive(Serialize)]

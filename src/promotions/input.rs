@@ -1,12 +1,13 @@
 //! A coupon as staff write it in JSON.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::model::{Code, Kind, Terms};
 use crate::catalogue::slugify;
 use crate::clock::Time;
+use crate::described::Described;
 use crate::http::Faults;
-use crate::http::input::{At, Fields, Input, boolean, list, money, text, time, whole, word};
+use crate::http::input::{At, Fields, Input, Rule, boolean, list, money, rule, text, time, whole, word};
 use crate::money::{Money, Rate};
 
 /// Most uses that a limit can be set to.
@@ -34,6 +35,8 @@ impl std::str::FromStr for Word {
         }
     }
 }
+
+crate::words!(Word: ["percent", "amount"]);
 
 /// A figure, which is a percentage or an amount: by what the coupon is, or is to be.
 #[derive(Clone)]
@@ -99,24 +102,18 @@ pub struct New {
 
 impl Input for Change {
     fn read(from: &mut Fields<'_>) -> Self {
-        for name in READ_ONLY {
-            from.opt(name, |_, _| Some(()));
-        }
-        let category = |value: &Value, at: &mut At<'_>| {
-            let slug = slugify(&text(1..=200)(value, at)?);
-            if slug.is_empty() { at.fault("must have a letter or a digit") } else { Some(slug) }
-        };
+        from.passes_over(&READ_ONLY);
         let change = Change {
-            code: from.change("code", word),
-            kind: from.change("kind", word),
-            value: from.change("value", Figure::read),
-            min_subtotal: from.change_or_null("min_subtotal", money),
-            starts_at: from.change_or_null("starts_at", time),
-            ends_at: from.change_or_null("ends_at", time),
+            code: from.change("code", word()),
+            kind: from.change("kind", word()),
+            value: from.change("value", figure()),
+            min_subtotal: from.change_or_null("min_subtotal", money()),
+            starts_at: from.change_or_null("starts_at", time()),
+            ends_at: from.change_or_null("ends_at", time()),
             max_uses: from.change_or_null("max_uses", whole(1..=MOST_USES)),
             max_uses_per_user: from.change_or_null("max_uses_per_user", whole(1..=MOST_USES)),
-            categories: from.change("categories", list(category, MOST_CATEGORIES)),
-            is_active: from.change("is_active", boolean),
+            categories: from.change("categories", list(category(), MOST_CATEGORIES)),
+            is_active: from.change("is_active", boolean()),
         };
         if let (Some(kind), Some(value)) = (change.kind, &change.value)
             && let Err(said) = value.of(kind)
@@ -127,25 +124,32 @@ impl Input for Change {
     }
 }
 
-/// Notes those of these fields that are not there at all.
-fn require(from: &mut Fields<'_>, names: &[&str]) {
-    for name in names {
-        if !from.given(name) {
-            from.fault(name, "is required");
-        }
-    }
+fn figure() -> impl Rule<Figure> {
+    rule(Money::schema, Figure::read)
+}
+
+/// The name of a category, or its slug.
+fn category() -> impl Rule<String> {
+    const PATTERN: &str = r"^[^\u0000-\u001F\u007F-\u009F]*[A-Za-z0-9][^\u0000-\u001F\u007F-\u009F]*$";
+    rule(
+        || json!({"type": "string", "maxLength": 200, "pattern": PATTERN}),
+        |value, at| {
+            let slug = slugify(&text(1..=200).read(value, at)?);
+            if slug.is_empty() { at.fault("must have a letter or a digit") } else { Some(slug) }
+        },
+    )
 }
 
 impl Input for Whole {
     fn read(from: &mut Fields<'_>) -> Self {
-        require(from, &["kind", "value"]);
+        from.require(&["kind", "value"]);
         Whole(Change::read(from))
     }
 }
 
 impl Input for New {
     fn read(from: &mut Fields<'_>) -> Self {
-        require(from, &["code"]);
+        from.require(&["code"]);
         let coupon = Whole::read(from);
         New { code: coupon.0.code.clone().unwrap_or_default(), coupon }
     }

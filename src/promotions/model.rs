@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::clock::Time;
+use crate::described::Described;
 use crate::money::{Money, Rate};
 use crate::store::{Key, StoreError};
 
@@ -20,6 +22,14 @@ pub struct Code(String);
 impl Code {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+crate::answered_as!(Code: json!({"type": "string"}));
+
+impl Described for Code {
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": format!("^[A-Za-z0-9_-]{{1,{LONGEST}}}$")})
     }
 }
 

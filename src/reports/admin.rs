@@ -25,7 +25,7 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 const TOP: usize = 10;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/stats/", get(stats))
+    Routes::new().at("/api/admin/stats/", get(stats, crate::http::undescribed()))
 }
 
 /// The shop's figures. Orders count for the day (UTC) on which they were placed.

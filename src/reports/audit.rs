@@ -17,7 +17,9 @@ use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/audit/", get(list)).at("/api/admin/audit/export/", get(export))
+    Routes::new()
+        .at("/api/admin/audit/", get(list, crate::http::undescribed()))
+        .at("/api/admin/audit/export/", get(export, crate::http::undescribed()))
 }
 
 #[derive(Serialize)]

@@ -17,9 +17,12 @@ use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
-    Routes::new()
-        .at("/api/admin/reviews/", get(list))
-        .at("/api/admin/reviews/{id}/", get(show).patch(change).delete(delete))
+    Routes::new().at("/api/admin/reviews/", get(list, crate::http::undescribed())).at(
+        "/api/admin/reviews/{id}/",
+        get(show, crate::http::undescribed())
+            .patch(change, crate::http::undescribed())
+            .delete(delete, crate::http::undescribed()),
+    )
 }
 
 /// Which reviews are wanted.
@@ -94,7 +97,7 @@ struct Change {
 
 impl Input for Change {
     fn read(from: &mut Fields<'_>) -> Self {
-        Change { is_hidden: from.req("is_hidden", boolean) }
+        Change { is_hidden: from.req("is_hidden", boolean()) }
     }
 }
 

@@ -19,8 +19,14 @@ use crate::store::{Direction, Key, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/products/{id}/reviews/", get(list).post(write))
-        .at("/api/products/{id}/reviews/{review}/", patch(change).delete(delete))
+        .at(
+            "/api/products/{id}/reviews/",
+            get(list, crate::http::undescribed()).post(write, crate::http::undescribed()),
+        )
+        .at(
+            "/api/products/{id}/reviews/{review}/",
+            patch(change, crate::http::undescribed()).delete(delete, crate::http::undescribed()),
+        )
 }
 
 #[derive(Clone, Copy)]

@@ -13,9 +13,9 @@ use crate::store::{Direction, Key, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/wishlist/", get(list).post(add))
-        .at("/api/wishlist/{product}/", delete(remove))
-        .at("/api/wishlist/{product}/move-to-cart/", post(move_to_cart))
+        .at("/api/wishlist/", get(list, crate::http::undescribed()).post(add, crate::http::undescribed()))
+        .at("/api/wishlist/{product}/", delete(remove, crate::http::undescribed()))
+        .at("/api/wishlist/{product}/move-to-cart/", post(move_to_cart, crate::http::undescribed()))
 }
 
 async fn list(req: Req) -> Answer {

@@ -250,7 +250,7 @@ impl Cells<'_> {
         self.get(field, |value, currency| {
             let is_comma = decimal_comma && value.matches(',').count() == 1 && !value.contains('.');
             let value: Cow<'_, str> = if is_comma { value.replace(',', ".").into() } else { value.into() };
-            cell(&value, money, currency)
+            cell(&value, money(), currency)
         })
     }
 
@@ -266,7 +266,7 @@ impl Cells<'_> {
     }
 
     fn url(&mut self, field: Field) -> Cell<String> {
-        self.get(field, |value, currency| cell(value, url, currency))
+        self.get(field, |value, currency| cell(value, url(), currency))
     }
 
     fn row(&mut self) -> Row {

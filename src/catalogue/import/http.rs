@@ -29,10 +29,10 @@ const PIECES: usize = 32;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/products/import/", post(import))
-        .at("/api/admin/products/imports/", get(list))
-        .at("/api/admin/products/imports/{id}/", get(show))
-        .at("/api/admin/products/imports/{id}/undo/", post(put_back))
+        .at("/api/admin/products/import/", post(import, crate::http::undescribed()))
+        .at("/api/admin/products/imports/", get(list, crate::http::undescribed()))
+        .at("/api/admin/products/imports/{id}/", get(show, crate::http::undescribed()))
+        .at("/api/admin/products/imports/{id}/undo/", post(put_back, crate::http::undescribed()))
 }
 
 #[derive(Serialize)]

@@ -50,6 +50,8 @@ impl Mode {
     }
 }
 
+crate::words!(Mode: ["upsert", "create"]);
+
 impl FromStr for Mode {
     type Err = String;
 

@@ -42,6 +42,10 @@ pub struct Order {
     pub descending: bool,
 }
 
+const NAMES: [&str; 6] = ["price", "name", "created_at", "rating", "popularity", "stock_quantity"];
+
+crate::words!(Order: NAMES.iter().flat_map(|by| [(*by).to_owned(), format!("-{by}")]).collect::<Vec<_>>());
+
 impl FromStr for Order {
     type Err = String;
 

@@ -20,9 +20,9 @@ const LINK_LASTS: Duration = Duration::from_hours(24);
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/{id}/invoice/", get(show_invoice))
-        .at("/api/orders/{id}/credit-notes/", get(list_notes))
-        .at("/api/orders/{id}/credit-notes/{number}/", get(show_note))
+        .at("/api/orders/{id}/invoice/", get(show_invoice, crate::http::undescribed()))
+        .at("/api/orders/{id}/credit-notes/", get(list_notes, crate::http::undescribed()))
+        .at("/api/orders/{id}/credit-notes/{number}/", get(show_note, crate::http::undescribed()))
 }
 
 /// What a link's signature is over.

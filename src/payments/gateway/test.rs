@@ -68,6 +68,8 @@ pub enum Outcome {
     Process,
 }
 
+crate::words!(Outcome: ["succeed", "decline", "require_action", "process"]);
+
 impl FromStr for Outcome {
     type Err = String;
 
@@ -91,6 +93,8 @@ pub enum Notify {
     Late,
     Never,
 }
+
+crate::words!(Notify: ["once", "twice", "late", "never"]);
 
 impl FromStr for Notify {
     type Err = String;

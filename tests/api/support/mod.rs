@@ -1,5 +1,7 @@
 //! A shop to test against, and the people in it.
 
+mod contract;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,7 +110,7 @@ impl Shop {
 
     pub fn request(&self, method: Method, path: &str) -> Asking<'_> {
         let builder = self.client.request(method, format!("{}{path}", self.base));
-        Asking { builder, _shop: self }
+        Asking { builder, shop: self }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -208,7 +210,7 @@ pub struct Product {
 /// A request that is put together.
 pub struct Asking<'a> {
     builder: reqwest::RequestBuilder,
-    _shop: &'a Shop,
+    shop: &'a Shop,
 }
 
 impl Asking<'_> {
@@ -231,9 +233,14 @@ impl Asking<'_> {
     }
 
     pub async fn send(self) -> Answer {
-        let response = self.builder.send().await.expect("the shop answers");
+        let request = self.builder.build().expect("a good request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.shop.client.execute(request).await.expect("the shop answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the answer is whole");
+        let contract = contract::Contract::of(self.shop.app.currency());
+        let faults = contract.faults(method.as_str(), &path, status.as_u16(), &headers, &text);
+        assert_eq!(faults, Vec::<String>::new(), "the API's description");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_client_error() || status.is_server_error() {
             assert_eq!(headers["content-type"], "application/problem+json", "{status} {text}");
