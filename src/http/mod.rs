@@ -1,6 +1,7 @@
 //! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
 //! where they are mounted.
 
+mod docs;
 mod error;
 mod health;
 pub mod idempotency;
@@ -48,6 +49,7 @@ fn routes() -> Routes {
     Routes::new()
         .and(health::routes())
         .and(openapi::routes())
+        .and(docs::routes())
         .and(crate::catalogue::http::routes())
         .and(crate::cart::http::routes())
         .and(crate::orders::http::routes())

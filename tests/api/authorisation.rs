@@ -117,6 +117,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/mails/{id}/retry/", For::Admins, "mails:write"),
     ("POST", "/api/admin/mails/test/", For::Admins, "mails:write"),
     ("GET", "/api/openapi.json", For::Everybody, ""),
+    ("GET", "/api/docs/", For::Everybody, ""),
+    ("GET", "/api/docs/{file}", For::Everybody, ""),
     ("POST", "/api/admin/check/", For::Admins, "shop:read"),
     ("POST", "/api/admin/backup/", For::Admins, "all"),
     ("POST", "/api/admin/compact/", For::Admins, "all"),

@@ -14,6 +14,7 @@ mod catalogue;
 mod conventions;
 mod coupons;
 mod credit_notes;
+mod docs;
 mod gateways;
 mod import;
 mod inventory;
