@@ -17,6 +17,8 @@ mod credit_notes;
 mod gateways;
 mod import;
 mod inventory;
+mod jwt;
+mod keys;
 mod mail;
 mod operations;
 mod orders;
