@@ -5,13 +5,14 @@
 //! test holds them against the package.
 
 use std::io::Read;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::{HeaderValue, StatusCode, header};
 
-use super::error::ApiError;
+use super::operation::for_everybody;
 use super::reply::{Answer, Reply};
 use super::request::Req;
 use super::routes::{Routes, get};
@@ -21,8 +22,41 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/docs/", get(page)).at("/api/docs/{file}", get(file))
+    Routes::new()
+        .at(
+            "/api/docs/",
+            get(page, for_everybody("This description as a page").gives_files(&["text/html"]).tagged()),
+        )
+        .at(
+            "/api/docs/{file}",
+            get(
+                file,
+                for_everybody("A part of that page").gives_files(&["text/javascript", "text/css"]).tagged(),
+            ),
+        )
 }
+
+/// What the page is made of.
+enum Asset {
+    Start,
+    Script,
+    Style,
+}
+
+impl FromStr for Asset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "init.js" => Ok(Asset::Start),
+            "swagger-ui-bundle.js" => Ok(Asset::Script),
+            "swagger-ui.css" => Ok(Asset::Style),
+            _ => Err("the page has no such part".into()),
+        }
+    }
+}
+
+crate::words!(Asset: ["init.js", "swagger-ui-bundle.js", "swagger-ui.css"]);
 
 /// A file that goes out as it is, or unpacked where a client does not take gzip.
 struct Packed {
@@ -52,7 +86,7 @@ async fn page(_: Req) -> Answer {
     Ok(kept(reply))
 }
 
-async fn file(req: Req, name: String) -> Answer {
+async fn file(req: Req, asset: Asset) -> Answer {
     let packed = |media_type, file: &'static Packed| {
         let reply = if takes_gzip(req.header(header::ACCEPT_ENCODING).unwrap_or_default()) {
             Reply::bytes(StatusCode::OK, media_type, file.gzip).header(header::CONTENT_ENCODING, "gzip")
@@ -62,11 +96,10 @@ async fn file(req: Req, name: String) -> Answer {
         reply.header(header::VARY, "Accept-Encoding")
     };
     let script = "text/javascript; charset=utf-8";
-    let reply = match name.as_str() {
-        "init.js" => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
-        "swagger-ui-bundle.js" => packed(script, &SCRIPT),
-        "swagger-ui.css" => packed("text/css; charset=utf-8", &STYLE),
-        _ => return Err(ApiError::not_found()),
+    let reply = match asset {
+        Asset::Start => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
+        Asset::Script => packed(script, &SCRIPT),
+        Asset::Style => packed("text/css; charset=utf-8", &STYLE),
     };
     Ok(kept(reply))
 }
