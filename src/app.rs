@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use http::HeaderMap;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 
-use crate::accounts::{Keys, Passwords};
+use crate::accounts::{Guesses, Keys, Passwords};
 use crate::cart::totals::Charges;
 use crate::catalogue::Listings;
 use crate::checkout::Rules;
@@ -22,6 +23,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hex::hex;
 use crate::http::idempotency::InFlights;
+use crate::http::{Client, Limits, Origin};
 use crate::mail::{Mailer, Transport};
 use crate::money::{Currency, Money};
 use crate::orders::Seller;
@@ -46,10 +48,12 @@ pub struct App {
     pub seller: Seller,
     pub keys: Keys,
     pub passwords: Passwords,
+    pub guesses: Guesses,
     pub gateways: Gateways,
     pub mail: Mailer,
     pub listings: Arc<Listings>,
     pub in_flight: InFlights,
+    pub limits: Limits,
     /// Whether this is a demo, which says so.
     pub demo: bool,
     /// Where customers reach this process, once it listens.
@@ -65,6 +69,8 @@ pub struct App {
     /// When the last readiness probe was written, in milliseconds since 1970.
     pub probed_at: AtomicI64,
     request_ids: AtomicU64,
+    /// Whether it was said that a proxy is not among those that are believed.
+    met_unknown_proxy: AtomicBool,
 }
 
 /// What a shop is put together from. Tests and the simulation bring their own clock, disk, seed and gateways.
@@ -207,9 +213,12 @@ impl App {
             seller: config.seller(),
             keys: Keys::new(&signing_key),
             passwords: Passwords::default(),
+            guesses: Guesses::new(&config),
             gateways: Gateways::new(all, test),
             mail: Mailer::new(&config, mail, demo),
             in_flight: InFlights::default(),
+            limits: Limits::new(&config, &clock),
+            met_unknown_proxy: AtomicBool::new(false),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,
             clock,
@@ -252,9 +261,32 @@ impl App {
         self.keys.digest(parts)
     }
 
+    /// Who is at the other end of a request; nobody but the operator comes in by another way than the network.
+    pub fn client(&self, origin: Origin, headers: &HeaderMap) -> Option<Client> {
+        let Origin::Network(peer) = origin else { return None };
+        let (proxies, header) = (&self.config.server_trusted_proxies, self.config.server_proxy_header);
+        let client = Client::of(peer, headers, proxies, header);
+        // From outside anybody may say so; within the shop's own network it is a proxy that somebody forgot.
+        if client.is_unknown_proxy && is_near(client.address) && !self.met_unknown_proxy.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                address = %client.address,
+                "a proxy is not in server.trusted_proxies: all whom it speaks for are taken for one client, and limited so"
+            );
+        }
+        Some(client)
+    }
+
     /// An id for a request that brought none: unlike those of other processes, and counting up.
     pub fn new_request_id(&self) -> String {
         format!("{:016x}", self.request_ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Whether an address is of this machine or of a private network.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`]: the words that every room uses.
+//! - [`money`], [`clock`], [`id`], [`page`], [`pace`], [`hex`], [`address`], [`cells`]: the words that every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
 //!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
@@ -38,6 +38,7 @@ pub mod mail;
 pub mod money;
 pub mod orders;
 pub mod outbox;
+pub mod pace;
 pub mod page;
 pub mod payments;
 pub mod privacy;

@@ -10,7 +10,9 @@
 
 pub mod admin;
 pub mod by_mail;
+mod guesses;
 pub mod http;
+mod known;
 mod links;
 mod model;
 mod old;
@@ -20,7 +22,9 @@ mod scope;
 pub(crate) mod store;
 mod tokens;
 
+pub use guesses::Guesses;
 pub use http::{given_password, view};
+pub use known::{forget_old as forget_known, is_nowhere};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{

@@ -17,6 +17,7 @@ mod credit_notes;
 mod gateways;
 mod import;
 mod inventory;
+mod limits;
 mod mail;
 mod operations;
 mod orders;
