@@ -20,6 +20,7 @@ mod import;
 mod inventory;
 mod jwt;
 mod keys;
+mod limits;
 mod mail;
 mod operations;
 mod orders;
