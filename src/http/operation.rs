@@ -138,6 +138,14 @@ impl Op {
         self.body_of::<T>(false)
     }
 
+    /// It takes JSON that is not the shop's to describe, as it is.
+    pub fn takes_foreign_json(mut self) -> Op {
+        let schema = || serde_json::json!({"type": "object"});
+        self.body =
+            Some(Taken { media_types: &["application/json"], is_required: true, schema: Some(schema) });
+        self.refuses(&[(400, "body_incomplete"), (408, "body_timeout"), (413, "body_too_large")])
+    }
+
     fn body_of<T: Input>(mut self, is_required: bool) -> Op {
         self.body =
             Some(Taken { media_types: &["application/json"], is_required, schema: Some(body_schema::<T>) });

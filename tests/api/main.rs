@@ -14,6 +14,7 @@ mod catalogue;
 mod conventions;
 mod coupons;
 mod credit_notes;
+mod described;
 mod gateways;
 mod import;
 mod inventory;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 pub use query::{Query, decode, encode};
 pub use rules::{
-    Rule, boolean, id, integer, line, list, money, object, rule, text, text_map, time, url, whole, word,
+    Rule, boolean, id, integer, line, list, money, object, rule, some, text, text_map, time, url, whole, word,
 };
 
 use super::error::{ApiError, Faults};
@@ -52,6 +52,7 @@ struct About {
     properties: Map<String, Value>,
     required: Vec<&'static str>,
     any_of: Vec<Value>,
+    all_of: Vec<Value>,
 }
 
 /// Where in the body we are.
@@ -164,6 +165,40 @@ impl Fields<'_> {
         }
     }
 
+    /// `this`, which comes alone, or `that`, with which `more` may come, must be there, not null.
+    pub fn either(&mut self, this: &'static str, that: &'static str, more: &[&'static str]) {
+        let others: Vec<_> = std::iter::once(that).chain(more.iter().copied()).collect();
+        if let Some(about) = &mut self.about {
+            let nothing = json!({"type": "null"});
+            let is_null =
+                |names: &[&str]| names.iter().map(|name| ((*name).into(), nothing.clone())).collect();
+            let (mut with_this, mut with_that): (Map<_, _>, Map<_, _>) = (is_null(&others), is_null(&[this]));
+            with_this.insert(this.into(), json!({"not": nothing}));
+            with_that.insert(that.into(), json!({"not": nothing}));
+            about.any_of = vec![
+                json!({"required": [this], "properties": with_this}),
+                json!({"required": [that], "properties": with_that}),
+            ];
+        }
+        let is_there = |name: &str| self.object.get(name).is_some_and(|value| !value.is_null());
+        if !is_there(this) {
+            if !is_there(that) {
+                self.fault(that, "is required");
+            }
+            return;
+        }
+        for name in others.into_iter().filter(|name| is_there(name)).collect::<Vec<_>>() {
+            self.fault(name, &format!("does not go with {this}"));
+        }
+    }
+
+    /// Says of the whole body what no single field's schema can. Whoever says it notes the fault.
+    pub fn says(&mut self, schema: impl FnOnce() -> Value) {
+        if let Some(about) = &mut self.about {
+            about.all_of.push(schema());
+        }
+    }
+
     /// A fault that no single field's rule can see.
     pub fn fault(&mut self, name: &str, said: &str) {
         self.at(name).fault::<()>(said);
@@ -209,6 +244,9 @@ pub fn body_schema<T: Input>() -> Value {
     }
     if !about.any_of.is_empty() {
         schema["anyOf"] = json!(about.any_of);
+    }
+    if !about.all_of.is_empty() {
+        schema["allOf"] = json!(about.all_of);
     }
     schema
 }
