@@ -219,7 +219,7 @@ async fn pay_now(mut req: Req) -> Answer {
         attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     }
     let payment = match attempt {
-        Begun::Before(stored) => return Ok(replayed(stored)),
+        Begun::Before(stored) => return replayed(stored),
         Begun::Attempt(Attempt::Begun(payment)) => payment,
         Begun::Attempt(Attempt::Blocked(other)) => return Err(PaymentError::Closing(other).into()),
     };

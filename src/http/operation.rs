@@ -298,7 +298,7 @@ impl Op {
             schema: || serde_json::json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
             is_many: false,
         })
-        .refuses(&[(409, "idempotency_in_progress"), (422, "idempotency_key_reused"), (422, "validation_error")])
+        .refuses(&[(409, "idempotency_in_progress"), (410, "answer_erased"), (422, "idempotency_key_reused"), (422, "validation_error")])
     }
 
     /// Status and code of each refusal of its own.

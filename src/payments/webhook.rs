@@ -27,14 +27,14 @@ fn described(says: &'static str) -> Op {
     for_everybody(says)
         .more("For the gateway, which signs it. An event that is known already changes nothing.")
         .takes_foreign_json()
-        .gives::<Received>()
+        .gives::<Acknowledged>()
         .refuses(&[(400, "invalid_signature"), (404, "not_found"), (503, "gateway_error")])
 }
 
 /// The event was heard.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EventReceived")]
-struct Received {
+struct Acknowledged {
     /// True.
     received: bool,
     /// Whether it had come before.
@@ -62,11 +62,11 @@ async fn hear(mut req: Req, provider: &'static str) -> Answer {
             let (event, kind) = (notice.id.clone(), notice.kind.clone());
             let is_new = receive(&req.app, provider, notice).await?;
             tracing::info!(provider, event, kind, is_new, "a gateway's event");
-            Ok(ok(&Received { received: true, known: Some(!is_new), ignored: None }))
+            Ok(ok(&Acknowledged { received: true, known: Some(!is_new), ignored: None }))
         }
         Ok(Heard::Nothing(why)) => {
             tracing::info!(provider, why, "a gateway's event is ignored");
-            Ok(ok(&Received { received: true, known: None, ignored: Some(why) }))
+            Ok(ok(&Acknowledged { received: true, known: None, ignored: Some(why) }))
         }
         Err(Unheard::Forged(said)) => {
             tracing::warn!(provider, said, "a webhook is not believed");
