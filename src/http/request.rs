@@ -280,7 +280,7 @@ impl Req {
         let once = self.app.store.write_once(key, move |tx| act(tx).map(|reply| Stored::from(&reply))).await;
         Ok(match once? {
             Once::Fresh(stored) => stored.into(),
-            Once::Replayed(stored) => reply::replayed(stored),
+            Once::Replayed(stored) => reply::replayed(stored)?,
         })
     }
 
@@ -289,7 +289,7 @@ impl Req {
         let Some(key) = key else { return Ok(Seen::New) };
         let seen = self.app.store.read(|tx| Ok::<_, ApiError>(key.seen::<Stored>(tx)??))?;
         Ok(match seen {
-            Seen::Done(stored) => Seen::Done(reply::replayed(stored)),
+            Seen::Done(stored) => Seen::Done(reply::replayed(stored)?),
             Seen::Began(id) => Seen::Began(id),
             Seen::New => Seen::New,
         })

@@ -15,6 +15,7 @@ mod conventions;
 mod coupons;
 mod credit_notes;
 mod docs;
+mod described;
 mod gateways;
 mod import;
 mod inventory;
