@@ -14,8 +14,7 @@ use crate::inventory::Stock;
 use crate::money::{Currency, Money};
 use crate::store::{Reads, StoreError};
 
-/// A product. What it costs and what there is of it stands on its variants; at its own level are the lowest price and
-/// the sum.
+/// A product. Price and stock stand on its variants; at its own level are the lowest price and the sum.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Product")]
 pub struct ProductView<'a> {
