@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -127,10 +128,13 @@ pub fn created(body: &impl Serialize) -> Reply {
 }
 
 /// The envelope of every list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct ListBody<T> {
+    /// How many the whole list has.
     pub count: u64,
+    /// The next page, if there is one.
     pub next: Option<String>,
+    /// The page before, if there is one.
     pub previous: Option<String>,
     pub results: Vec<T>,
 }
