@@ -101,7 +101,9 @@ impl Req {
     ) -> Result<bool, ApiError> {
         let net = self.net();
         let home = match (known, net) {
-            (Some((id, _)), Some(net)) => self.app.store.read(|tx| is_known(tx, &self.app.keys, id, net))?.then_some(net),
+            (Some((id, _)), Some(net)) => {
+                self.app.store.read(|tx| is_known(tx, &self.app.keys, id, net))?.then_some(net)
+            }
             _ => None,
         };
         if net.is_some() {

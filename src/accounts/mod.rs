@@ -24,7 +24,7 @@ mod tokens;
 
 pub use guesses::Guesses;
 pub use http::{given_password, view};
-pub use known::{forget_old as forget_known, is_nowhere};
+pub use known::{forget_old as forget_known, is_nowhere, shown as known_places};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{

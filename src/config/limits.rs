@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Config, Setting};
 use super::value::list;
+use super::{Config, Setting};
 use crate::http::{Proxies, ProxyHeader};
 use crate::pace::Pace;
 

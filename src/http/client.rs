@@ -72,7 +72,8 @@ pub struct Client {
 impl Client {
     /// Goes from the peer back over the proxies that are believed: the first address that is none of theirs.
     pub fn of(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies, header: ProxyHeader) -> Client {
-        let mut client = Client { address: peer.to_canonical(), scheme: None, host: None, is_unknown_proxy: false };
+        let mut client =
+            Client { address: peer.to_canonical(), scheme: None, host: None, is_unknown_proxy: false };
         if !proxies.has(peer) {
             client.is_unknown_proxy = headers.contains_key(X_FORWARDED_FOR);
             return client;
@@ -111,9 +112,10 @@ struct Hop {
 /// What the proxies say, the nearest last.
 fn hops(headers: &HeaderMap, header: ProxyHeader) -> Vec<Hop> {
     match header {
-        ProxyHeader::Forwarded => {
-            values(headers, http::header::FORWARDED).flat_map(|value| split(value, ',')).map(forwarded).collect()
-        }
+        ProxyHeader::Forwarded => values(headers, http::header::FORWARDED)
+            .flat_map(|value| split(value, ','))
+            .map(forwarded)
+            .collect(),
         ProxyHeader::XForwardedFor => {
             let all = values(headers, X_FORWARDED_FOR).flat_map(|value| value.split(','));
             let mut hops: Vec<_> = all.map(|text| Hop { address: address(text), ..Hop::default() }).collect();
@@ -203,27 +205,47 @@ mod tests {
         assert_eq!(of("203.0.113.9", &["198.51.100.1"]), "203.0.113.9", "anybody can write that");
         assert_eq!(of("10.1.2.3", &[]), "10.1.2.3");
         assert_eq!(of("10.1.2.3", &["198.51.100.1"]), "198.51.100.1");
-        assert_eq!(of("10.1.2.3", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1", "the first is the client's own word");
+        assert_eq!(
+            of("10.1.2.3", &["6.6.6.6, 198.51.100.1"]),
+            "198.51.100.1",
+            "the first is the client's own word"
+        );
         assert_eq!(of("10.1.2.3", &["6.6.6.6, 198.51.100.1, 192.0.2.7"]), "198.51.100.1");
         assert_eq!(of("10.1.2.3", &["6.6.6.6", "198.51.100.1:4711", "192.0.2.7"]), "198.51.100.1");
         assert_eq!(of("10.1.2.3", &["192.0.2.7"]), "192.0.2.7", "a proxy that asks itself");
-        assert_eq!(of("10.1.2.3", &["6.6.6.6, what, 192.0.2.7"]), "192.0.2.7", "what is no address ends the way");
+        assert_eq!(
+            of("10.1.2.3", &["6.6.6.6, what, 192.0.2.7"]),
+            "192.0.2.7",
+            "what is no address ends the way"
+        );
         assert_eq!(of("::ffff:10.1.2.3", &["::ffff:198.51.100.1"]), "198.51.100.1");
         assert_eq!(of("2001:db8:1::5", &["[2001:db8:9:8:7::1]:80"]), "2001:db8:9:8:7::1");
-        assert!(seen("203.0.113.9", ProxyHeader::XForwardedFor, &[("x-forwarded-for", "1.1.1.1")]).is_unknown_proxy);
+        assert!(
+            seen("203.0.113.9", ProxyHeader::XForwardedFor, &[("x-forwarded-for", "1.1.1.1")])
+                .is_unknown_proxy
+        );
     }
 
     #[test]
     fn the_header_that_is_not_chosen_says_nothing() {
-        let said = [("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=\"[2001:db8::1]:47\";Proto=HTTPS;host=shop.example")];
+        let said = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("forwarded", "for=\"[2001:db8::1]:47\";Proto=HTTPS;host=shop.example"),
+        ];
         let client = seen("10.1.2.3", ProxyHeader::Forwarded, &said);
         assert_eq!(client.address.to_string(), "2001:db8::1");
         assert_eq!((client.scheme, client.host.as_deref()), (Some("https"), Some("shop.example")));
         assert_eq!(seen("10.1.2.3", ProxyHeader::XForwardedFor, &said).address.to_string(), "6.6.6.6");
-        let chain = [("forwarded", "for=6.6.6.6;by=\"a,b;c\", for=198.51.100.1 ;proto=http, for=192.0.2.7;proto=https")];
+        let chain = [(
+            "forwarded",
+            "for=6.6.6.6;by=\"a,b;c\", for=198.51.100.1 ;proto=http, for=192.0.2.7;proto=https",
+        )];
         let client = seen("10.1.2.3", ProxyHeader::Forwarded, &chain);
         assert_eq!((client.address.to_string().as_str(), client.scheme), ("198.51.100.1", Some("http")));
-        assert_eq!(seen("10.1.2.3", ProxyHeader::Forwarded, &[("forwarded", "for=_hidden")]).address.to_string(), "10.1.2.3");
+        assert_eq!(
+            seen("10.1.2.3", ProxyHeader::Forwarded, &[("forwarded", "for=_hidden")]).address.to_string(),
+            "10.1.2.3"
+        );
     }
 
     #[test]

@@ -119,7 +119,9 @@ impl Allowance {
     /// Tells the client what is left: of the limit that it meets first.
     pub fn tell(&self, reply: &mut Reply) {
         let of_user = self.of_user.get().copied().flatten();
-        let Some(left) = self.left.into_iter().chain(of_user).min_by_key(|left| left.remaining) else { return };
+        let Some(left) = self.left.into_iter().chain(of_user).min_by_key(|left| left.remaining) else {
+            return;
+        };
         reply.push(LIMIT, HeaderValue::from(left.limit));
         reply.push(REMAINING, HeaderValue::from(left.remaining));
         reply.push(RESET, HeaderValue::from(left.reset));

@@ -29,7 +29,7 @@ use warp::reply::{Reply as _, Response};
 
 use super::connection::{HEADER_TIME, IDLE_TIME, Over, Owed, Pulse, Watched};
 use super::linger::linger;
-use super::places::Places;
+use super::places::{Places, room_for};
 use super::{Body, Content, Incoming, Net, Origin, Reply};
 use crate::app::App;
 use crate::hex::hex;
@@ -94,7 +94,7 @@ impl Listeners {
                 Ok((stream, Origin::Network(peer.ip())))
             };
             let [most, of_one] = app.config.connections();
-            let places = Places::new(most, of_one);
+            let places = Places::new(room_for(most), of_one);
             tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), places, stopping.clone())));
         }
         let mut socket = None;
@@ -249,8 +249,12 @@ fn server() -> auto::Builder<TokioExecutor> {
 /// Serves one connection to its end.
 async fn serve<S: Stream>(
     server: &auto::Builder<TokioExecutor>,
-    routes: impl Service<hyper::Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send>
-    + Send
+    routes: impl Service<
+        hyper::Request<hyper::body::Incoming>,
+        Response = Response,
+        Error = Infallible,
+        Future: Send,
+    > + Send
     + 'static,
     stream: S,
     origin: Origin,
@@ -317,20 +321,22 @@ fn filter(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |method: Method, origin: Origin, path: FullPath, query: String, headers: HeaderMap, body| {
-            let app = Arc::clone(&app);
-            async move {
-                let head = method == Method::HEAD;
-                let path = path.as_str().to_owned();
-                // Whoever waits to be told to go on sends nothing that would have to be heard out.
-                let waits = headers.contains_key(header::EXPECT);
-                let body = readable(body);
-                let body = Some(if waits { body } else { linger(body) });
-                let reply =
-                    super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
-                response(reply, head)
-            }
-        })
+        .then(
+            move |method: Method, origin: Origin, path: FullPath, query: String, headers: HeaderMap, body| {
+                let app = Arc::clone(&app);
+                async move {
+                    let head = method == Method::HEAD;
+                    let path = path.as_str().to_owned();
+                    // Whoever waits to be told to go on sends nothing that would have to be heard out.
+                    let waits = headers.contains_key(header::EXPECT);
+                    let body = readable(body);
+                    let body = Some(if waits { body } else { linger(body) });
+                    let reply =
+                        super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
+                    response(reply, head)
+                }
+            },
+        )
         .boxed()
 }
 

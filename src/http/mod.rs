@@ -72,6 +72,7 @@ fn routes() -> Routes {
         .and(crate::orders::admin::routes())
         .and(crate::payments::admin::routes())
         .and(crate::payments::report::routes())
+        .and(crate::payments::stopped::routes())
         .and(crate::checkout::admin::routes())
         .and(crate::checkout::parcels::routes())
         .and(crate::orders::export::routes())
@@ -123,7 +124,8 @@ static ROUTER: LazyLock<matchit::Router<Place>> = LazyLock::new(|| {
     let mut router = matchit::Router::new();
     let mut limited = LIMITED.to_vec();
     for (path, verbs) in routes().into_iter() {
-        let own = limited.extract_if(.., |(_, of, _)| *of == path).map(|(verb, _, class)| (verb, class)).collect();
+        let own =
+            limited.extract_if(.., |(_, of, _)| *of == path).map(|(verb, _, class)| (verb, class)).collect();
         let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
         router.insert(path, Place { verbs, limited: own }).expect("routes don't shadow one another");
     }

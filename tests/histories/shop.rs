@@ -106,7 +106,11 @@ pub async fn ask(app: &Arc<App>, access: Option<&str>, asked: Asked) -> Came {
         query: query.to_owned(),
         headers,
         body: Some(pieces),
-        origin: if asked.who == Who::Operator { Origin::Operator } else { Origin::Network(std::net::Ipv4Addr::LOCALHOST.into()) },
+        origin: if asked.who == Who::Operator {
+            Origin::Operator
+        } else {
+            Origin::Network(std::net::Ipv4Addr::LOCALHOST.into())
+        },
     };
     let reply = answer(app, incoming).await;
     let json = serde_json::from_slice(reply.body.whole()).unwrap_or(Value::Null);
