@@ -27,12 +27,12 @@ use crate::mail::{Mailer, Transport};
 use crate::money::{Currency, Money};
 use crate::orders::Seller;
 use crate::outbox;
-use crate::payments::Terms;
 use crate::payments::gateway::paypal::{PayPal, Trust};
 use crate::payments::gateway::stripe::Stripe;
 use crate::payments::gateway::test::TestGateway;
 use crate::payments::gateway::wire::HttpWire;
 use crate::payments::gateway::{Gateway, Gateways, Mode};
+use crate::payments::{Cards, Terms};
 use crate::store::{Disk, FileDisk, META, OpenError, Options, Store, StoreError};
 
 /// In the data directory.
@@ -49,6 +49,7 @@ pub struct App {
     pub passwords: Passwords,
     pub guesses: Guesses,
     pub gateways: Gateways,
+    pub cards: Arc<Cards>,
     pub mail: Mailer,
     pub listings: Arc<Listings>,
     pub in_flight: InFlights,
@@ -170,6 +171,11 @@ impl App {
         let heard = Arc::clone(&listings);
         store.on_commit(move |commit| heard.hear(commit));
 
+        let cards = Arc::new(Cards::new(&config, &clock));
+        store.read(|tx| cards.catch_up(tx))?;
+        let heard = Arc::clone(&cards);
+        store.on_commit(move |commit| heard.hear(commit));
+
         let shop = store.read(|tx| META.expect(tx, &"shop_id".to_owned()))?;
         let mut all = gateways;
         all.extend(outside_gateways(&config, &shop, &clock));
@@ -203,6 +209,7 @@ impl App {
             passwords: Passwords::default(),
             guesses: Guesses::new(&config),
             gateways: Gateways::new(all, test),
+            cards,
             mail: Mailer::new(&config, mail, demo),
             in_flight: InFlights::default(),
             openapi: OnceLock::new(),

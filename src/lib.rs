@@ -13,7 +13,7 @@
 //! - [`app`] puts the shop together, [`config`] says how, [`demo`] fills one to try things out, [`cli`] is the
 //!   operator's way in.
 //!
-//! A read goes listener → route → one read transaction → bytes. A write goes listener → route → validation → an
+//! A read goes listener → route → limits → one read transaction → bytes. A write goes listener → route → validation → an
 //! act, run by the store's one writer in a durable commit shared with whatever else waits → answer.
 
 pub mod accounts;

@@ -69,7 +69,7 @@ pub struct Left {
 
 /// An allowance that each key has for itself.
 pub struct Limiter<K: Hash + Eq + Clone> {
-    limiter: RateLimiter<K, Arrivals<K>, ShopClock, StateInformationMiddleware>,
+    inner: RateLimiter<K, Arrivals<K>, ShopClock, StateInformationMiddleware>,
     slots: Arc<Slots<u64>>,
     quota: Quota,
 }
@@ -79,8 +79,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     pub fn new(pace: Pace, slots: Arc<Slots<u64>>, clock: Arc<dyn Clock>) -> Limiter<K> {
         let quota = pace.quota();
         let arrivals = Arrivals { slots: Arc::clone(&slots), key: PhantomData };
-        let limiter = RateLimiter::new(quota, arrivals, ShopClock(clock));
-        Limiter { limiter, slots, quota }
+        let inner = RateLimiter::new(quota, arrivals, ShopClock(clock));
+        Limiter { inner, slots, quota }
     }
 
     /// Takes one of what `key` is allowed.
@@ -89,16 +89,16 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// How long to wait until one is back.
     pub fn take(&self, key: &K) -> Result<Left, Duration> {
         use governor::clock::Clock as _;
-        let left = match self.limiter.check_key(key) {
+        let left = match self.inner.check_key(key) {
             Ok(left) => left,
             Err(not_until) => {
-                let wait = not_until.wait_time_from(self.limiter.clock().now());
+                let wait = not_until.wait_time_from(self.inner.clock().now());
                 if wait <= self.quota.burst_size_replenished_in() {
                     return Err(wait);
                 }
                 // Nobody waits for longer than that: the machine's clock was put back.
                 self.slots.with(key, |known| *known = None);
-                self.limiter.check_key(key).map_err(|_| wait)?
+                self.inner.check_key(key).map_err(|_| wait)?
             }
         };
         let limit = self.quota.burst_size().get();

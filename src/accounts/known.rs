@@ -82,6 +82,11 @@ pub(super) fn forget(tx: &mut WriteTx, user: UserId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// When a user logged in from each of the places that are kept; which these are, nobody can tell.
+pub fn shown(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>, StoreError> {
+    Ok(of(tx, user)?.into_iter().map(|(_, at)| serde_json::json!({"last_login_at": at})).collect())
+}
+
 /// Whether nothing is kept of where a user has been.
 pub fn is_nowhere(tx: &impl Reads, user: UserId) -> Result<bool, StoreError> {
     Ok(of(tx, user)?.is_empty())

@@ -30,7 +30,7 @@ pub use access::{for_admin, for_staff, for_user, for_user_or_token};
 pub use guesses::Guesses;
 pub use http::{given_password, view};
 pub use keyring::{Ring, SHORTEST};
-pub use known::{forget_old as forget_known, is_nowhere};
+pub use known::{forget_old as forget_known, is_nowhere, shown as known_places};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{

@@ -57,11 +57,9 @@ impl Input for ProductInput {
         let stock = from.change("stock_quantity", integer(0..=MOST * MOST_VARIANTS as i64));
         let variants: Option<Vec<_>> = from.change("variants", list(object(), MOST_VARIANTS));
         // A product with variants shows the sum of theirs.
-        from.says_any(|| {
-            vec![
-                json!({"properties": {"stock_quantity": {"maximum": MOST}}}),
-                json!({"required": ["variants"], "properties": {"variants": {"minItems": 1}}}),
-            ]
+        from.says(|| {
+            let summed = json!({"required": ["variants"], "properties": {"variants": {"minItems": 1}}});
+            json!({"anyOf": [{"properties": {"stock_quantity": {"maximum": MOST}}}, summed]})
         });
         if stock > Some(MOST) && variants.as_ref().is_none_or(Vec::is_empty) {
             from.fault("stock_quantity", &format!("must be an integer from 0 to {MOST}"));
@@ -95,12 +93,10 @@ impl Input for WholeProduct {
     fn read(from: &mut Fields<'_>) -> Self {
         from.require(&["name"]);
         let product = ProductInput::read(from);
-        from.says_any(|| {
+        from.says(|| {
             let priced = json!({"minItems": 1, "items": {"required": ["price"]}});
-            vec![
-                json!({"required": ["price"]}),
-                json!({"required": ["variants"], "properties": {"variants": priced}}),
-            ]
+            let priced = json!({"required": ["variants"], "properties": {"variants": priced}});
+            json!({"anyOf": [{"required": ["price"]}, priced]})
         });
         let is_priced = match &product.variants {
             Some(variants) => !variants.is_empty() && variants.iter().all(|variant| variant.price.is_some()),

@@ -12,7 +12,7 @@ use crate::id::{OrderId, PaymentId, ProductId, VariantId};
 use crate::orders::{self, OrderView};
 use crate::payments::gateway::{Gateway, GatewayError};
 use crate::payments::http::{PaymentView, UNANSWERED};
-use crate::payments::{self, PaymentError};
+use crate::payments::{self, NotAdmitted, PaymentError};
 use crate::store::Seen;
 
 /// Most items that are bought without a cart.
@@ -70,6 +70,7 @@ pub fn routes() -> Routes {
                         (409, "order_cancelled"),
                         (409, "payment_closing"),
                         (422, "amount_too_small"),
+                        (503, "payments_paused"),
                     ])
                     .refuses(NOT_PLACED)
                     .refuses(UNANSWERED),
@@ -209,6 +210,10 @@ async fn pay_now(mut req: Req) -> Answer {
     })?;
     let (key, _guard) = req.once_key()?.unzip();
 
+    if !goes_on(&req, &what, gateway.provider(), key.as_ref())? {
+        let is_known = || req.app.store.read(|tx| payments::is_known_customer(tx, buyer));
+        req.app.cards.admit(buyer, req.net(), is_known)?;
+    }
     let mut attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     if let Begun::Attempt(Attempt::Blocked(other)) = attempt {
         end(&req.app, other).await.map_err(|error| match error {
@@ -223,6 +228,7 @@ async fn pay_now(mut req: Req) -> Answer {
         Begun::Attempt(Attempt::Begun(payment)) => payment,
         Begun::Attempt(Attempt::Blocked(other)) => return Err(PaymentError::Closing(other).into()),
     };
+    req.app.cards.began(payment, req.net());
     let mut driven = req.app.store.read(|tx| payments::get(tx, payment))?;
     if driven.reference.is_none() {
         let order = driven.order;
@@ -243,6 +249,30 @@ async fn pay_now(mut req: Req) -> Answer {
     let reply = created(&PaymentView::new(payment, driven)).location(&format!("/api/payment/{payment}/"));
     req.remember(key, &reply).await?;
     Ok(reply)
+}
+
+/// Whether nothing new is begun: the key has begun a payment, or the order has one with this provider.
+fn goes_on(
+    req: &Req,
+    what: &Pay,
+    provider: &str,
+    key: Option<&crate::store::OnceKey>,
+) -> Result<bool, ApiError> {
+    if !matches!(req.seen(key)?, Seen::New) {
+        return Ok(true);
+    }
+    let Pay::Order(order, _) = what else { return Ok(false) };
+    let live = req.app.store.read(|tx| payments::live_of(tx, *order))?;
+    Ok(live.is_some_and(|(_, live)| live.provider == provider))
+}
+
+impl From<NotAdmitted> for ApiError {
+    fn from(error: NotAdmitted) -> ApiError {
+        match error {
+            NotAdmitted::Stopped(stopped) => stopped.into(),
+            NotAdmitted::Store(error) => error.into(),
+        }
+    }
 }
 
 /// The gateway refused to make the payment. Only what the customer can do something about is told to them.

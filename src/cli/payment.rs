@@ -52,6 +52,14 @@ pub enum Options {
     /// till payment report --from 2026-11-01 --format csv --out november.csv
     #[command(verbatim_doc_comment)]
     Report(Report),
+    /// Lists the new payments that were not let begin, as when stolen cards are tried out: by hour, reason and network
+    ///
+    /// till payment stopped
+    #[command(verbatim_doc_comment)]
+    Stopped {
+        #[command(flatten)]
+        limit: Limit,
+    },
     /// Ends a payment that is not final; its order can be paid anew
     ///
     /// till payment cancel 12
@@ -204,6 +212,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
                 ));
             }
         }
+        Options::Stopped { limit } => stopped(&limit, shop, out).await?,
         Options::Report(what) => report(&what, shop, out).await?,
         Options::Cancel { id, force } => {
             let path = format!("/api/admin/payments/{id}/cancel/");
@@ -218,6 +227,27 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn stopped(limit: &Limit, shop: &Shop, out: &Output) -> Result<(), CliError> {
+    let path = "/api/admin/payments/stopped/";
+    let columns = [
+        Column("hour", "hour", false),
+        Column("reason", "reason", false),
+        Column("network", "network", false),
+        Column("stopped", "count", true),
+    ];
+    limit.show(shop, path, &columns, out).await?;
+    if !out.json {
+        let now = shop.get(&format!("{path}?page_size=1")).await?;
+        let [declined, succeeded, until] =
+            ["declined", "succeeded", "paused_until"].map(|name| text_of(&now, name));
+        out.note(&format!("in the last hour {declined} payments were declined and {succeeded} succeeded"));
+        if !now["paused_until"].is_null() {
+            out.note(&format!("until {until} only customers who have paid before begin new payments"));
+        }
+    }
+    Ok(())
 }
 
 /// A report's day, or days, as a query.

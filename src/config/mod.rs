@@ -165,6 +165,19 @@ settings! {
     "limits.mails" limits_mails: Pace = "30/hour";
     /// Codes that could be guessed: coupons, and links that were mailed. Also of one user.
     "limits.guesses" limits_guesses: Pace = "120/hour";
+    /// New payments; to ask after one, or to go on with it, is none.
+    "limits.payments" limits_payments: Pace = "120/hour";
+    /// The same, of one account.
+    "limits.payments_of_user" limits_payments_of_user: Pace = "30/hour";
+    /// Declined payments within an hour, after which no new one is begun (1 to 10000).
+    "limits.declines" limits_declines: Declines = "30";
+    /// The same, of one account.
+    "limits.declines_of_user" limits_declines_of_user: Declines = "10";
+    /// When, within an hour, so many payments are declined (1 to 10000), and they are so much of all that were declined
+    /// or succeeded (percent, 1 to 100), only customers who paid before begin new ones, until that is over.
+    "limits.breaker_declines" limits_breaker_declines: Declines = "20";
+    /// See breaker_declines.
+    "limits.breaker_percent" limits_breaker_percent: Percent = "50";
     /// What payment gateways tell.
     "limits.webhooks" limits_webhooks: Pace = "6000/minute";
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
@@ -266,7 +279,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, MaxConnections 16..=1_000_000, PerAddress 1..=1_000_000, WrongPasswords 1..=100, LowStockMinutes 1..=10_080, Kept 0..=1000);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, MaxConnections 16..=1_000_000, PerAddress 1..=1_000_000, WrongPasswords 1..=100, Declines 1..=10_000, Percent 1..=100, LowStockMinutes 1..=10_080, Kept 0..=1000);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.

@@ -199,18 +199,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 pub struct Owed<B> {
     inner: B,
     pulse: Arc<Pulse>,
-    is_owed: bool,
+    is_theirs: bool,
 }
 
 impl<B> Owed<B> {
     pub fn new(inner: B, pulse: Arc<Pulse>) -> Owed<B> {
         pulse.owed.fetch_add(1, Ordering::Relaxed);
-        Owed { inner, pulse, is_owed: true }
+        Owed { inner, pulse, is_theirs: true }
     }
 
     /// What is counted while it is whose turn.
     fn counted(&self) -> &AtomicUsize {
-        if self.is_owed { &self.pulse.owed } else { &self.pulse.running }
+        if self.is_theirs { &self.pulse.owed } else { &self.pulse.running }
     }
 }
 
@@ -224,7 +224,7 @@ impl<B: Body + Unpin> Body for Owed<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.counted().fetch_sub(1, Ordering::Relaxed);
-        self.is_owed = polled.is_ready();
+        self.is_theirs = polled.is_ready();
         self.counted().fetch_add(1, Ordering::Relaxed);
         self.pulse.moves();
         polled

@@ -29,7 +29,7 @@ use warp::reply::{Reply as _, Response};
 
 use super::connection::{HEADER_TIME, IDLE_TIME, Over, Owed, Pulse, Watched};
 use super::linger::linger;
-use super::places::Places;
+use super::places::{Places, room_for};
 use super::{Body, Content, Incoming, Net, Origin, Reply};
 use crate::app::App;
 use crate::hex::hex;
@@ -94,7 +94,7 @@ impl Listeners {
                 Ok((stream, Origin::Network(peer.ip())))
             };
             let [most, of_one] = app.config.connections();
-            let places = Places::new(most, of_one);
+            let places = Places::new(room_for(most), of_one);
             tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), places, stopping.clone())));
         }
         let mut socket = None;

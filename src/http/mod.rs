@@ -77,6 +77,7 @@ fn routes() -> Routes {
         .and(crate::orders::admin::routes())
         .and(crate::payments::admin::routes())
         .and(crate::payments::report::routes())
+        .and(crate::payments::stopped::routes())
         .and(crate::checkout::admin::routes())
         .and(crate::checkout::parcels::routes())
         .and(crate::orders::export::routes())

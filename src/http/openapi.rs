@@ -16,6 +16,7 @@ use crate::money::{Currency, Money};
 /// What any request may be refused with.
 const ANY: &[(u16, &str)] = &[
     (414, "uri_too_long"),
+    (422, "validation_error"),
     (429, "rate_limited"),
     (431, "headers_too_large"),
     (500, "internal_error"),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::client::Net;
 
 /// So many connections may be open at a time.
@@ -68,6 +70,30 @@ impl Drop for Place {
             }
         }
     }
+}
+
+/// Files that are open beside connections: the data, uploads, calls to gateways.
+const OTHER_FILES: u64 = 256;
+
+/// How many of `wanted` connections the system lets this process have. Each is an open file, and many systems begin with
+/// 1024 of these, though more may be had for the asking.
+pub fn room_for(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile);
+    let needed = wanted as u64 + OTHER_FILES;
+    let most = files.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let mut has = files.current.unwrap_or(u64::MAX);
+    if has < most && setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files }).is_ok() {
+        has = most;
+    }
+    let room = has.saturating_sub(OTHER_FILES).max(16) as usize;
+    if room < wanted {
+        tracing::warn!(
+            wanted,
+            room,
+            "the system allows too few open files for server.max_connections (ulimit -n)"
+        );
+    }
+    wanted.min(room)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -26,8 +26,10 @@ use crate::store::{Once, OnceKey, Seen, WriteTx};
 /// Most bytes a JSON body may have.
 const BODY_LIMIT: u64 = 256 << 10;
 
-/// How long a client may take over the next piece of a body.
+/// How long a client may take over the next piece of a body; and over all of it, with a second more for each so many
+/// bytes that came.
 const BODY_TIME: Duration = Duration::from_secs(30);
+const BODY_RATE: u64 = 1 << 10;
 
 /// A body as it arrives.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send + Sync>>;
@@ -65,6 +67,8 @@ pub struct Upload {
     body: Option<Body>,
     limit: u64,
     length: u64,
+    /// How long was waited for the client.
+    waited: Duration,
     digest: Sha256,
 }
 
@@ -79,9 +83,11 @@ impl Upload {
             ApiError::new(408, "body_timeout", "The body took too long to arrive.")
                 .header(header::CONNECTION, "close")
         };
-        let Some(piece) = tokio::time::timeout(BODY_TIME, body.next()).await.map_err(slow)? else {
-            return Ok(None);
-        };
+        let allowed = BODY_TIME + Duration::from_millis(self.length * 1000 / BODY_RATE);
+        let (began, rest) = (Instant::now(), allowed.saturating_sub(self.waited).min(BODY_TIME));
+        let came = tokio::time::timeout(rest, body.next()).await.map_err(slow)?;
+        self.waited += began.elapsed();
+        let Some(piece) = came else { return Ok(None) };
         let piece = piece.map_err(|error| {
             ApiError::new(400, "body_incomplete", format!("The body could not be read: {error}."))
         })?;
@@ -137,7 +143,7 @@ impl Req {
         if said.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        Ok(Upload { body: self.body.take(), limit, length: 0, digest: Sha256::new() })
+        Ok(Upload { body: self.body.take(), limit, length: 0, waited: Duration::ZERO, digest: Sha256::new() })
     }
 
     /// The media type of the body, without its parameters, in lower case.

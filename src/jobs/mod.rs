@@ -53,6 +53,7 @@ pub async fn run_due(app: &App) {
     send_mails(app).await;
     keep_house(app).await;
     finish_erasures(app).await;
+    note_stopped(app).await;
 }
 
 /// Whose payments there may be: those that are switched on, and the built-in one.
@@ -80,6 +81,11 @@ async fn reconcile(app: &App, provider: &str) {
 
 async fn try_again(app: &App) {
     report("failed refunds", payments::try_again(app).await);
+}
+
+/// The count of payments that were not let begin.
+async fn note_stopped(app: &App) {
+    report("stopped payments", payments::note_stopped(app).await);
 }
 
 async fn send_mails(app: &App) {
@@ -115,7 +121,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
             let (mails, resets) = (outbox::forget(tx, SWEPT)?, accounts::forget_resets(tx, SWEPT)?);
             let known = accounts::forget_known(tx, SWEPT)?;
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets, known];
+            let stopped = payments::forget_stopped(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets, known, stopped];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;
@@ -182,6 +189,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "housekeeping", || keep_house(app), pause),
             again(app, "mail", || send_mails(app), pause),
             again(app, "wishes", || tell_wishers(app), pause),
+            again(app, "stopped payments", || note_stopped(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(helpers),

@@ -10,6 +10,7 @@
 
 pub mod admin;
 mod beside;
+mod cards;
 mod check;
 mod disputes;
 mod drive;
@@ -29,12 +30,14 @@ pub mod report;
 mod restored;
 mod returned;
 mod settle;
+pub mod stopped;
 pub(crate) mod store;
 mod strays;
 mod sweep;
 mod view;
 pub mod webhook;
 
+pub use cards::{Cards, NotAdmitted, is_known_customer};
 pub use check::check;
 pub use disputes::may_send;
 pub use drive::{DriveError, drive, drive_refund, look, look_at_refunds};
@@ -53,5 +56,6 @@ pub use reconcile::{reconcile, reconcile_all, warn_of_switched_off};
 pub use restored::{Restored, confirm, mark, restored};
 pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};
+pub use stopped::{forget_stopped, note_stopped};
 pub use sweep::look_around;
 pub use view::{AdminView, admin_view};

@@ -2,6 +2,7 @@
 
 use super::model::{Dispute, GatewayEvent, Payment, Refund, Stray};
 use super::old::{GatewayEventV1, PaymentV1, RefundV1};
+use super::stopped::{StoppedCount, StoppedKey};
 use crate::clock::Time;
 use crate::id::{OrderId, PaymentId, RefundId};
 use crate::orders::RefundStatus;
@@ -12,6 +13,7 @@ record!(Refund as StoredRefund: V2, was V1(RefundV1));
 record!(GatewayEvent as StoredGatewayEvent: V2, was V1(GatewayEventV1));
 record!(Dispute as StoredDispute: V1);
 record!(Stray as StoredStray: V1);
+record!(StoppedCount as StoredStoppedCount: V1);
 
 pub static OF_ORDER: Index<PaymentId, Payment, OrderId> =
     Index::list("payments.of_order", |payment| vec![payment.order]);
@@ -76,3 +78,6 @@ pub static RECEIVED: Index<(String, String), GatewayEvent, Time> =
 /// By provider and event id.
 pub static EVENTS: Table<(String, String), GatewayEvent> =
     Table::new("gateway_events", &[&UNDONE, &RECEIVED]);
+
+/// Payments that were not let begin, by hour, reason and network.
+pub static STOPPED: Table<StoppedKey, StoppedCount> = Table::new("payments_stopped", &[]);

@@ -24,6 +24,7 @@ pub fn export(app: &App, tx: &ReadTx, id: UserId, base: &str) -> Result<Value, P
         "exported_at": tx.now(),
         "user": accounts::view(id, accounts::get(tx, id)?),
         "sessions": accounts::sessions(tx, id)?,
+        "known_places": accounts::known_places(tx, id)?,
         "cart": cart::get(tx, id)?.lines,
         "orders": all,
         "reviews": reviews::own(tx, id)?,

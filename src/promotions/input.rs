@@ -106,10 +106,10 @@ pub struct New {
 impl Input for Change {
     fn read(from: &mut Fields<'_>) -> Self {
         from.passes_over(&READ_ONLY);
-        from.says_any(|| {
+        from.says(|| {
             let of =
                 |kind: &str, value: Value| json!({"properties": {"kind": {"const": kind}, "value": value}});
-            vec![of("percent", percentage()), of("amount", Money::schema())]
+            json!({"anyOf": [of("percent", percentage()), of("amount", Money::schema())]})
         });
         let change = Change {
             code: from.change("code", word()),

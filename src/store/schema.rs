@@ -32,6 +32,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::payments::store::DISPUTES,
         &crate::payments::store::STRAYS,
         &crate::payments::store::EVENTS,
+        &crate::payments::store::STOPPED,
         &crate::privacy::store::ERASURES,
         &crate::reviews::store::REVIEWS,
         &crate::reviews::store::STARS,

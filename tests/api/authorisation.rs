@@ -80,6 +80,7 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("POST", "/api/admin/orders/{id}/refund/", For::Admins, "payments:write"),
     ("GET", "/api/admin/payments/", For::Staff, "payments:read"),
     ("GET", "/api/admin/payments/report/", For::Staff, "payments:read"),
+    ("GET", "/api/admin/payments/stopped/", For::Admins, "payments:read"),
     ("GET", "/api/admin/payments/{id}/", For::Staff, "payments:read"),
     ("POST", "/api/admin/payments/{id}/cancel/", For::Admins, "payments:write"),
     ("POST", "/api/admin/refunds/{id}/settle/", For::Admins, "payments:write"),

@@ -9,6 +9,7 @@ mod accounts;
 mod audit;
 mod authorisation;
 mod backup;
+mod card_testing;
 mod cart;
 mod catalogue;
 mod conventions;

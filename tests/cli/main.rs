@@ -13,6 +13,7 @@ mod readme;
 mod sealed;
 mod serve;
 mod shoppers;
+mod slow;
 mod stop;
 mod support;
 mod terminal;
