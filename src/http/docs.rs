@@ -5,23 +5,50 @@
 //! test holds them against the package.
 
 use std::io::Read;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::{HeaderValue, StatusCode, header};
 
-use super::error::ApiError;
+use super::operation::for_everybody;
 use super::reply::{Answer, Reply};
 use super::request::Req;
 use super::routes::{Routes, get};
+use crate::words;
 
 /// The page loads from this shop, asks this shop, and stands in no other page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/docs/", get(page)).at("/api/docs/{file}", get(file))
+    let page_op = for_everybody("This description as a page to try it out on");
+    let file_op = for_everybody("What the page is made of");
+    Routes::new()
+        .at("/api/docs/", get(page, page_op.gives_files(&["text/html"]).tagged()))
+        .at("/api/docs/{file}", get(file, file_op.gives_files(&["text/css", "text/javascript"]).tagged()))
+}
+
+enum File {
+    Init,
+    Script,
+    Style,
+}
+
+words!(File: ["init.js", "swagger-ui-bundle.js", "swagger-ui.css"]);
+
+impl FromStr for File {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<File, ()> {
+        Ok(match name {
+            "init.js" => File::Init,
+            "swagger-ui-bundle.js" => File::Script,
+            "swagger-ui.css" => File::Style,
+            _ => return Err(()),
+        })
+    }
 }
 
 /// A file that goes out as it is, or unpacked where a client does not take gzip.
@@ -52,21 +79,20 @@ async fn page(_: Req) -> Answer {
     Ok(kept(reply))
 }
 
-async fn file(req: Req, name: String) -> Answer {
-    let packed = |media_type, file: &'static Packed| {
+async fn file(req: Req, file: File) -> Answer {
+    let packed = |media_type, packed: &'static Packed| {
         let reply = if takes_gzip(req.header(header::ACCEPT_ENCODING).unwrap_or_default()) {
-            Reply::bytes(StatusCode::OK, media_type, file.gzip).header(header::CONTENT_ENCODING, "gzip")
+            Reply::bytes(StatusCode::OK, media_type, packed.gzip).header(header::CONTENT_ENCODING, "gzip")
         } else {
-            Reply::bytes(StatusCode::OK, media_type, file.plain.clone())
+            Reply::bytes(StatusCode::OK, media_type, packed.plain.clone())
         };
         reply.header(header::VARY, "Accept-Encoding")
     };
     let script = "text/javascript; charset=utf-8";
-    let reply = match name.as_str() {
-        "init.js" => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
-        "swagger-ui-bundle.js" => packed(script, &SCRIPT),
-        "swagger-ui.css" => packed("text/css; charset=utf-8", &STYLE),
-        _ => return Err(ApiError::not_found()),
+    let reply = match file {
+        File::Init => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
+        File::Script => packed(script, &SCRIPT),
+        File::Style => packed("text/css; charset=utf-8", &STYLE),
     };
     Ok(kept(reply))
 }
