@@ -35,8 +35,15 @@ struct Country(String);
 
 impl Described for Country {
     fn schema() -> Value {
-        json!({"type": "string", "pattern": "^[A-Za-z]{2}$", "description": "ISO 3166-1 alpha-2."})
+        json!({"$ref": "#/components/schemas/Country"})
     }
+}
+
+/// The JSON Schema of a country in requests.
+pub fn country_asked() -> Value {
+    let upper = COUNTRIES.split_ascii_whitespace().map(str::to_owned);
+    let lower = COUNTRIES.split_ascii_whitespace().map(str::to_ascii_lowercase);
+    json!({"type": "string", "enum": upper.chain(lower).collect::<Vec<_>>(), "description": "ISO 3166-1 alpha-2."})
 }
 
 impl std::str::FromStr for Country {

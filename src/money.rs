@@ -273,6 +273,15 @@ crate::answered_as!(Currency: json!({"type": "string", "pattern": "^[A-Z]{3}$", 
 
 crate::answered_as!(Money, "Money": Money::answered(Currency::default()));
 
+/// What stands in schemas for [`Money`] that may be in another currency than the shop's.
+pub struct AnyMoney;
+
+crate::answered_as!(AnyMoney: json!({
+    "type": "string",
+    "pattern": "^-?[0-9]+(\\.[0-9]+)?$",
+    "description": "A decimal, with its own currency's number of decimals.",
+}));
+
 impl Described for Money {
     fn schema() -> Value {
         json!({"$ref": "#/components/schemas/Amount"})
@@ -307,7 +316,7 @@ impl Money {
         json!({
             "description": "A decimal, as a string or a number: at most 12 digits before the point, and after it at most \
                 as many as the currency has.",
-            "anyOf": [{"type": "string", "pattern": format!("^[0-9]{{1,{MAX_INTEGER_DIGITS}}}{fraction}$")}, number],
+            "anyOf": [{"type": "string", "pattern": format!("^0*[0-9]{{1,{MAX_INTEGER_DIGITS}}}{fraction}$")}, number],
         })
     }
 }

@@ -6,20 +6,39 @@ use std::sync::Arc;
 use http::header;
 use serde_json::json;
 
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_admin};
 use crate::backup;
 use crate::http::input::Nothing;
-use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, get, ok, post, teller};
+use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, for_everybody, get, ok, post, teller};
 use crate::outbox::{self, State};
 use crate::payments;
+use crate::store::Compacted;
 
 /// What the Prometheus text format is sent as.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/compact/", post(compact, crate::http::undescribed()))
-        .at("/metrics", get(metrics, crate::http::undescribed()))
+        .at(
+            "/api/admin/compact/",
+            post(
+                compact,
+                for_admin(Scope::All, "Give the data file's free room back to the disk")
+                    .may_take::<Nothing>()
+                    .gives::<Compacted>()
+                    .tells()
+                    .refuses(&[(409, "compaction_running")]),
+            ),
+        )
+        .at(
+            "/metrics",
+            get(
+                metrics,
+                for_everybody("Figures for Prometheus, on the operator's socket alone")
+                    .gives_files(&["text/plain"])
+                    .refuses(&[(404, "not_found")]),
+            ),
+        )
 }
 
 async fn compact(mut req: Req) -> Answer {

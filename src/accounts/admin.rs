@@ -1,10 +1,13 @@
 //! `/api/admin/users/`, `/api/admin/tokens/`: for administrators.
 
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::for_admin;
 use super::http::{UserView, new_password};
 use super::model::{ApiToken, Email, NewUser, Role, Staff, User};
 use super::ops::{self, NewToken};
@@ -22,18 +25,62 @@ pub fn routes() -> Routes {
     Routes::new()
         .at(
             "/api/admin/users/",
-            get(list, crate::http::undescribed()).post(create, crate::http::undescribed()),
+            get(
+                list,
+                for_admin(Scope::UsersRead, "Accounts")
+                    .lists::<UserView>()
+                    .query::<Email>("email", "The one with this address.")
+                    .query::<Role>("role", "Those of this role.")
+                    .query::<bool>("is_active", "Those who may log in, or may not.")
+                    .query::<String>("search", "Those with this in address or name.")
+                    .query::<ByAge>("ordering", "Oldest first, unless said otherwise."),
+            )
+            .post(
+                create,
+                for_admin(Scope::UsersWrite, "Make an account for somebody")
+                    .once()
+                    .takes::<Creation>()
+                    .creates::<UserView>()
+                    .refuses(&[(409, "email_taken"), (503, "busy")]),
+            ),
         )
         .at(
             "/api/admin/users/{id}/",
-            get(show, crate::http::undescribed()).patch(change, crate::http::undescribed()),
+            get(show, for_admin(Scope::UsersRead, "An account").gives::<UserView>()).patch(
+                change,
+                for_admin(Scope::UsersWrite, "Change a role, or lock an account")
+                    .more("It takes effect at once; who is locked out is logged out.")
+                    .takes::<Change>()
+                    .gives::<UserView>()
+                    .refuses(&[(409, "last_admin"), (409, "user_erased")]),
+            ),
         )
-        .at("/api/admin/users/{id}/password/", post(set_password, crate::http::undescribed()))
+        .at(
+            "/api/admin/users/{id}/password/",
+            post(
+                set_password,
+                for_admin(Scope::UsersWrite, "Set somebody's password; all their sessions end")
+                    .takes::<Password>()
+                    .gives_nothing(204)
+                    .refuses(&[(409, "user_erased"), (503, "busy")]),
+            ),
+        )
         .at(
             "/api/admin/tokens/",
-            get(list_tokens, crate::http::undescribed()).post(create_token, crate::http::undescribed()),
+            get(list_tokens, for_admin(Scope::TokensRead, "API tokens, newest first").lists::<TokenView>())
+                .post(
+                    create_token,
+                    for_admin(Scope::TokensWrite, "Make an API token")
+                        .more("Its secret is in this answer and nowhere else.")
+                        .once()
+                        .takes::<NewToken>()
+                        .creates::<NewTokenView>(),
+                ),
         )
-        .at("/api/admin/tokens/{id}/", delete(revoke_token, crate::http::undescribed()))
+        .at(
+            "/api/admin/tokens/{id}/",
+            delete(revoke_token, for_admin(Scope::TokensWrite, "Revoke an API token").gives_nothing(204)),
+        )
 }
 
 async fn list(req: Req) -> Answer {
@@ -45,6 +92,23 @@ async fn list(req: Req) -> Answer {
     let users = found.await.map_err(ApiError::internal)??;
     req.list(page, users.map(|(id, user)| UserView::new(id, user)))
 }
+
+#[derive(Clone, Copy)]
+struct ByAge(Direction);
+
+impl FromStr for ByAge {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "created_at" => Ok(ByAge(Direction::Up)),
+            "-created_at" => Ok(ByAge(Direction::Down)),
+            _ => Err("must be created_at or -created_at".into()),
+        }
+    }
+}
+
+crate::words!(ByAge: ["created_at", "-created_at"]);
 
 /// Which users are wanted.
 struct Filter {
@@ -58,18 +122,12 @@ struct Filter {
 
 impl Filter {
     fn of(req: &Req) -> Result<Filter, ApiError> {
-        let ordering = |text: &str| match text {
-            "created_at" => Some(Direction::Up),
-            "-created_at" => Some(Direction::Down),
-            _ => None,
-        };
-        let said = "must be created_at or -created_at";
         Ok(Filter {
             email: req.query.word("email")?,
             role: req.query.word("role")?,
             is_active: req.query.flag("is_active")?,
             search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
-            direction: req.query.read("ordering", said, ordering)?.unwrap_or(Direction::Up),
+            direction: req.query.word("ordering")?.unwrap_or(ByAge(Direction::Up)).0,
         })
     }
 
@@ -210,7 +268,9 @@ async fn set_password(mut req: Req, id: UserId) -> Answer {
     Ok(Reply::no_content())
 }
 
-#[derive(Serialize)]
+/// An API token, without its secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 struct TokenView {
     id: TokenId,
     name: String,
@@ -225,7 +285,8 @@ struct TokenView {
 }
 
 /// A token that was just made. The secret is shown this once; an answer given again has none.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewToken")]
 struct NewTokenView {
     #[serde(flatten)]
     token: TokenView,

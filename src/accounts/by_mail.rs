@@ -2,21 +2,64 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use serde_json::json;
+use http::{StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::access::for_user;
 use super::http::new_password;
 use super::links;
 use super::model::Email;
 use crate::http::input::{Fields, Input, Nothing, text, word};
-use crate::http::{Answer, ApiError, Reply, Req, Routes, post};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, for_everybody, post};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/auth/password/reset/", post(ask_reset, crate::http::undescribed()))
-        .at("/api/auth/password/reset/confirm/", post(reset, crate::http::undescribed()))
-        .at("/api/auth/verify/", post(verify, crate::http::undescribed()))
-        .at("/api/auth/verify/resend/", post(ask_proof, crate::http::undescribed()))
+        .at(
+            "/api/auth/password/reset/",
+            post(
+                ask_reset,
+                for_everybody("Have a link mailed to choose a new password")
+                    .more("The answer is the same whether or not there is an account.")
+                    .takes::<Forgotten>()
+                    .answers::<Said>(202, "A mail is on its way, if there is an account."),
+            ),
+        )
+        .at(
+            "/api/auth/password/reset/confirm/",
+            post(
+                reset,
+                for_everybody("Choose a new password by the link's token; all sessions end")
+                    .takes::<Chosen>()
+                    .gives_nothing(204)
+                    .refuses(&[(422, "link_invalid"), (503, "busy")]),
+            ),
+        )
+        .at(
+            "/api/auth/verify/",
+            post(
+                verify,
+                for_everybody("Prove an address by the link's token")
+                    .takes::<Proof>()
+                    .gives_nothing(204)
+                    .refuses(&[(422, "link_invalid")]),
+            ),
+        )
+        .at(
+            "/api/auth/verify/resend/",
+            post(
+                ask_proof,
+                for_user("Have a link mailed that proves one's address")
+                    .may_take::<Nothing>()
+                    .answers::<Said>(202, "A mail is on its way, unless the address is proven."),
+            ),
+        )
+}
+
+/// What happens now, for people.
+#[derive(Serialize, JsonSchema)]
+struct Said {
+    detail: &'static str,
 }
 
 /// With so many acts before the writer, none is added that nobody waits for.
@@ -37,11 +80,12 @@ impl Input for Forgotten {
 async fn ask_reset(mut req: Req) -> Answer {
     let Forgotten { email } = req.json().await?;
     if req.app.store.trouble().is_some() || req.app.store.waiting() >= MOST_WAITING {
-        return Err(ApiError::new(503, "unavailable", "No mail can be written just now; try again soon."));
+        return Err(ApiError::new(503, "unavailable", "No mail can be written just now; try again soon.")
+            .header(header::RETRY_AFTER, "2"));
     }
     req.app.store.write_later(move |tx| links::ask_reset(tx, &email));
     let said = "If there is an account with this address, a mail with a link is on its way to it.";
-    Ok(Reply::json(StatusCode::ACCEPTED, &json!({"detail": said})))
+    Ok(Reply::json(StatusCode::ACCEPTED, &Said { detail: said }))
 }
 
 struct Chosen {
@@ -89,5 +133,5 @@ async fn ask_proof(mut req: Req) -> Answer {
     req.json_or_nothing::<Nothing>().await?;
     req.write(move |tx| Ok(links::ask_proof(tx, user)?)).await?;
     let said = "Unless the address is proven already, a mail with a link is on its way to it.";
-    Ok(Reply::json(StatusCode::ACCEPTED, &json!({"detail": said})))
+    Ok(Reply::json(StatusCode::ACCEPTED, &Said { detail: said }))
 }

@@ -81,9 +81,9 @@ impl Described for Email {
     fn schema() -> Value {
         // What is an address to the shop is less than RFC 5322 allows, and more than most checks do.
         let (local, label) =
-            (r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?");
+            (r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?");
         let pattern = format!(r"^{local}@{label}(\.{label})+$");
-        json!({"type": "string", "format": "email", "maxLength": 254, "pattern": pattern})
+        json!({"type": "string", "maxLength": 254, "pattern": pattern, "description": "An e-mail address."})
     }
 }
 

@@ -7,8 +7,8 @@ use http::header;
 
 use super::format::{Header, write};
 use super::make::{MakeError, make};
-use super::shelf::{Shelf, ShelfError};
-use crate::accounts::Scope;
+use super::shelf::{Kept, Shelf, ShelfError};
+use crate::accounts::{Scope, for_admin};
 use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, created, get, piped, post, teller};
 use crate::page::Paged;
@@ -17,10 +17,38 @@ use crate::page::Paged;
 pub const MEDIA_TYPE: &str = "application/vnd.till.backup";
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/backup/", post(stream, crate::http::undescribed())).at(
-        "/api/admin/backups/",
-        get(list, crate::http::undescribed()).post(keep, crate::http::undescribed()),
-    )
+    Routes::new()
+        .at(
+            "/api/admin/backup/",
+            post(
+                stream,
+                for_admin(Scope::All, "Make a backup and send it")
+                    .may_take::<Nothing>()
+                    .gives_files(&[MEDIA_TYPE])
+                    .with_headers(&["Content-Disposition"]),
+            ),
+        )
+        .at(
+            "/api/admin/backups/",
+            get(
+                list,
+                for_admin(Scope::ShopRead, "Backups that the schedule keeps, newest first")
+                    .lists::<Kept>()
+                    .refuses(&[(502, "backup_place_failed")]),
+            )
+            .post(
+                keep,
+                for_admin(Scope::All, "Make a backup and keep it where the schedule keeps them")
+                    .may_take::<Nothing>()
+                    .answers::<Kept>(201, "It is kept.")
+                    .tells()
+                    .refuses(&[
+                        (409, "backup_running"),
+                        (502, "backup_place_failed"),
+                        (502, "backup_failed"),
+                    ]),
+            ),
+        )
 }
 
 /// Streams one snapshot.

@@ -12,4 +12,4 @@ mod view;
 
 pub use model::{Cart, CartError, Line, MOST_UNITS};
 pub use ops::{add, apply_coupon, clear, forget, get, price};
-pub use view::item;
+pub use view::{ItemView, item};

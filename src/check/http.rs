@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Report, check_all, repair};
-use crate::accounts::{Scope, Staff};
+use crate::accounts::{Scope, Staff, for_admin};
 use crate::app::App;
 use crate::audit;
 use crate::http::input::{Fields, Input, boolean};
@@ -13,7 +15,25 @@ use crate::http::{Answer, ApiError, Req, Routes, Teller, ok, post, teller};
 use crate::store::StoreError;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/check/", post(run, crate::http::undescribed()))
+    Routes::new().at("/api/admin/check/", post(
+            run,
+            for_admin(Scope::ShopRead, "Prove that the shop's data is as it must be")
+                .more("Repairing makes indexes and counters anew, and takes a token with the scope all; facts are never touched.")
+                .may_take::<Asked>()
+                .gives::<Checked>()
+                .tells(),
+        ))
+}
+
+/// What was found.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CheckReport")]
+struct Checked {
+    #[serde(flatten)]
+    report: Report,
+    /// How many rows were made anew, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<u64>,
 }
 
 #[derive(Default)]
@@ -66,11 +86,7 @@ async fn run(mut req: Req) -> Answer {
             true => (Some(0), looked),
             false => (None, looked),
         };
-        let mut body = json!(report);
-        if let Some(repaired) = repaired {
-            body["repaired"] = json!(repaired);
-        }
-        Ok(ok(&body))
+        Ok(ok(&Checked { report, repaired }))
     };
     told.answer(&req, ending).await
 }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::App;
@@ -32,7 +33,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
 ];
 
 /// What a check came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     pub ok: bool,
     /// The commit that was looked at.
@@ -42,7 +43,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Verdict {
     pub invariant: &'static str,
     pub says: &'static str,

@@ -3,11 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use http::{StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Answer, Origin, Reply, Req, Routes, get, ok};
+use super::{Answer, Origin, Reply, Req, Routes, for_everybody, get, ok};
 use crate::backup::standing;
+use crate::clock::Time;
 use crate::outbox::{self, State};
+use crate::payments::gateway::Mode;
 use crate::payments::gateway::test::PROVIDER;
 use crate::payments::restored;
 use crate::store::StoreError;
@@ -16,14 +19,92 @@ use crate::store::StoreError;
 const MAILS: u64 = 1000;
 
 pub fn routes() -> Routes {
-    Routes::new()
-        .at("/healthz", get(healthz, crate::http::undescribed()))
-        .at("/readyz", get(readyz, crate::http::undescribed()))
+    Routes::new().at("/healthz", get(healthz, for_everybody("The process lives").gives::<Alive>())).at(
+        "/readyz",
+        get(
+            readyz,
+            for_everybody("The shop can read and write")
+                .gives::<Ready>()
+                .answers::<ReadOnly>(503, "The disk takes no writes."),
+        ),
+    )
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Alive {
+    status: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ReadOnly {
+    status: &'static str,
+    version: &'static str,
+    reason: String,
+}
+
+/// What whoever watches should know of a shop that can read and write.
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    status: &'static str,
+    version: &'static str,
+    /// The number of the last commit.
+    commit: u64,
+    /// Whether this is a demo, where no money moves.
+    demo: bool,
+    payment: Vec<GatewayView>,
+    /// Null where no schedule makes backups.
+    backup: Option<BackupView>,
+    mail: MailView,
+    /// Where the data was restored from a backup, until an operator confirms it.
+    restored: Option<RestoredView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyGateway")]
+struct GatewayView {
+    provider: String,
+    mode: Mode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyBackup")]
+struct BackupView {
+    last_at: Option<Time>,
+    age_seconds: Option<i64>,
+    failed: Option<FailureView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyBackupFailure")]
+struct FailureView {
+    at: Time,
+    /// For the operator alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyMail")]
+struct MailView {
+    /// Whether there is a server that takes them.
+    sends: bool,
+    /// At most 1000 are counted.
+    waiting: u64,
+    given_up: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyRestored")]
+struct RestoredView {
+    restored_at: Time,
 }
 
 /// The process lives.
 async fn healthz(_req: Req) -> Answer {
-    Ok(ok(&json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})))
+    Ok(ok(&Alive { status: "ok", version: env!("CARGO_PKG_VERSION") }))
 }
 
 /// It can write and read: the disk has room, and a small commit of its own goes to it.
@@ -33,7 +114,7 @@ async fn readyz(req: Req) -> Answer {
     let probed =
         if now.0 - req.app.probed_at.load(Ordering::Relaxed) >= 1000 { store.probe().await } else { Ok(()) };
     if let Some(why) = store.trouble() {
-        let said = json!({"status": "read_only", "version": env!("CARGO_PKG_VERSION"), "reason": why});
+        let said = ReadOnly { status: "read_only", version: env!("CARGO_PKG_VERSION"), reason: why };
         return Ok(Reply::json(StatusCode::SERVICE_UNAVAILABLE, &said).header(header::RETRY_AFTER, "2"));
     }
     probed?;
@@ -41,37 +122,35 @@ async fn readyz(req: Req) -> Answer {
     let seq = store.seq()?;
     let is_operator = req.origin == Origin::Operator;
     let backup = req.app.config.schedule().map(|_| req.app.store.read(standing)).transpose()?;
-    let backup = backup.map(|standing| {
-        let age = standing.last_at.map(|at| (req.now().0 - at.0) / 1000);
+    let backup = backup.map(|standing| BackupView {
+        last_at: standing.last_at,
+        age_seconds: standing.last_at.map(|at| (req.now().0 - at.0) / 1000),
         // Where they are kept, and why that failed, is the operator's business.
-        let failed =
-            standing.failed.map(|failed| if is_operator { json!(failed) } else { json!({"at": failed.at}) });
-        json!({"last_at": standing.last_at, "age_seconds": age, "failed": failed})
+        failed: standing
+            .failed
+            .map(|failed| FailureView { at: failed.at, said: is_operator.then_some(failed.said) }),
     });
-    let restored = req.app.store.read(restored)?.map(|mark| json!({"restored_at": mark.restored_at}));
+    let restored = req.app.store.read(restored)?.map(|mark| RestoredView { restored_at: mark.restored_at });
     let (waiting, given_up) = req.app.store.read(|tx| {
         Ok::<_, StoreError>((
             outbox::count(tx, State::Waiting, MAILS)?,
             outbox::count(tx, State::GivenUp, MAILS)?,
         ))
     })?;
-    let mail = json!({"sends": req.app.mail.sends(), "waiting": waiting, "given_up": given_up});
-    let gateways = req.app.gateways.all().map(|gateway| {
-        let mut shown = json!({"provider": gateway.provider(), "mode": gateway.mode()});
-        if gateway.provider() == PROVIDER {
-            let warning = "The built-in test gateway is ON: orders are paid with no money at all.";
-            shown["warning"] = warning.into();
-        }
-        shown
+    let gateways = req.app.gateways.all().map(|gateway| GatewayView {
+        provider: gateway.provider().to_owned(),
+        mode: gateway.mode(),
+        warning: (gateway.provider() == PROVIDER)
+            .then_some("The built-in test gateway is ON: orders are paid with no money at all."),
     });
-    Ok(ok(&json!({
-        "status": "ready",
-        "version": env!("CARGO_PKG_VERSION"),
-        "commit": seq,
-        "demo": req.app.demo,
-        "payment": gateways.collect::<Vec<_>>(),
-        "backup": backup,
-        "mail": mail,
-        "restored": restored,
-    })))
+    Ok(ok(&Ready {
+        status: "ready",
+        version: env!("CARGO_PKG_VERSION"),
+        commit: seq,
+        demo: req.app.demo,
+        payment: gateways.collect(),
+        backup,
+        mail: MailView { sends: req.app.mail.sends(), waiting, given_up },
+        restored,
+    }))
 }

@@ -10,6 +10,7 @@ use super::operation::{Access, Given, Op, Param, for_everybody};
 use super::reply::{Answer, Reply};
 use super::request::Req;
 use super::routes::{Routed, Routes, get};
+use crate::address::country_asked;
 use crate::money::{Currency, Money};
 
 /// What any request may be refused with.
@@ -32,6 +33,9 @@ const HEADERS: &[(&str, &str)] = &[
     ("X-Request-Id", "The id of this request, in the answer and the shop's log."),
     ("X-Total-Count", "How many records the file has."),
 ];
+
+/// Those that an answer may lack.
+const SOMETIMES: &[&str] = &["Idempotency-Replayed", "Retry-After"];
 
 pub fn routes() -> Routes {
     let op = for_everybody("This description").more("OpenAPI 3.1; made from the code that answers.");
@@ -64,8 +68,13 @@ pub fn document(currency: Currency) -> Value {
     schemas.insert("Problem".into(), problem());
     schemas.insert("Money".into(), Money::answered(currency));
     schemas.insert("Amount".into(), Money::asked(currency));
+    schemas.insert("Country".into(), country_asked());
     let header = |(name, says): &(&str, &str)| {
-        ((*name).to_owned(), json!({"description": says, "schema": {"type": "string"}}))
+        let is_required = !SOMETIMES.contains(name);
+        (
+            (*name).to_owned(),
+            json!({"description": says, "required": is_required, "schema": {"type": "string"}}),
+        )
     };
     let shared = ANY.iter().map(|(status, code)| ((*code).to_owned(), refusal(*status, &[code])));
     json!({
@@ -85,6 +94,12 @@ pub fn document(currency: Currency) -> Value {
                     "description": "An access token (POST /api/auth/login/), or an API token. What an operation names \
                         here is the role that it takes, and the scope that an API token needs for it; without a scope, \
                         it is for people alone.",
+                },
+                "link": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "signature",
+                    "description": "The signature of a link that an answer gave, such as an order's invoice_url.",
                 },
             },
             "headers": HEADERS.iter().map(header).collect::<Map<_, _>>(),
@@ -110,7 +125,7 @@ fn operation(verb: &str, path: &str, routed: &Routed, schemas: &mut SchemaGenera
         "operationId": operation_id(verb, path),
         "tags": [tag(path)],
         "summary": op.says,
-        "security": security(op.access),
+        "security": security(op),
         "parameters": parameters,
         "responses": responses(op, &refusals, schemas),
     });
@@ -129,15 +144,22 @@ fn operation(verb: &str, path: &str, routed: &Routed, schemas: &mut SchemaGenera
 fn parameter(param: &Param) -> Value {
     let schema = (param.schema)();
     let schema = if param.is_many { json!({"type": "array", "items": schema}) } else { schema };
-    json!({"name": param.name, "in": param.place, "description": param.says, "schema": schema})
+    let mut described =
+        json!({"name": param.name, "in": param.place, "description": param.says, "schema": schema});
+    if param.place == "query" {
+        // As forms send what nobody filled in: it counts as not given.
+        described["allowEmptyValue"] = json!(true);
+    }
+    described
 }
 
-fn security(access: Access) -> Value {
+fn security(op: &Op) -> Value {
     let bearer = |role: &str, scope: Option<&str>| {
         let needs: Vec<_> = std::iter::once(role).chain(scope).collect();
-        json!([{"bearer": needs}])
+        let link = op.has_link.then(|| json!({"link": []}));
+        std::iter::once(json!({"bearer": needs})).chain(link).collect()
     };
-    match access {
+    match op.access {
         Access::Everybody => json!([]),
         Access::Anybody => json!([{}, {"bearer": []}]),
         Access::User(scope) => bearer("customer", scope),

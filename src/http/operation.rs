@@ -5,6 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::input::{Input, body_schema};
+use super::pipe::LINES;
 use crate::described::Described;
 
 /// The codes of requests whose body can't be taken.
@@ -41,6 +42,7 @@ pub struct Op {
     pub(super) answers: Vec<Given>,
     pub(super) refusals: Vec<(u16, &'static str)>,
     pub(super) is_once: bool,
+    pub(super) has_link: bool,
 }
 
 /// A parameter of the query, or a header.
@@ -105,6 +107,7 @@ impl Op {
             answers: Vec::new(),
             refusals: refusals.to_vec(),
             is_once: false,
+            has_link: false,
         }
     }
 
@@ -112,6 +115,12 @@ impl Op {
     pub fn tells_staff_more(mut self) -> Op {
         self.access = Access::Anybody;
         self.refuses(&[(401, "token_invalid"), (401, "token_expired")])
+    }
+
+    /// Whoever has a link to it that the shop signed may use it, too.
+    pub fn or_by_link(mut self) -> Op {
+        self.has_link = true;
+        self
     }
 
     /// What there is to know beyond that, in whole sentences.
@@ -196,7 +205,12 @@ impl Op {
             is_list: true,
             headers: Vec::new(),
         })
-        .param(Param {
+        .pages()
+    }
+
+    /// It takes which page of a list is wanted.
+    pub fn pages(self) -> Op {
+        self.param(Param {
             name: "page",
             place: "query",
             says: "From 1.",
@@ -239,6 +253,11 @@ impl Op {
         self
     }
 
+    /// To whoever accepts JSON lines it tells how far it is; the last line is the answer.
+    pub fn tells(self) -> Op {
+        self.gives_files(&[LINES])
+    }
+
     fn given(mut self, given: Given) -> Op {
         self.answers.push(given);
         self
@@ -261,6 +280,7 @@ impl Op {
         }
         op.looks_at("If-None-Match", "ETags that the client has: 304 if one is still right.")
             .gives_nothing(304)
+            .with_headers(&["ETag"])
     }
 
     /// It is done only to the version that `If-Match` names.

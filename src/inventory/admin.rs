@@ -1,39 +1,78 @@
 //! `/api/admin/inventory/`: for staff.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::model::{Cause, InventoryError, MOST, Movement};
+use super::model::{Cause, CauseKind, InventoryError, MOST, Movement, Stock};
 use super::ops;
 use super::store::{BY_VARIANT, MOVEMENTS, STOCK};
-use crate::accounts::{self, Scope};
+use crate::accounts::{self, Scope, for_staff};
 use crate::audit;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, id, integer, text};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
-use crate::id::{ImportId, MovementId, OrderId, RefundId, VariantId};
+use crate::id::{ImportId, MovementId, OrderId, ProductId, RefundId, VariantId};
 use crate::page::Paged;
 use crate::store::{Direction, Key, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/inventory/movements/", get(movements, crate::http::undescribed()))
-        .at("/api/admin/inventory/adjust/", post(adjust, crate::http::undescribed()))
+        .at(
+            "/api/admin/inventory/movements/",
+            get(
+                movements,
+                for_staff(Scope::StockRead, "Movements of stock, newest first")
+                    .query::<VariantId>("variant_id", "Of this variant alone.")
+                    .lists::<MovementView>(),
+            ),
+        )
+        .at(
+            "/api/admin/inventory/adjust/",
+            post(
+                adjust,
+                for_staff(Scope::StockWrite, "Correct a variant's stock")
+                    .more("To a figure that was counted (set), or by a difference (delta).")
+                    .once()
+                    .takes::<Adjustment>()
+                    .gives::<StockView>()
+                    .refuses(&[(409, "stock_out_of_range")]),
+            ),
+        )
 }
 
-#[derive(Serialize)]
+/// A movement of a variant's stock.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Movement")]
 struct MovementView {
     id: MovementId,
     variant_id: VariantId,
+    /// In units; below zero for what left the shelf.
     delta: i64,
+    /// Units after it.
     stock_after: i64,
-    cause: &'static str,
+    cause: CauseKind,
+    /// Of the causes order and cancellation; else null.
     order_id: Option<OrderId>,
+    /// Of the cause refund; else null.
     refund_id: Option<RefundId>,
+    /// Of the causes import and import_undo, where it is known; else null.
     import_id: Option<ImportId>,
+    /// Of the cause adjustment; else null.
     reason: Option<String>,
+    /// Who moved it.
     by: String,
     at: Time,
+}
+
+/// The stock of a variant.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Stock")]
+struct StockView {
+    variant_id: VariantId,
+    product_id: ProductId,
+    /// Units that can be sold.
+    stock_quantity: i64,
 }
 
 impl MovementView {
@@ -88,16 +127,13 @@ struct Adjustment {
 
 impl Input for Adjustment {
     fn read(from: &mut Fields<'_>) -> Self {
-        let adjustment = Adjustment {
+        from.require_one(&["set", "delta"]);
+        Adjustment {
             variant: VariantId(from.req("variant_id", id())),
-            set: from.opt("set", integer(0..=MOST)),
-            delta: from.opt("delta", integer(-MOST..=MOST)),
+            set: from.change("set", integer(0..=MOST)),
+            delta: from.change("delta", integer(-MOST..=MOST)),
             reason: from.req("reason", text(1..=500)),
-        };
-        if from.given("set") == from.given("delta") {
-            from.fault("set", "give either set or delta");
         }
-        adjustment
     }
 }
 
@@ -118,7 +154,8 @@ async fn adjust(mut req: Req) -> Answer {
             after["reason"] = json!(reason);
             audit::note(tx, &by.label(), "stock.adjust", &subject, quantity(before), after)?;
         }
-        Ok(ok(&json!({"variant_id": variant, "product_id": stock.product, "stock_quantity": stock.quantity})))
+        let Stock { product: product_id, quantity: stock_quantity, .. } = stock;
+        Ok(ok(&StockView { variant_id: variant, product_id, stock_quantity }))
     })
     .await
 }

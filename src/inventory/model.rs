@@ -1,5 +1,6 @@
 //! The nouns of inventory.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -60,16 +61,29 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> CauseKind {
         match self {
-            Cause::Import | Cause::Imported(_) => "import",
-            Cause::Adjustment { .. } => "adjustment",
-            Cause::Order(_) => "order",
-            Cause::Cancellation(_) => "cancellation",
-            Cause::Refund(_) => "refund",
-            Cause::Unimported(_) => "import_undo",
+            Cause::Import | Cause::Imported(_) => CauseKind::Import,
+            Cause::Adjustment { .. } => CauseKind::Adjustment,
+            Cause::Order(_) => CauseKind::Order,
+            Cause::Cancellation(_) => CauseKind::Cancellation,
+            Cause::Refund(_) => CauseKind::Refund,
+            Cause::Unimported(_) => CauseKind::ImportUndo,
         }
     }
+}
+
+/// A cause in a word.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum CauseKind {
+    Import,
+    Adjustment,
+    Order,
+    Cancellation,
+    Refund,
+    ImportUndo,
 }
 
 /// One entry of the ledger.

@@ -1,22 +1,52 @@
 //! `/api/admin/orders/`: seeing every order, for staff.
 
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
 use super::lifecycle::Status;
 use super::model::{Order, PaymentStatus};
 use super::ops;
 use super::store::{BY_EMAIL, BY_PAYMENT_STATUS, BY_STATUS, ORDERS};
-use crate::accounts::{Email, Scope};
+use super::view::OrderView;
+use crate::accounts::{Email, Scope, for_staff};
 use crate::clock::Time;
-use crate::http::{Answer, ApiError, Req, Routes, get, ok};
+use crate::http::{Answer, ApiError, Op, Req, Routes, get, ok};
 use crate::id::OrderId;
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/orders/", get(list, crate::http::undescribed()))
-        .at("/api/admin/orders/{id}/", get(show, crate::http::undescribed()))
+        .at(
+            "/api/admin/orders/",
+            get(
+                list,
+                Filter::described(for_staff(Scope::OrdersRead, "All orders"))
+                    .query::<ByTime>("ordering", "Newest first if nothing is said.")
+                    .lists::<OrderView>(),
+            ),
+        )
+        .at(
+            "/api/admin/orders/{id}/",
+            get(show, for_staff(Scope::OrdersRead, "Any order").gives::<OrderView>()),
+        )
+}
+
+/// Oldest or newest first.
+struct ByTime(Direction);
+
+crate::words!(ByTime: ["created_at", "-created_at"]);
+
+impl FromStr for ByTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "created_at" => Ok(ByTime(Direction::Up)),
+            "-created_at" => Ok(ByTime(Direction::Down)),
+            _ => Err("must be created_at or -created_at".into()),
+        }
+    }
 }
 
 /// Which orders are wanted.
@@ -32,12 +62,17 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The parameters that it reads.
+    pub fn described(op: Op) -> Op {
+        op.query::<Status>("status", "Those of this status.")
+            .query::<PaymentStatus>("payment_status", "Those whose payments and refunds come to this.")
+            .query::<Email>("email", "Those of this customer.")
+            .query::<String>("search", "Those with this in their number, e-mail address, names or SKUs.")
+            .query::<Time>("created_after", "Those placed then or later.")
+            .query::<Time>("created_before", "Those placed before.")
+    }
+
     pub fn of(req: &Req) -> Result<Filter, ApiError> {
-        let ordering = |text: &str| match text {
-            "created_at" => Some(Direction::Up),
-            "-created_at" => Some(Direction::Down),
-            _ => None,
-        };
         Ok(Filter {
             status: req.query.word("status")?,
             payment_status: req.query.word("payment_status")?,
@@ -45,10 +80,7 @@ impl Filter {
             search: req.query.get("search").filter(|text| !text.is_empty()).map(str::to_lowercase),
             created_after: req.query.time("created_after")?,
             created_before: req.query.time("created_before")?,
-            direction: req
-                .query
-                .read("ordering", "must be created_at or -created_at", ordering)?
-                .unwrap_or(Direction::Down),
+            direction: req.query.word("ordering")?.map_or(Direction::Down, |ByTime(direction)| direction),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Carriers, and where their parcels can be followed.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::model::Tracking;
 use crate::address::Address;
@@ -12,6 +13,18 @@ pub struct Carrier {
     pub name: String,
     /// `{number}` stands for the parcel's number; `{country}` and `{postal_code}` for where it goes.
     pub template: String,
+}
+
+/// A carrier whose parcels have links.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Carrier")]
+pub struct CarrierView {
+    name: String,
+    /// Where a parcel can be followed: `{number}` stands for its number, `{country}` and `{postal_code}` for where it
+    /// goes.
+    url: String,
+    /// Whether it stands in the shop's settings; others are built in.
+    is_own: bool,
 }
 
 /// Carriers of the shop's own, which beat those that are built in.
@@ -79,13 +92,13 @@ impl Carriers {
     }
 
     /// Those of the shop's own, then those that are built in.
-    pub fn all(&self) -> Vec<Value> {
+    pub fn all(&self) -> Vec<CarrierView> {
         let own = self.0.iter().map(|one| (one.name.as_str(), one.template.as_str(), true));
         let known = KNOWN
             .iter()
             .map(|(names, template)| (names.split('|').next().unwrap_or_default(), *template, false));
         let all = own.chain(known);
-        all.map(|(name, template, own)| json!({"name": name, "url": template, "is_own": own})).collect()
+        all.map(|(name, url, is_own)| CarrierView { name: name.into(), url: url.into(), is_own }).collect()
     }
 
     fn template(&self, carrier: &str) -> Option<&str> {

@@ -2,13 +2,19 @@
 //! of its own in the same series of numbers, which takes the note back; neither ever changes. Whose they are stands on
 //! the invoice, which doesn't either.
 
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::invoice::{self, Invoice};
+use super::invoice::{self, Invoice, Seller};
+use crate::address::Address;
 use crate::clock::Time;
+use crate::described::Described;
 use crate::id::{CreditNoteId, InvoiceId, OrderId, RefundId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 
 /// Money that was invoiced and given back; or, of a correction, that was not after all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,9 +47,21 @@ pub fn number(id: CreditNoteId) -> String {
     format!("CN-{:06}", id.0)
 }
 
-/// Reads a number as it is printed, or bare.
-pub fn read_number(text: &str) -> Option<CreditNoteId> {
-    text.strip_prefix("CN-").unwrap_or(text).parse().ok().map(CreditNoteId)
+/// A number as it is printed, or bare, in a path.
+pub struct Numbered(pub CreditNoteId);
+
+impl FromStr for Numbered {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.strip_prefix("CN-").unwrap_or(text).parse().map(Numbered)
+    }
+}
+
+impl Described for Numbered {
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": "^(CN-)?[0-9]{1,18}$"})
+    }
 }
 
 /// The credit note of a refund that counts: its last, unless that one was taken back. `notes` are an order's, oldest
@@ -134,42 +152,90 @@ impl CreditNote {
         self.corrects.is_some()
     }
 
-    pub fn kind(&self) -> &'static str {
-        if self.is_correction() { "correction" } else { "credit_note" }
+    pub fn kind(&self) -> Kind {
+        if self.is_correction() { Kind::Correction } else { Kind::CreditNote }
     }
 
-    pub fn json(&self, id: CreditNoteId, invoice: &Invoice) -> Value {
-        let lines = self.lines.iter().map(|one| {
+    /// The note as JSON. `invoice` is the one that it is about.
+    pub fn view(&self, id: CreditNoteId, invoice: &Invoice) -> CreditNoteView {
+        let item = |one: &Credited| {
             let line = invoice.lines.iter().find(|line| line.id == one.line);
-            json!({
-                "line_id": one.line,
-                "sku": line.and_then(|line| line.sku.as_ref()),
-                "name": line.map(|line| &line.name),
-                "quantity": one.units,
-                "net": one.net,
-            })
-        });
-        let tax = self.tax;
-        json!({
-            "number": number(id),
-            "kind": self.kind(),
-            "corrects": self.corrects.map(number),
-            "invoice_number": invoice::number(self.invoice),
-            "order_id": self.order,
-            "order_number": invoice.order_number,
-            "refund_id": self.refund,
-            "issued_at": self.at,
-            "seller": invoice.seller,
-            "email": invoice.email,
-            "billing_address": invoice.billing_address,
-            "items": lines.collect::<Vec<_>>(),
-            "net": tax.map(|tax| Money { minor: self.amount.minor - tax.minor, ..tax }),
-            "tax": tax,
-            "total": self.amount,
-            "currency": self.amount.currency,
-            "reason": self.reason,
-        })
+            CreditedView {
+                line_id: one.line,
+                sku: line.and_then(|line| line.sku.clone()),
+                name: line.map(|line| line.name.clone()),
+                quantity: one.units,
+                net: one.net,
+            }
+        };
+        CreditNoteView {
+            number: number(id),
+            kind: self.kind(),
+            corrects: self.corrects.map(number),
+            invoice_number: invoice::number(self.invoice),
+            order_id: self.order,
+            order_number: invoice.order_number.clone(),
+            refund_id: self.refund,
+            issued_at: self.at,
+            seller: invoice.seller.clone(),
+            email: invoice.email.clone(),
+            billing_address: invoice.billing_address.clone(),
+            items: self.lines.iter().map(item).collect(),
+            net: self.tax.map(|tax| Money { minor: self.amount.minor - tax.minor, ..tax }),
+            tax: self.tax,
+            total: self.amount,
+            currency: self.amount.currency,
+            reason: self.reason.clone(),
+        }
     }
+}
+
+/// What kind of paper a credit note is.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    CreditNote,
+    Correction,
+}
+
+/// Money that was invoiced and given back; or, of a correction, that was not after all.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreditNote")]
+pub struct CreditNoteView {
+    /// Without gaps; corrections are numbered among the credit notes.
+    number: String,
+    kind: Kind,
+    /// The number of the credit note that a correction takes back; null for others.
+    corrects: Option<String>,
+    invoice_number: String,
+    order_id: OrderId,
+    order_number: String,
+    refund_id: RefundId,
+    issued_at: Time,
+    seller: Seller,
+    email: String,
+    billing_address: Address,
+    /// None where an amount went back, and not units.
+    items: Vec<CreditedView>,
+    /// Null on notes of an earlier till, which did not say.
+    net: Option<Money>,
+    tax: Option<Money>,
+    total: Money,
+    currency: Currency,
+    reason: String,
+}
+
+/// Units of a line that went back.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreditNoteItem")]
+struct CreditedView {
+    line_id: u64,
+    sku: Option<String>,
+    name: Option<String>,
+    quantity: u32,
+    /// What they cost, after their discount and without tax.
+    net: Money,
 }
 
 #[cfg(test)]

@@ -7,15 +7,20 @@ use super::admin::Filter;
 use super::http::view;
 use super::model::Order;
 use super::store::ORDERS;
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_staff};
 use crate::cells::guarded;
-use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
+use crate::http::{Answer, ApiError, FileFormat, LINES, Pipe, Req, Routes, get, piped};
 use crate::id::OrderId;
 use crate::promotions::Code;
 use crate::store::{ReadTx, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/orders/export/", get(export, crate::http::undescribed()))
+    let op = Filter::described(for_staff(Scope::OrdersRead, "Export orders, oldest first"))
+        .more("As CSV with a row for each line, or as JSON lines with one for each order, as the API has it.")
+        .query::<FileFormat>("format", "csv if nothing is said.")
+        .gives_files(&["text/csv", LINES])
+        .with_headers(&["Content-Disposition", "X-Total-Count"]);
+    Routes::new().at("/api/admin/orders/export/", get(export, op))
 }
 
 const COLUMNS: [&str; 34] = [

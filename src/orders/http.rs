@@ -1,14 +1,12 @@
 //! `/api/orders/`: reading one's own. Placing and cancelling are checkout's.
 
-use serde_json::json;
-
-use super::lifecycle::Status;
-use super::model::{Order, OrderError, Tracking};
+use super::model::{Order, OrderError};
 use super::papers::http::{invoice_link, note_link};
 use super::store::{BY_USER, ORDERS};
-use super::view::{OrderView, said};
+use super::tracking::TrackingView;
+use super::view::{NoteLink, OrderView};
 use super::{credit, ops};
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_user, for_user_or_token};
 use crate::app::App;
 use crate::http::{Answer, ApiError, Req, Routes, get, ok};
 use crate::id::OrderId;
@@ -17,9 +15,25 @@ use crate::store::{Direction, Key, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/", get(list, crate::http::undescribed()))
-        .at("/api/orders/{id}/", get(show, crate::http::undescribed()))
-        .at("/api/orders/{id}/tracking/", get(tracking, crate::http::undescribed()))
+        .at("/api/orders/", get(list, for_user("One's own orders, newest first").lists::<OrderView>()))
+        .at(
+            "/api/orders/{id}/",
+            get(
+                show,
+                for_user_or_token(Scope::OrdersRead, "An order")
+                    .more("Its customer's, or any for staff.")
+                    .gives::<OrderView>(),
+            ),
+        )
+        .at(
+            "/api/orders/{id}/tracking/",
+            get(
+                tracking,
+                for_user_or_token(Scope::OrdersRead, "Where an order is")
+                    .more("What was sent with whom, what is still to come, and when what happened.")
+                    .gives::<TrackingView>(),
+            ),
+        )
 }
 
 impl Req {
@@ -49,8 +63,7 @@ pub fn view(
     let notes = if order.refunds.is_empty() { Vec::new() } else { ops::credit_notes(tx, id)? };
     let notes = notes.into_iter().map(|(number, note)| {
         let url = format!("{base}{}", note_link(app, id, number, now));
-        let shown = json!({"number": credit::number(number), "kind": note.kind(), "url": url});
-        (note.refund, shown)
+        (note.refund, NoteLink { number: credit::number(number), kind: note.kind(), url })
     });
     let notes: Vec<_> = notes.collect();
     Ok(OrderView::new(id, order, invoice, &notes, &app.config.shipping_carriers))
@@ -76,32 +89,9 @@ async fn show(req: Req, id: OrderId) -> Answer {
     Ok(ok(&req.order_view(id, order)?))
 }
 
-/// Where the order is, as its customer sees it: what was sent with whom, what is still to come, and when what
-/// happened; who in the shop did it, and their notes, are the shop's.
 async fn tracking(req: Req, id: OrderId) -> Answer {
     let order = req.own_order(id)?;
-    let linked = |tracking| req.app.config.shipping_carriers.linked(tracking, &order.shipping_address);
-    let line = |(id, units): &(u64, u32)| {
-        let name = order.lines.iter().find(|line| line.id == *id).map(|line| &line.name);
-        json!({"line_id": id, "name": name, "quantity": units})
-    };
-    let lines = |lines: &[(u64, u32)]| lines.iter().map(line).collect::<Vec<_>>();
-    let parcels = order.fulfilments.iter().map(|one| {
-        let Tracking { carrier, number, url } = linked(&one.tracking);
-        json!({"id": one.id, "lines": lines(&one.lines), "carrier": said(&carrier),
-            "number": said(&number), "url": url, "at": one.at})
-    });
-    let is_open = matches!(order.status, Status::Pending | Status::Processing);
-    Ok(ok(&json!({
-        "order_id": id,
-        "number": order.number,
-        "status": order.status,
-        "tracking": order.newest_tracking().map(linked),
-        "fulfilments": parcels.collect::<Vec<_>>(),
-        "to_send": if is_open { lines(&order.to_send()) } else { Vec::new() },
-        "history": order.history.iter().map(|moved| json!({"status": moved.status, "at": moved.at}))
-            .collect::<Vec<_>>(),
-    })))
+    Ok(ok(&TrackingView::new(id, order, &req.app.config.shipping_carriers)))
 }
 
 impl From<OrderError> for ApiError {

@@ -1,16 +1,18 @@
 //! Invoices: what they say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Order, OrderLine};
+use super::view::LineView;
 use crate::address::Address;
 use crate::clock::Time;
 use crate::id::{InvoiceId, OrderId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::promotions::Code;
 
 /// Who sells, as invoices name them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Seller {
     pub name: String,
     /// Lines of text: address, tax number, bank.
@@ -65,26 +67,52 @@ impl Invoice {
         }
     }
 
-    pub fn json(&self, id: InvoiceId) -> serde_json::Value {
-        let lines: Vec<_> = self.lines.iter().map(super::view::line).collect();
-        serde_json::json!({
-            "number": number(id),
-            "order_id": self.order,
-            "order_number": self.order_number,
-            "issued_at": self.issued_at,
-            "seller": self.seller,
-            "email": self.email,
-            "billing_address": self.billing_address,
-            "shipping_address": self.shipping_address,
-            "items": lines,
-            "subtotal": self.subtotal,
-            "discount": self.discount,
-            "coupon_code": self.coupon_code,
-            "shipping": self.shipping,
-            "tax": self.tax,
-            "total_price": self.total,
-            "currency": self.total.currency,
-            "payment_method": self.payment_method,
-        })
+    pub fn view(&self, id: InvoiceId) -> InvoiceView {
+        InvoiceView {
+            number: number(id),
+            order_id: self.order,
+            order_number: self.order_number.clone(),
+            issued_at: self.issued_at,
+            seller: self.seller.clone(),
+            email: self.email.clone(),
+            billing_address: self.billing_address.clone(),
+            shipping_address: self.shipping_address.clone(),
+            items: self.lines.iter().map(LineView::of).collect(),
+            subtotal: self.subtotal,
+            discount: self.discount,
+            coupon_code: self.coupon_code.clone(),
+            shipping: self.shipping,
+            tax: self.tax,
+            total_price: self.total,
+            currency: self.total.currency,
+            payment_method: self.payment_method.clone(),
+        }
     }
+}
+
+/// The invoice of an order, as it was when the order was paid.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invoice")]
+pub struct InvoiceView {
+    /// Without gaps.
+    number: String,
+    order_id: OrderId,
+    order_number: String,
+    issued_at: Time,
+    seller: Seller,
+    email: String,
+    billing_address: Address,
+    shipping_address: Address,
+    items: Vec<LineView>,
+    /// Of all lines, before the discount.
+    subtotal: Money,
+    discount: Money,
+    /// What the discount was given for.
+    coupon_code: Option<Code>,
+    shipping: Money,
+    tax: Money,
+    total_price: Money,
+    currency: Currency,
+    /// A provider, cash, transfer, or nothing to pay.
+    payment_method: String,
 }

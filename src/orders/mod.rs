@@ -22,9 +22,10 @@ pub mod papers;
 mod parcel;
 mod ship;
 pub(crate) mod store;
+mod tracking;
 mod view;
 
-pub use carriers::{Carrier, Carriers};
+pub use carriers::{Carrier, CarrierView, Carriers};
 pub use check::check;
 pub use credit::CreditNote;
 pub use erase::{erase, is_nobodys};

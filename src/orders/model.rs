@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Event, Status};
@@ -100,10 +101,13 @@ pub struct Fulfilment {
     pub at: Time,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// How a parcel is sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tracking {
     pub carrier: String,
+    /// Empty where the customer was erased.
     pub number: String,
+    /// Where the parcel can be followed; null for a carrier that the shop doesn't know.
     pub url: Option<String>,
 }
 
@@ -117,7 +121,8 @@ pub struct RefundNote {
     pub at: Time,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "snake_case")]
 pub enum RefundStatus {
     Pending,
@@ -136,10 +141,12 @@ impl RefundStatus {
 }
 
 /// A move of the order's status.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StatusChange")]
 pub struct Moved {
     pub status: Status,
     pub at: Time,
+    /// `customer`, `system`, a gateway's name, or who in the shop.
     pub by: String,
     pub note: String,
 }

@@ -42,8 +42,8 @@ fn of_order(app: &App, tx: &ReadTx, id: OrderId, base: &str) -> Result<Value, Pa
     let (invoice, notes) = match orders::invoice_of(tx, id) {
         Ok((number, invoice)) => {
             let notes = orders::credit_notes(tx, id)?;
-            let notes = notes.iter().map(|(number, note)| note.json(*number, &invoice)).collect();
-            (invoice.json(number), notes)
+            let notes = notes.iter().map(|(number, note)| json!(note.view(*number, &invoice))).collect();
+            (json!(invoice.view(number)), notes)
         }
         Err(orders::OrderError::InvoiceNotReady) => (Value::Null, Vec::new()),
         Err(error) => return Err(error.into()),

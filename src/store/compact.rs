@@ -22,7 +22,7 @@ const ROUNDS: usize = 20;
 const FEW: usize = 500;
 
 /// What became of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Compacted {
     pub bytes_before: u64,
     pub bytes_after: u64,

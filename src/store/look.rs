@@ -13,7 +13,7 @@ const MOST_KEPT: u64 = 1000;
 const TELL_EVERY: u64 = 4096;
 
 /// Something that `till check` found to be untrue.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Which invariant of the shop, `I1` to `I10`.
     pub invariant: &'static str,

@@ -2,7 +2,9 @@
 
 use super::model::WishError;
 use super::store::{BY_AGE, WISHES};
+use super::view::WishView;
 use super::{ops, view};
+use crate::accounts::for_user;
 use crate::cart;
 use crate::catalogue::CatalogueError;
 use crate::http::input::{Fields, Input, id, whole};
@@ -13,9 +15,40 @@ use crate::store::{Direction, Key, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/wishlist/", get(list, crate::http::undescribed()).post(add, crate::http::undescribed()))
-        .at("/api/wishlist/{product}/", delete(remove, crate::http::undescribed()))
-        .at("/api/wishlist/{product}/move-to-cart/", post(move_to_cart, crate::http::undescribed()))
+        .at(
+            "/api/wishlist/",
+            get(list, for_user("The wishlist, newest first").lists::<WishView>()).post(
+                add,
+                for_user("Put a product on the wishlist")
+                    .more("When it was sold out and is back, a mail says so. Put there again with another variant, the wish is for that.")
+                    .once()
+                    .takes::<Add>()
+                    .answers::<WishView>(201, "It is on the list now.")
+                    .answers::<WishView>(200, "It was on the list before.")
+                    .refuses(&[(409, "wishlist_full")]),
+            ),
+        )
+        .at(
+            "/api/wishlist/{product}/",
+            delete(remove, for_user("Take a product off the wishlist").gives_nothing(204)),
+        )
+        .at(
+            "/api/wishlist/{product}/move-to-cart/",
+            post(
+                move_to_cart,
+                for_user("Move a product from the wishlist to the cart")
+                    .more("The variant is to be named where the product has several and the wish does not say which.")
+                    .once()
+                    .may_take::<Move>()
+                    .creates::<cart::ItemView>()
+                    .refuses(&[
+                        (409, "product_unavailable"),
+                        (409, "insufficient_stock"),
+                        (409, "cart_full"),
+                        (422, "amount_too_large"),
+                    ]),
+            ),
+        )
 }
 
 async fn list(req: Req) -> Answer {

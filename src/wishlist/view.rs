@@ -1,5 +1,6 @@
 //! Wishes as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -10,9 +11,12 @@ use crate::clock::Time;
 use crate::id::{ProductId, UserId, VariantId};
 use crate::store::{Reads, StoreError};
 
-#[derive(Serialize)]
+/// A product that somebody wishes for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Wish")]
 pub struct WishView {
     product_id: ProductId,
+    /// Null where any of its variants will do.
     variant_id: Option<VariantId>,
     /// Null when it is not for sale any more.
     product: Option<Summary>,

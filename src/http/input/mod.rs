@@ -51,7 +51,8 @@ pub struct Fields<'a> {
 struct About {
     properties: Map<String, Value>,
     required: Vec<&'static str>,
-    any_of: Vec<Value>,
+    /// What holds between the properties.
+    between: Vec<Value>,
 }
 
 /// Where in the body we are.
@@ -157,10 +158,28 @@ impl Fields<'_> {
         if let Some(about) = &mut self.about {
             let given =
                 |name: &&str| json!({"required": [name], "properties": {*name: {"not": {"type": "null"}}}});
-            about.any_of = names.iter().map(given).collect();
+            about.between.push(json!({"anyOf": names.iter().map(given).collect::<Vec<_>>()}));
         }
         if !names.iter().any(|name| self.object.get(*name).is_some_and(|value| !value.is_null())) {
             self.fault(names[0], "is required");
+        }
+    }
+
+    /// Exactly one of these fields must be there.
+    pub fn require_one(&mut self, names: &[&'static str]) {
+        if let Some(about) = &mut self.about {
+            let given: Vec<_> = names.iter().map(|name| json!({"required": [name]})).collect();
+            about.between.push(json!({"oneOf": given}));
+        }
+        if names.iter().filter(|name| self.given(name)).count() != 1 {
+            self.fault(names[0], &format!("give either {}", names.join(" or ")));
+        }
+    }
+
+    /// Says what holds between fields, where their reader sees to it by itself: one of these schemas.
+    pub fn says_any(&mut self, schemas: impl Fn() -> Vec<Value>) {
+        if let Some(about) = &mut self.about {
+            about.between.push(json!({"anyOf": schemas()}));
         }
     }
 
@@ -207,8 +226,8 @@ pub fn body_schema<T: Input>() -> Value {
     if !about.required.is_empty() {
         schema["required"] = json!(about.required);
     }
-    if !about.any_of.is_empty() {
-        schema["anyOf"] = json!(about.any_of);
+    if !about.between.is_empty() {
+        schema["allOf"] = json!(about.between);
     }
     schema
 }

@@ -98,7 +98,7 @@ pub fn text(length: RangeInclusive<usize>) -> impl Rule<String> {
 pub fn integer(range: RangeInclusive<i64>) -> impl Rule<i64> {
     let (least, most) = (*range.start(), *range.end());
     rule(
-        move || json!({"type": "integer", "minimum": least, "maximum": most}),
+        move || json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
         move |value, at| {
             let Value::Number(number) = value else { return at.fault("must be an integer") };
             match exact(number) {
@@ -138,7 +138,7 @@ pub fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Rule<T> {
 pub fn id<T: From<u64>>() -> impl Rule<T> {
     let range = 1..=i64::MAX;
     rule(
-        || json!({"type": "integer", "minimum": 1, "maximum": i64::MAX}),
+        || json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX}),
         move |value, at| whole::<u64>(range.clone()).read(value, at).map(T::from),
     )
 }
@@ -182,7 +182,7 @@ pub fn time() -> impl Rule<Time> {
 pub fn url() -> impl Rule<String> {
     let text = text(1..=2000);
     rule(
-        || json!({"type": "string", "format": "uri", "maxLength": 2000, "pattern": "^https?://[!-.0-~][!-~]*$"}),
+        || json!({"type": "string", "maxLength": 2000, "pattern": format!("^https?://[^/{LINE}{BLANK}][^{LINE}{BLANK}]*$")}),
         move |value, at| {
             let text = text.read(value, at)?;
             let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

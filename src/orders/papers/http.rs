@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use http::{StatusCode, header};
+use schemars::JsonSchema;
 
-use super::super::credit::{self, CreditNote};
+use super::super::credit::{self, CreditNote, CreditNoteView, Numbered};
+use super::super::invoice::InvoiceView;
 use super::super::model::OrderError;
 use super::super::{invoice, ops};
 use super::Paper;
-use crate::accounts;
+use crate::accounts::{self, Scope, for_user_or_token};
 use crate::app::App;
 use crate::clock::Time;
-use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
+use crate::http::{Answer, ApiError, Op, Reply, Req, Routes, get, ok};
 use crate::id::{CreditNoteId, OrderId};
 use crate::page::Paged;
 
@@ -20,9 +22,41 @@ const LINK_LASTS: Duration = Duration::from_hours(24);
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/{id}/invoice/", get(show_invoice, crate::http::undescribed()))
-        .at("/api/orders/{id}/credit-notes/", get(list_notes, crate::http::undescribed()))
-        .at("/api/orders/{id}/credit-notes/{number}/", get(show_note, crate::http::undescribed()))
+        .at(
+            "/api/orders/{id}/invoice/",
+            get(
+                show_invoice,
+                paper_op::<InvoiceView>("An order's invoice").refuses(&[(404, "invoice_not_ready")]),
+            ),
+        )
+        .at(
+            "/api/orders/{id}/credit-notes/",
+            get(
+                list_notes,
+                for_user_or_token(
+                    Scope::OrdersRead,
+                    "An order's credit notes and their corrections, oldest first",
+                )
+                .lists::<CreditNoteView>(),
+            ),
+        )
+        .at(
+            "/api/orders/{id}/credit-notes/{number}/",
+            get(show_note, paper_op::<CreditNoteView>("A credit note")),
+        )
+}
+
+/// What is said of a paper: whose the order is may see it, and whoever has its link.
+fn paper_op<T: JsonSchema>(says: &'static str) -> Op {
+    for_user_or_token(Scope::OrdersRead, says)
+        .more("As JSON, as a page, or as a PDF: by format, else by Accept. With a link that the order gives nobody needs to be logged in.")
+        .or_by_link()
+        .query::<Form>("format", "Beats Accept.")
+        .query::<u64>("expires", "Of a link: until when it is good, in seconds since 1970.")
+        .gives::<T>()
+        .gives_files(&["text/html", "application/pdf"])
+        .with_headers(&["Content-Disposition"])
+        .refuses(&[(403, "link_invalid"), (406, "not_acceptable")])
 }
 
 /// What a link's signature is over.
@@ -61,7 +95,7 @@ async fn show_invoice(req: Req, id: OrderId) -> Answer {
     let form = req.form()?;
     let (number, found) = req.app.store.read(|tx| ops::invoice(tx, id))?;
     Ok(match form {
-        Form::Json => ok(&found.json(number)),
+        Form::Json => ok(&found.view(number)),
         form => paper(form, &invoice::number(number), &Paper::of_invoice(number, &found)),
     })
 }
@@ -76,16 +110,15 @@ async fn list_notes(req: Req, id: OrderId) -> Answer {
             return Ok(Vec::new());
         }
         let (_, invoice) = ops::invoice(tx, id)?;
-        Ok::<_, OrderError>(notes.iter().map(|(number, note)| note.json(*number, &invoice)).collect())
+        Ok::<_, OrderError>(notes.iter().map(|(number, note)| note.view(*number, &invoice)).collect())
     })?;
     let count = notes.len() as u64;
     let items = notes.into_iter().skip(page.offset() as usize).take(page.size as usize).collect();
     req.list(page, Paged { count, items })
 }
 
-async fn show_note(req: Req, id: OrderId, number: String) -> Answer {
+async fn show_note(req: Req, id: OrderId, Numbered(number): Numbered) -> Answer {
     may_see(&req, id)?;
-    let number = credit::read_number(&number).ok_or_else(ApiError::not_found)?;
     let form = req.form()?;
     let (note, invoice): (CreditNote, _) = req.app.store.read(|tx| {
         let found = ops::credit_notes(tx, id)?.into_iter().find(|(one, _)| *one == number);
@@ -93,7 +126,7 @@ async fn show_note(req: Req, id: OrderId, number: String) -> Answer {
         Ok::<_, OrderError>((note, ops::invoice(tx, id)?.1))
     })?;
     Ok(match form {
-        Form::Json => ok(&note.json(number, &invoice)),
+        Form::Json => ok(&note.view(number, &invoice)),
         form => paper(form, &credit::number(number), &Paper::of_credit_note(number, &note, &invoice)),
     })
 }
@@ -105,6 +138,8 @@ enum Form {
     Html,
     Pdf,
 }
+
+crate::words!(Form: ["json", "html", "pdf"]);
 
 impl Form {
     /// In the order in which they are preferred by who does not care.

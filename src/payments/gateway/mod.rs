@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lifecycle::Status;
@@ -22,7 +23,8 @@ use crate::money::Money;
 use crate::orders::{Order, RefundStatus};
 
 /// Whether a gateway moves real money.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// No money moves.

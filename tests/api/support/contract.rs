@@ -77,7 +77,10 @@ impl Contract {
             }
             None => {}
             Some(content) if !content.contains_key(media_type) => faults.push(format!("is {content_type}")),
-            Some(_) if method != "HEAD" && media_type.ends_with("json") => {
+            Some(_)
+                if method != "HEAD"
+                    && ["application/json", "application/problem+json"].contains(&media_type) =>
+            {
                 let schema = format!("{place}/content/{}/schema", media_type.replace('/', "~1"));
                 match serde_json::from_str(body) {
                     Ok(body) => {
