@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs::DirBuilder;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -15,13 +14,12 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 
-use crate::accounts::{Keys, Passwords};
+use crate::accounts::{KeySource, Keys, Passwords, Ring};
 use crate::cart::totals::Charges;
 use crate::catalogue::Listings;
 use crate::checkout::Rules;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::hex::hex;
 use crate::http::idempotency::InFlights;
 use crate::mail::{Mailer, Transport};
 use crate::money::{Currency, Money};
@@ -76,7 +74,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub disk: Box<dyn Disk>,
     pub seed: [u8; 32],
-    pub signing_key: Vec<u8>,
+    pub keys: KeySource,
     /// Whether the writer has a thread of its own.
     pub threaded: bool,
     /// Beside the ones that the configuration switches on.
@@ -121,21 +119,28 @@ impl Parts {
         let file = |error| AppError::File { path: dir.display().to_string(), error };
         // What is in it is personal data and secrets: for this user alone.
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(file)?;
-        let key_path = dir.join(KEY_FILE);
-        let signing_key = match config.auth_signing_key.reveal() {
-            "" => own_key(&key_path)
-                .map_err(|error| AppError::File { path: key_path.display().to_string(), error })?,
-            given => given.as_bytes().to_vec(),
+        let clock = SystemClock;
+        let keys = match config.auth_signing_key.reveal() {
+            "" => {
+                let path = dir.join(KEY_FILE);
+                let ring = Ring::of_file(&path, clock.now())
+                    .map_err(|error| AppError::File { path: path.display().to_string(), error })?;
+                KeySource { ring, file: Some(path) }
+            }
+            given => {
+                let ring = Ring::given(given.as_bytes(), config.old_signing_keys());
+                KeySource { ring, file: None }
+            }
         };
         let cache = (config.data_cache_mb.0 as usize) << 20;
         Ok(Parts {
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(clock),
             disk: Box::new(FileDisk {
                 upgrade: config.data_upgrade,
                 ..FileDisk::new(dir.join(DATA_FILE), cache)
             }),
             seed: rand::make_rng::<StdRng>().random(),
-            signing_key,
+            keys,
             threaded: true,
             gateways: Vec::new(),
             mail: None,
@@ -145,29 +150,9 @@ impl Parts {
     }
 }
 
-/// The signing key in `path`, made if it is not there, for this user alone.
-fn own_key(path: &Path) -> io::Result<Vec<u8>> {
-    match std::fs::read(path) {
-        Ok(key) if key.len() >= 32 => return Ok(key),
-        Ok(_) => return Err(io::Error::other("this is no signing key: it has less than 32 bytes")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let bytes: [u8; 32] = rand::make_rng::<StdRng>().random();
-    let key = hex(&bytes);
-    // Written whole under another name first, so that a crash leaves no half of a key.
-    let new = path.with_extension("new");
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(key.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    Ok(key.into_bytes())
-}
-
 impl App {
     pub fn open(parts: Parts) -> Result<Arc<App>, AppError> {
-        let Parts { config, clock, disk, seed, signing_key, threaded, gateways, mail, demo } = parts;
+        let Parts { config, clock, disk, seed, keys, threaded, gateways, mail, demo } = parts;
         let store = Store::open(Options { disk, clock: Arc::clone(&clock), seed, threaded })?;
         let store = Arc::new(store);
         fix_currency(&store, config.shop_currency)?;
@@ -208,7 +193,7 @@ impl App {
         Ok(Arc::new(App {
             charges: config.charges(),
             seller: config.seller(),
-            keys: Keys::new(&signing_key),
+            keys: Keys::new(keys, &shop),
             passwords: Passwords::default(),
             gateways: Gateways::new(all, test),
             mail: Mailer::new(&config, mail, demo),
@@ -249,11 +234,6 @@ impl App {
     /// What payments are settled by.
     pub fn terms(&self) -> Terms {
         Terms { seller: self.seller.clone(), hold: self.config.hold() }
-    }
-
-    /// A digest that only this shop can make.
-    pub fn keyed_digest(&self, parts: &[&[u8]]) -> [u8; 32] {
-        self.keys.digest(parts)
     }
 
     /// An id for a request that brought none: unlike those of other processes, and counting up.

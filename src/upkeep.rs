@@ -89,6 +89,8 @@ async fn metrics(req: Req) -> Answer {
             outbox::count(tx, State::GivenUp, u64::MAX)?,
         ))
     })?;
+    let computed = req.app.passwords.computed();
+    put("password_hashes_total", "counter", "Password hashes that this process computed.", &computed);
     put("mails_waiting", "gauge", "Mails that are not sent yet.", &waiting);
     put("mails_given_up", "gauge", "Mails of the last 30 days that were given up.", &given_up);
     Ok(Reply::bytes(http::StatusCode::OK, METRICS_TYPE, text).header(header::CACHE_CONTROL, "no-store"))

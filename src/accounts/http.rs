@@ -293,7 +293,7 @@ async fn register(mut req: Req) -> Answer {
     let (id, user, session_id, session) = req
         .write(move |tx| {
             let (id, user) = ops::create_user(tx, &new)?;
-            let (user, session_id, session) = ops::log_in(tx, id, &user.password_hash, lasts)?;
+            let (user, session_id, session) = ops::log_in(tx, id, &user.password_hash, None, lasts)?;
             links::ask_proof(tx, id)?;
             Ok((id, user, session_id, session))
         })
@@ -322,12 +322,13 @@ async fn log_in(mut req: Req) -> Answer {
         Err(_) => None,
     };
     let hash = known.as_ref().map(|(_, user)| user.password_hash.clone());
-    let right = req.app.passwords.matches(password, hash.clone()).await?;
-    let (Some((id, _)), Some(hash), true) = (known, hash, right) else {
+    let compared = req.app.passwords.compare(password, hash.clone()).await?;
+    let (Some((id, _)), Some(hash), true) = (known, hash, compared.is_right) else {
         return Err(AccountError::InvalidCredentials.into());
     };
-    let lasts = req.app.refresh_lasts();
-    let (user, session_id, session) = req.write(move |tx| Ok(ops::log_in(tx, id, &hash, lasts)?)).await?;
+    let (lasts, stronger) = (req.app.refresh_lasts(), compared.stronger);
+    let (user, session_id, session) =
+        req.write(move |tx| Ok(ops::log_in(tx, id, &hash, stronger.as_deref(), lasts)?)).await?;
     Ok(ok(&signed_in(&req.app, id, user, session_id, &session)))
 }
 
@@ -352,13 +353,13 @@ struct SignedIn {
 }
 
 fn signed_in(app: &App, id: UserId, user: User, session_id: SessionId, session: &SessionRecord) -> SignedIn {
-    SignedIn { user: UserView::new(id, user), tokens: tokens(app, id, session_id, session) }
+    SignedIn { user: UserView::new(id, user), tokens: tokens(app, session_id, session) }
 }
 
-fn tokens(app: &App, user: UserId, id: SessionId, session: &SessionRecord) -> Tokens {
+fn tokens(app: &App, id: SessionId, session: &SessionRecord) -> Tokens {
     let (now, lasts) = (app.clock.now(), app.access_lasts());
     Tokens {
-        access: app.keys.access(user, id, now, now.plus(lasts)),
+        access: app.keys.access(id, session, now, now.plus(lasts)),
         refresh: app.keys.refresh(id, session),
         token_type: "Bearer",
         expires_in: lasts.as_secs(),
@@ -380,7 +381,12 @@ fn read_refresh(app: &App, token: &str) -> Result<(SessionId, u64), ApiError> {
     let invalid = || ApiError::from(AccountError::TokenInvalid);
     let (id, generation, mac) = Keys::read_refresh(token).ok_or_else(invalid)?;
     let session = app.store.read(|tx| SESSIONS.get(tx, &id))?.ok_or_else(invalid)?;
-    if app.keys.is_refresh_of(id, generation, &mac, &session) { Ok((id, generation)) } else { Err(invalid()) }
+    let now = app.clock.now();
+    if app.keys.is_refresh_of(id, generation, &mac, &session, now) {
+        Ok((id, generation))
+    } else {
+        Err(invalid())
+    }
 }
 
 async fn refresh(mut req: Req) -> Answer {
@@ -388,7 +394,7 @@ async fn refresh(mut req: Req) -> Answer {
     let (id, generation) = read_refresh(&req.app, &refresh)?;
     let lasts = req.app.refresh_lasts();
     match req.write(move |tx| Ok(ops::rotate(tx, id, generation, lasts)?)).await? {
-        Rotated::Fresh(session) => Ok(ok(&tokens(&req.app, session.user, id, &session))),
+        Rotated::Fresh(session) => Ok(ok(&tokens(&req.app, id, &session))),
         Rotated::Reused => Err(AccountError::TokenReused.into()),
     }
 }
@@ -440,7 +446,7 @@ async fn change_password(mut req: Req) -> Answer {
     let session = req.user()?;
     let NewPassword { current_password, new_password } = req.json().await?;
     let old = req.app.store.read(|tx| ops::get(tx, session.user))?.password_hash;
-    if !req.app.passwords.matches(current_password, Some(old.clone())).await? {
+    if !req.app.passwords.compare(current_password, Some(old.clone())).await?.is_right {
         return Err(AccountError::InvalidCredentials.into());
     }
     let new = req.app.passwords.hash(new_password).await?;

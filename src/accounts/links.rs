@@ -1,5 +1,6 @@
 //! Links in mails: to choose a new password, and to prove an address. A link is a token that is made from what is
-//! stored and the signing key, and never stored itself: whoever reads the data file can't make one.
+//! stored and the signing key, and never stored itself, not even hashed: whoever reads the data file, or a backup, has
+//! the nonce and can't make the token of it without the key; whoever has the key alone can't either without the nonce.
 
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use crate::outbox::{self, Cause};
 use crate::store::{Reads, StoreError, WriteTx};
 
 /// How long a link to choose a new password is good.
-const RESET_LASTS: Duration = Duration::from_hours(1);
+pub(super) const RESET_LASTS: Duration = Duration::from_hours(1);
 /// How soon another mail with a link goes to the same person, at the soonest.
 const MAIL_EVERY: Duration = Duration::from_secs(60);
 /// How long a link that proves an address is good.
-const PROOF_LASTS: Duration = Duration::from_hours(24 * 3);
+pub(super) const PROOF_LASTS: Duration = Duration::from_hours(24 * 3);
 
 /// That somebody may choose a new password: the link that was asked for, and not used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ pub fn reset_token(
 pub fn read_reset(tx: &impl Reads, keys: &Keys, token: &str) -> Result<(UserId, Reset), AccountError> {
     let user = Keys::read_reset(token).ok_or(AccountError::LinkInvalid)?;
     let reset = RESETS.get(tx, &user)?.filter(|reset| reset.expires_at > tx.now());
-    let reset = reset.filter(|reset| keys.is_reset_of(token, user, &reset.nonce));
+    let reset = reset.filter(|reset| keys.is_reset_of(token, user, &reset.nonce, tx.now()));
     Ok((user, reset.ok_or(AccountError::LinkInvalid)?))
 }
 
@@ -131,7 +132,7 @@ pub fn read_proof(tx: &impl Reads, keys: &Keys, token: &str) -> Result<(UserId, 
     let (id, asked_at) = Keys::read_proof(token).ok_or(AccountError::LinkInvalid)?;
     let user = USERS.get(tx, &id)?.filter(|user| user.is_active).ok_or(AccountError::LinkInvalid)?;
     let is_good = asked_at.plus(PROOF_LASTS) > tx.now();
-    if is_good && keys.is_proof_of(token, id, asked_at, user.email.as_str()) {
+    if is_good && keys.is_proof_of(token, id, asked_at, user.email.as_str(), tx.now()) {
         Ok((id, user.email))
     } else {
         Err(AccountError::LinkInvalid)

@@ -4,6 +4,7 @@
 //! - Role, activity and session are read from the store on every request, never from the token's claims: a
 //!   change of either takes effect at once.
 //! - A refresh token works once; a second use ends its session.
+//! - What is signed says by which key, or is held against each that is still good: a new key logs nobody out.
 //! - There is always an active administrator, once there was one.
 //! - An API token is kept as a hash. It acts within its scopes, until it expires, is revoked, or the administrator
 //!   who made it is none any more.
@@ -12,6 +13,8 @@ mod access;
 pub mod admin;
 pub mod by_mail;
 pub mod http;
+mod keyring;
+pub mod keys;
 mod links;
 mod model;
 mod old;
@@ -23,6 +26,7 @@ mod tokens;
 
 pub use access::{for_admin, for_staff, for_user, for_user_or_token};
 pub use http::{given_password, view};
+pub use keyring::{Ring, SHORTEST};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
@@ -31,4 +35,4 @@ pub use ops::{
 };
 pub use password::{Passwords, random_password};
 pub use scope::Scope;
-pub use tokens::{Keys, sign, signed_by};
+pub use tokens::{KeySource, Keys, Purpose};

@@ -49,11 +49,13 @@ pub fn create_user(tx: &mut WriteTx, new: &NewUser) -> Result<(UserId, User), Ac
 }
 
 /// Opens a session for a user whose password was found right. `hash` is the one it was compared with: if the
-/// password was changed or the user deactivated meanwhile, there is no session.
+/// password was changed or the user deactivated meanwhile, there is no session. `stronger`, where given, is kept in its
+/// place.
 pub fn log_in(
     tx: &mut WriteTx,
     id: UserId,
     hash: &str,
+    stronger: Option<&str>,
     lasts: Duration,
 ) -> Result<(User, SessionId, SessionRecord), AccountError> {
     let mut user = USERS.get(tx, &id)?.ok_or(AccountError::InvalidCredentials)?;
@@ -61,6 +63,7 @@ pub fn log_in(
         return Err(AccountError::InvalidCredentials);
     }
     user.last_login_at = Some(tx.now());
+    stronger.unwrap_or(hash).clone_into(&mut user.password_hash);
     let session = SessionRecord {
         user: id,
         nonce: tx.random(),

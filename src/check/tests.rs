@@ -9,7 +9,7 @@ use std::time::Duration;
 use redb::{Database, DatabaseError};
 
 use super::{check, repair};
-use crate::accounts::{NewUser, Role};
+use crate::accounts::{KeySource, NewUser, Ring, Role};
 use crate::address::Address;
 use crate::app::{App, Parts};
 use crate::cart;
@@ -76,7 +76,7 @@ fn shop(seed: u8) -> Arc<App> {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         disk: Box::new(Memory),
         seed: [seed; 32],
-        signing_key: vec![seed; 32],
+        keys: KeySource { ring: Ring::given(&[seed; 32], []), file: None },
         threaded: false,
         gateways: Vec::new(),
         mail: None,

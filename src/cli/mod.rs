@@ -12,6 +12,7 @@ mod export;
 mod file;
 mod import;
 mod init;
+mod keys;
 mod mail;
 mod notify;
 mod order;
@@ -92,6 +93,9 @@ enum Command {
     /// API tokens, for scripts and apps
     #[command(subcommand)]
     Token(token::Options),
+    /// The keys that tokens and links are signed with: list them, have a new one sign
+    #[command(subcommand)]
+    Keys(keys::Options),
     /// The catalogue: import and export, list, archive
     #[command(subcommand)]
     Product(product::Options),
@@ -211,6 +215,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         match command {
             Command::User(options) => user::run(options, &shop, global.yes, out).await,
             Command::Token(options) => token::run(options, &shop, out).await,
+            Command::Keys(options) => keys::run(options, &shop, global.yes, out).await,
             Command::Product(options) => product::run(options, &shop, out).await,
             Command::Stock(options) => stock::run(options, &shop, out).await,
             Command::Order(options) => order::run(options, &shop, out).await,

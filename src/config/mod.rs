@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use read::{ConfigError, Flags};
 pub use value::{LogFormat, LogLevel, Secret, Setting};
 
+use crate::accounts::SHORTEST;
 use crate::cart::totals::Charges;
 use crate::money::{Currency, Rate};
 use crate::orders::{Carriers, Seller};
@@ -114,6 +115,10 @@ settings! {
     /// What signs tokens and links: at least 32 characters. Empty: a key that is made at the first start and
     /// kept in the data directory.
     "auth.signing_key" auth_signing_key: Secret = "";
+    /// Keys that auth.signing_key took the place of, with commas between them: what they signed stays good for its time
+    /// while they stand here. Take them out after refresh_days. A key of the data directory is replaced by
+    /// till keys rotate.
+    "auth.signing_keys_old" auth_signing_keys_old: Secret = "";
     /// How long an access token is good, in minutes (1 to 1440).
     "auth.access_minutes" auth_access_minutes: AccessMinutes = "15";
     /// How long a login lasts without being used, in days (1 to 365).
@@ -260,8 +265,15 @@ impl Config {
     fn cross_check(&self) -> Result<(), (&'static str, String)> {
         self.amounts().map(drop)?;
         let key = self.auth_signing_key.reveal();
-        if !key.is_empty() && key.len() < 32 {
-            return Err(("auth.signing_key", "must have at least 32 characters".into()));
+        if !key.is_empty() && key.len() < SHORTEST {
+            return Err(("auth.signing_key", format!("must have at least {SHORTEST} characters")));
+        }
+        if self.old_signing_keys().any(|old| old.len() < SHORTEST) {
+            let said = format!("must be keys of at least {SHORTEST} characters, with commas between them");
+            return Err(("auth.signing_keys_old", said));
+        }
+        if key.is_empty() && self.old_signing_keys().next().is_some() {
+            return Err(("auth.signing_keys_old", "goes with auth.signing_key, which is empty".into()));
         }
         let url = &self.server_public_url;
         if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
@@ -303,6 +315,10 @@ impl Config {
 
     pub fn seller(&self) -> Seller {
         Seller { name: self.shop_name.clone(), address: self.shop_address.replace("\\n", "\n") }
+    }
+
+    pub fn old_signing_keys(&self) -> impl Iterator<Item = &str> {
+        value::list(self.auth_signing_keys_old.reveal())
     }
 
     pub fn low_stock_every(&self) -> Duration {

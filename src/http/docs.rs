@@ -16,40 +16,47 @@ use super::operation::for_everybody;
 use super::reply::{Answer, Reply};
 use super::request::Req;
 use super::routes::{Routes, get};
-use crate::words;
 
 /// The page loads from this shop, asks this shop, and stands in no other page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn routes() -> Routes {
-    let page_op = for_everybody("This description as a page to try it out on");
-    let file_op = for_everybody("What the page is made of");
     Routes::new()
-        .at("/api/docs/", get(page, page_op.gives_files(&["text/html"]).tagged()))
-        .at("/api/docs/{file}", get(file, file_op.gives_files(&["text/css", "text/javascript"]).tagged()))
+        .at(
+            "/api/docs/",
+            get(page, for_everybody("This description as a page").gives_files(&["text/html"]).tagged()),
+        )
+        .at(
+            "/api/docs/{file}",
+            get(
+                file,
+                for_everybody("A part of that page").gives_files(&["text/javascript", "text/css"]).tagged(),
+            ),
+        )
 }
 
-enum File {
-    Init,
+/// What the page is made of.
+enum Asset {
+    Start,
     Script,
     Style,
 }
 
-words!(File: ["init.js", "swagger-ui-bundle.js", "swagger-ui.css"]);
+impl FromStr for Asset {
+    type Err = String;
 
-impl FromStr for File {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<File, ()> {
-        Ok(match name {
-            "init.js" => File::Init,
-            "swagger-ui-bundle.js" => File::Script,
-            "swagger-ui.css" => File::Style,
-            _ => return Err(()),
-        })
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "init.js" => Ok(Asset::Start),
+            "swagger-ui-bundle.js" => Ok(Asset::Script),
+            "swagger-ui.css" => Ok(Asset::Style),
+            _ => Err("the page has no such part".into()),
+        }
     }
 }
+
+crate::words!(Asset: ["init.js", "swagger-ui-bundle.js", "swagger-ui.css"]);
 
 /// A file that goes out as it is, or unpacked where a client does not take gzip.
 struct Packed {
@@ -79,20 +86,20 @@ async fn page(_: Req) -> Answer {
     Ok(kept(reply))
 }
 
-async fn file(req: Req, file: File) -> Answer {
-    let packed = |media_type, packed: &'static Packed| {
+async fn file(req: Req, asset: Asset) -> Answer {
+    let packed = |media_type, file: &'static Packed| {
         let reply = if takes_gzip(req.header(header::ACCEPT_ENCODING).unwrap_or_default()) {
-            Reply::bytes(StatusCode::OK, media_type, packed.gzip).header(header::CONTENT_ENCODING, "gzip")
+            Reply::bytes(StatusCode::OK, media_type, file.gzip).header(header::CONTENT_ENCODING, "gzip")
         } else {
-            Reply::bytes(StatusCode::OK, media_type, packed.plain.clone())
+            Reply::bytes(StatusCode::OK, media_type, file.plain.clone())
         };
         reply.header(header::VARY, "Accept-Encoding")
     };
     let script = "text/javascript; charset=utf-8";
-    let reply = match file {
-        File::Init => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
-        File::Script => packed(script, &SCRIPT),
-        File::Style => packed("text/css; charset=utf-8", &STYLE),
+    let reply = match asset {
+        Asset::Start => Reply::bytes(StatusCode::OK, script, include_str!("docs/init.js")),
+        Asset::Script => packed(script, &SCRIPT),
+        Asset::Style => packed("text/css; charset=utf-8", &STYLE),
     };
     Ok(kept(reply))
 }

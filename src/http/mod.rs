@@ -60,6 +60,7 @@ fn routes() -> Routes {
         .and(crate::accounts::http::routes())
         .and(crate::accounts::by_mail::routes())
         .and(crate::accounts::admin::routes())
+        .and(crate::accounts::keys::routes())
         .and(crate::inventory::admin::routes())
         .and(crate::catalogue::admin::routes())
         .and(crate::catalogue::import::http::routes())

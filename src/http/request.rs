@@ -238,9 +238,12 @@ impl Req {
         // What the query asks for is part of what is asked.
         // The digest is keyed: a body may hold a password, which a plain one would give away to whoever reads
         // the data file.
-        let body = self.app.keyed_digest(&[&self.digest, format!("{:?}", self.query).as_bytes()]);
+        let query = format!("{:?}", self.query);
+        let asked = [&self.digest, query.as_bytes()];
+        let body = self.app.keys.digest(&asked);
+        let earlier = self.app.keys.earlier_digests(&asked, self.now());
         let guard = self.app.in_flight.enter(&scope)?;
-        Ok(Some((OnceKey { scope, body }, guard)))
+        Ok(Some((OnceKey { scope, body, earlier }, guard)))
     }
 
     /// Has the store run `act` and answers with what it returns, at most once per idempotency key.

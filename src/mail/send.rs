@@ -345,7 +345,7 @@ pub async fn try_out(app: &App, to: Email) -> Result<String, Undelivered> {
         return Err(Undelivered::Refused("no mail server is set up: mail.smtp_url is empty".into()));
     };
     let voice = app.voice();
-    let nonce = hex(&app.keyed_digest(&[app.new_request_id().as_bytes()])[..8]);
+    let nonce = hex(&app.keys.digest(&[app.new_request_id().as_bytes()])[..8]);
     let letter = trial(&app.desk(&voice, true), to, app.clock.now(), &nonce);
     let mut line = transport.connect().await.map_err(Undelivered::Later)?;
     let sent = line.send(&letter).await;

@@ -60,7 +60,7 @@ async fn erase_me(mut req: Req) -> Answer {
     let session = req.user()?;
     let Password { password } = req.json().await?;
     let hash = req.app.store.read(|tx| accounts::get(tx, session.user))?.password_hash;
-    if !req.app.passwords.matches(password, Some(hash.clone())).await? {
+    if !req.app.passwords.compare(password, Some(hash.clone())).await?.is_right {
         return Err(AccountError::InvalidCredentials.into());
     }
     req.write(move |tx| {

@@ -20,6 +20,8 @@ pub struct OnceKey {
     /// User, method, path and key, in one string.
     pub scope: String,
     pub body: [u8; 32],
+    /// What that digest may have been, when it is made otherwise now.
+    pub earlier: Vec<[u8; 32]>,
 }
 
 /// An outcome, and whether it is one given before.
@@ -69,7 +71,7 @@ impl OnceKey {
         let Some(known) = ONCE.get(tx, &self.scope)?.filter(|known| known.at.plus(KEPT) > tx.now()) else {
             return Ok(Ok(Seen::New));
         };
-        if known.body != self.body {
+        if known.body != self.body && !self.earlier.contains(&known.body) {
             return Ok(Err(KeyReused));
         }
         match known.outcome {

@@ -317,7 +317,7 @@ fn a_key_gives_its_outcome_again_for_a_day() {
     let clock = Arc::new(ManualClock::at(START));
     let store = open_at(&FlakyDisk::default(), false, Arc::clone(&clock) as Arc<dyn Clock>);
     let once = |body: u8| {
-        let key = OnceKey { scope: "1 POST /api/cart abc".into(), body: [body; 32] };
+        let key = OnceKey { scope: "1 POST /api/cart abc".into(), body: [body; 32], earlier: Vec::new() };
         let mut writing = Box::pin(store.write_once(Some(key), |tx| Ok::<_, No>(tx.next_number("tea")?)));
         assert!(writing.as_mut().now_or_never().is_none());
         store.step();
@@ -337,7 +337,7 @@ fn a_key_gives_its_outcome_again_for_a_day() {
 fn a_refusal_is_not_stored_under_its_key() {
     let store = open(&FlakyDisk::default(), false);
     let once = |refuses: bool| {
-        let key = OnceKey { scope: "a".into(), body: [0; 32] };
+        let key = OnceKey { scope: "a".into(), body: [0; 32], earlier: Vec::new() };
         let act = move |tx: &mut WriteTx| if refuses { Err(No::Refused) } else { Ok(tx.next_number("tea")?) };
         let mut writing = Box::pin(store.write_once(Some(key), act));
         assert!(writing.as_mut().now_or_never().is_none());

@@ -71,6 +71,56 @@ async fn unknown_addresses_wrong_passwords_and_deactivated_accounts_get_the_same
 }
 
 #[tokio::test]
+async fn a_login_is_the_same_work_whoever_it_is_for() {
+    let shop = Shop::open().await;
+    let (ann, bob, admin) = (shop.buyer().await, shop.buyer().await, shop.admin().await);
+    admin.patch(&format!("/api/admin/users/{}/", bob.id), json!({"is_active": false})).await.status(200);
+    let work = async |email: &str, password: &str| {
+        let before = shop.app.passwords.computed();
+        let body = json!({"email": email, "password": password});
+        shop.request(Method::POST, "/api/auth/login/").json(&body).send().await;
+        shop.app.passwords.computed() - before
+    };
+    for email in [&ann.email, &bob.email, "nobody@example.com", "no address at all"] {
+        assert_eq!(work(email, PASSWORD).await, 1, "{email}");
+        assert_eq!(work(email, "wrong password").await, 1, "{email}");
+    }
+    // Whether there is an account or not, asking for a link computes nothing, and answers before it is looked up.
+    let before = shop.app.passwords.computed();
+    for email in [&ann.email, "nobody@example.com"] {
+        let body = json!({"email": email});
+        shop.request(Method::POST, "/api/auth/password/reset/").json(&body).send().await.status(202);
+    }
+    assert_eq!(shop.app.passwords.computed(), before);
+}
+
+#[tokio::test]
+async fn a_hash_of_less_work_is_made_anew_at_the_next_login() {
+    let shop = Shop::open().await;
+    // "correct horse battery", with 64 KiB and one pass.
+    let new = till::accounts::NewUser {
+        email: "ann@example.com".parse().expect("an address"),
+        name: String::new(),
+        role: Role::Customer,
+        password_hash:
+            "$argon2id$v=19$m=64,t=1,p=1$C0e15iBrLRk+HHjVpjiuqw$aHJTvoQH5rIZ14eMStCkHPX8i21LouccpnctK2JNgXE"
+                .into(),
+    };
+    let weak = new.password_hash.clone();
+    let (id, _) = shop.app.store.write(move |tx| till::accounts::create_user(tx, &new)).await.expect("made");
+    let login = async |password: &str| {
+        let body = json!({"email": "ann@example.com", "password": password});
+        shop.request(Method::POST, "/api/auth/login/").json(&body).send().await.status.as_u16()
+    };
+    let hash = || shop.app.store.read(|tx| till::accounts::get(tx, id)).expect("a user").password_hash;
+    assert_eq!(login("wrong password").await, 401);
+    assert_eq!(hash(), weak);
+    assert_eq!(login(PASSWORD).await, 200);
+    assert!(hash().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash());
+    assert_eq!(login(PASSWORD).await, 200);
+}
+
+#[tokio::test]
 async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
     let shop = Shop::open().await;
     let ann = shop.buyer().await;
@@ -107,7 +157,7 @@ async fn logging_out_ends_the_session_and_its_access_tokens() {
 async fn access_tokens_and_sessions_run_out() {
     let shop = Shop::with(&[("auth.access_minutes", "15")]).await;
     let ann = shop.buyer().await;
-    shop.later(Duration::from_secs(15 * 60));
+    shop.later(Duration::from_secs(15 * 60 + 30));
     ann.get("/api/auth/me/").await.refused(401, "token_expired");
     let body = json!({"refresh": ann.refresh});
     let again = shop.request(Method::POST, "/api/auth/token/refresh/").json(&body).send().await.status(200);

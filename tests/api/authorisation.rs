@@ -104,6 +104,8 @@ const ROUTES: &[(&str, &str, For, &str)] = &[
     ("GET", "/api/admin/tokens/", For::Admins, "tokens:read"),
     ("POST", "/api/admin/tokens/", For::Admins, "tokens:write"),
     ("DELETE", "/api/admin/tokens/{id}/", For::Admins, "tokens:write"),
+    ("GET", "/api/admin/keys/", For::Admins, "all"),
+    ("POST", "/api/admin/keys/rotate/", For::Admins, "all"),
     ("GET", "/api/admin/products/export/", For::Staff, "products:read"),
     ("GET", "/api/admin/products/imports/", For::Staff, "products:read"),
     ("GET", "/api/admin/products/imports/{id}/", For::Staff, "products:read"),

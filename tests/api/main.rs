@@ -18,6 +18,8 @@ mod docs;
 mod gateways;
 mod import;
 mod inventory;
+mod jwt;
+mod keys;
 mod mail;
 mod operations;
 mod orders;

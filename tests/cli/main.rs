@@ -7,6 +7,7 @@ mod crash;
 #[path = "../support/mod.rs"]
 mod fakes;
 mod gateways;
+mod keys;
 mod mail;
 mod readme;
 mod sealed;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use till::accounts::{NewUser, Role};
+use till::accounts::{KeySource, NewUser, Ring, Role};
 use till::app::{App, Parts};
 use till::clock::{Clock, ManualClock, Time};
 use till::config::{Config, Flags, Secret, Setting};
@@ -192,7 +192,7 @@ impl Template {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             disk: Box::new(disk.clone()),
             seed: bytes,
-            signing_key: KEY.to_vec(),
+            keys: KeySource { ring: Ring::given(&KEY, []), file: None },
             threaded: false,
             gateways: Vec::new(),
             mail: None,

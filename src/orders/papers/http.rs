@@ -10,7 +10,7 @@ use super::super::invoice::InvoiceView;
 use super::super::model::OrderError;
 use super::super::{invoice, ops};
 use super::Paper;
-use crate::accounts::{self, Scope, for_user_or_token};
+use crate::accounts::{Purpose, Scope, for_user_or_token};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Op, Reply, Req, Routes, get, ok};
@@ -19,6 +19,7 @@ use crate::page::Paged;
 
 /// How long a paper's link is good.
 const LINK_LASTS: Duration = Duration::from_hours(24);
+const LINK: Purpose = Purpose { name: "paper", lasts: LINK_LASTS };
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -67,7 +68,7 @@ fn signed(path: &str, expires: i64) -> String {
 /// A link to the paper at `path` that a browser can open.
 fn link(app: &App, path: &str, now: Time) -> String {
     let expires = now.plus(LINK_LASTS).seconds();
-    let signature = accounts::sign(&app.keys, "paper", &signed(path, expires));
+    let signature = app.keys.sign(LINK, &signed(path, expires));
     format!("{path}?format=html&expires={expires}&signature={signature}")
 }
 
@@ -83,7 +84,7 @@ pub fn note_link(app: &App, order: OrderId, note: CreditNoteId, now: Time) -> St
 fn may_see(req: &Req, id: OrderId) -> Result<(), ApiError> {
     let Some(signature) = req.query.get("signature") else { return req.own_order(id).map(drop) };
     let expires = req.query.get("expires").and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    let good = accounts::signed_by(&req.app.keys, "paper", &signed(&req.path, expires), signature);
+    let good = req.app.keys.is_signed(LINK, &signed(&req.path, expires), signature, req.now());
     if good && expires > req.now().seconds() {
         return Ok(());
     }
