@@ -31,7 +31,7 @@ fn lists(c: &mut Criterion) {
                     query: query.into(),
                     headers: http::HeaderMap::new(),
                     body: None,
-                    origin: Origin::Network,
+                    origin: Origin::Network(std::net::Ipv4Addr::LOCALHOST.into()),
                 };
                 let reply = runtime.block_on(answer(&shop.app, incoming));
                 assert_eq!(reply.status, 200);

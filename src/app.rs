@@ -3,24 +3,26 @@
 use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 
-use crate::accounts::{KeySource, Keys, Passwords, Ring};
+use crate::accounts::{Guesses, KeySource, Keys, Passwords, Ring};
 use crate::cart::totals::Charges;
 use crate::catalogue::Listings;
 use crate::checkout::Rules;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::idempotency::InFlights;
+use crate::http::{Client, Limits, Origin};
 use crate::mail::{Mailer, Transport};
 use crate::money::{Currency, Money};
 use crate::orders::Seller;
@@ -45,10 +47,12 @@ pub struct App {
     pub seller: Seller,
     pub keys: Keys,
     pub passwords: Passwords,
+    pub guesses: Guesses,
     pub gateways: Gateways,
     pub mail: Mailer,
     pub listings: Arc<Listings>,
     pub in_flight: InFlights,
+    pub limits: Limits,
     /// Whether this is a demo, which says so.
     pub demo: bool,
     /// Where customers reach this process, once it listens.
@@ -66,6 +70,8 @@ pub struct App {
     /// The API's description, once somebody asked for it.
     pub openapi: OnceLock<Bytes>,
     request_ids: AtomicU64,
+    /// Whether it was said that a proxy is not among those that are believed.
+    met_unknown_proxy: AtomicBool,
 }
 
 /// What a shop is put together from. Tests and the simulation bring their own clock, disk, seed and gateways.
@@ -195,10 +201,13 @@ impl App {
             seller: config.seller(),
             keys: Keys::new(keys, &shop),
             passwords: Passwords::default(),
+            guesses: Guesses::new(&config),
             gateways: Gateways::new(all, test),
             mail: Mailer::new(&config, mail, demo),
             in_flight: InFlights::default(),
             openapi: OnceLock::new(),
+            limits: Limits::new(&config, &clock),
+            met_unknown_proxy: AtomicBool::new(false),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,
             clock,
@@ -236,9 +245,35 @@ impl App {
         Terms { seller: self.seller.clone(), hold: self.config.hold() }
     }
 
+    /// Who is at the other end of a request; nobody but the operator comes in by another way than the network.
+    pub fn client(&self, origin: Origin, headers: &HeaderMap) -> Option<Client> {
+        let Origin::Network(peer) = origin else { return None };
+        let (proxies, header) = (&self.config.server_trusted_proxies, self.config.server_proxy_header);
+        let client = Client::of(peer, headers, proxies, header);
+        // From outside anybody may say so; within the shop's own network it is a proxy that somebody forgot.
+        if client.is_unknown_proxy
+            && is_near(client.address)
+            && !self.met_unknown_proxy.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                address = %client.address,
+                "a proxy is not in server.trusted_proxies: all whom it speaks for are taken for one client, and limited so"
+            );
+        }
+        Some(client)
+    }
+
     /// An id for a request that brought none: unlike those of other processes, and counting up.
     pub fn new_request_id(&self) -> String {
         format!("{:016x}", self.request_ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Whether an address is of this machine or of a private network.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
     }
 }
 

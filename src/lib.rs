@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`hex`], [`address`], [`cells`], [`described`]: the words that
+//! - [`money`], [`clock`], [`id`], [`page`], [`pace`], [`hex`], [`address`], [`cells`], [`described`]: the words that
 //!   every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
 //!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
@@ -40,6 +40,7 @@ pub mod mail;
 pub mod money;
 pub mod orders;
 pub mod outbox;
+pub mod pace;
 pub mod page;
 pub mod payments;
 pub mod privacy;

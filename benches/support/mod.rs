@@ -22,7 +22,10 @@ pub struct Bench {
 /// A shop whose writer is stepped by the bench.
 pub fn shop(products: usize) -> Bench {
     let dir = tempfile::tempdir().expect("a directory");
-    let flags = Flags(vec![("data.dir", "bench", dir.path().display().to_string())]);
+    let flags = Flags(vec![
+        ("data.dir", "bench", dir.path().display().to_string()),
+        ("limits.enabled", "bench", "false".into()),
+    ]);
     let config = Config::load(None, [], &flags).expect("good settings");
     let parts = Parts { threaded: false, ..Parts::real(config).expect("parts") };
     let app = App::open(parts).expect("it opens");

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::access::for_user;
 use super::http::new_password;
+use super::known;
 use super::links;
 use super::model::Email;
 use crate::http::input::{Fields, Input, Nothing, text, word};
@@ -104,9 +105,15 @@ impl Input for Chosen {
 
 async fn reset(mut req: Req) -> Answer {
     let Chosen { token, new_password } = req.json().await?;
-    let (user, known) = req.app.store.read(|tx| links::read_reset(tx, &req.app.keys, &token))?;
+    let (user, reset) = req.app.store.read(|tx| links::read_reset(tx, &req.app.keys, &token))?;
     let hash = req.app.passwords.hash(new_password).await?;
-    req.write(move |tx| Ok(links::reset_password(tx, user, &known.nonce, &hash)?)).await?;
+    let (app, net) = (Arc::clone(&req.app), req.net());
+    req.write(move |tx| {
+        links::reset_password(tx, user, &reset.nonce, &hash)?;
+        // Whoever gets their mail is let in from here, whatever others have tried.
+        Ok(known::note(tx, &app.keys, user, net)?)
+    })
+    .await?;
     Ok(Reply::no_content())
 }
 

@@ -1,11 +1,14 @@
 //! `/api/auth`: for everybody.
 
+use std::sync::Arc;
+
 use http::header;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::for_user;
+use super::known;
 use super::links;
 use super::model::{
     AccountError, Admin, Bearer, Email, Identity, NewUser, Role, Session, SessionRecord, Staff, User,
@@ -19,7 +22,9 @@ use crate::address::Address;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::input::{Fields, Input, Rule, line, object, rule, text, word};
-use crate::http::{Answer, ApiError, Origin, Reply, Req, Routes, created, for_everybody, get, ok, post};
+use crate::http::{
+    Answer, ApiError, Origin, Reply, Req, Routes, Whom, created, for_everybody, get, ok, post,
+};
 use crate::id::{SessionId, UserId};
 
 pub fn routes() -> Routes {
@@ -143,6 +148,7 @@ impl Req {
                     unauthorized("token_expired", "The access token has expired; refresh it.")
                 }
             })?;
+        self.charge(Whom::User(user.0))?;
         self.app.store.read(|tx| {
             let alive =
                 SESSIONS.get(tx, &session)?.filter(|record| record.user == user && record.ended_at.is_none());
@@ -168,6 +174,7 @@ impl Req {
                 unauthorized("token_invalid", detail)
             }
         })?;
+        self.charge(Whom::Token(bearer.token.0))?;
         if is_stale {
             let id = bearer.token;
             self.app.store.write_later(move |tx| ops::note_use(tx, id));
@@ -290,10 +297,12 @@ async fn register(mut req: Req) -> Answer {
     let password_hash = req.app.passwords.hash(password).await?;
     let new = NewUser { email, name, role: Role::Customer, password_hash };
     let lasts = req.app.refresh_lasts();
+    let (app, net) = (Arc::clone(&req.app), req.net());
     let (id, user, session_id, session) = req
         .write(move |tx| {
             let (id, user) = ops::create_user(tx, &new)?;
             let (user, session_id, session) = ops::log_in(tx, id, &user.password_hash, None, lasts)?;
+            known::note(tx, &app.keys, id, net)?;
             links::ask_proof(tx, id)?;
             Ok((id, user, session_id, session))
         })
@@ -321,14 +330,20 @@ async fn log_in(mut req: Req) -> Answer {
         Ok(email) => req.app.store.read(|tx| ops::find(tx, &email))?,
         Err(_) => None,
     };
-    let hash = known.as_ref().map(|(_, user)| user.password_hash.clone());
-    let compared = req.app.passwords.compare(password, hash.clone()).await?;
-    let (Some((id, _)), Some(hash), true) = (known, hash, compared.is_right) else {
+    let address = email.trim().to_lowercase();
+    let compared = req.is_password(&address, known.as_ref().map(|(id, user)| (*id, user)), password).await?;
+    let Some((id, user)) = known.filter(|_| compared.is_right) else {
         return Err(AccountError::InvalidCredentials.into());
     };
     let (lasts, stronger) = (req.app.refresh_lasts(), compared.stronger);
-    let (user, session_id, session) =
-        req.write(move |tx| Ok(ops::log_in(tx, id, &hash, stronger.as_deref(), lasts)?)).await?;
+    let (app, net, hash) = (Arc::clone(&req.app), req.net(), user.password_hash);
+    let (user, session_id, session) = req
+        .write(move |tx| {
+            let session = ops::log_in(tx, id, &hash, stronger.as_deref(), lasts)?;
+            known::note(tx, &app.keys, id, net)?;
+            Ok(session)
+        })
+        .await?;
     Ok(ok(&signed_in(&req.app, id, user, session_id, &session)))
 }
 
@@ -445,13 +460,18 @@ impl Input for NewPassword {
 async fn change_password(mut req: Req) -> Answer {
     let session = req.user()?;
     let NewPassword { current_password, new_password } = req.json().await?;
-    let old = req.app.store.read(|tx| ops::get(tx, session.user))?.password_hash;
-    if !req.app.passwords.compare(current_password, Some(old.clone())).await?.is_right {
+    let (is_right, user) = req.is_own_password(session.user, current_password).await?;
+    if !is_right {
         return Err(AccountError::InvalidCredentials.into());
     }
+    let old = user.password_hash;
     let new = req.app.passwords.hash(new_password).await?;
-    req.write(move |tx| Ok(ops::set_password(tx, session.user, Some(&old), &new, Some(session.session))?))
-        .await?;
+    let (app, net) = (Arc::clone(&req.app), req.net());
+    req.write(move |tx| {
+        ops::set_password(tx, session.user, Some(&old), &new, Some(session.session))?;
+        Ok(known::note(tx, &app.keys, session.user, net)?)
+    })
+    .await?;
     Ok(Reply::no_content())
 }
 

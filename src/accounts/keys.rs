@@ -21,7 +21,10 @@ use crate::page::Paged;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/keys/", get(list, for_admin(Scope::All, "The signing keys, newest first").lists::<KeyView>()))
+        .at(
+            "/api/admin/keys/",
+            get(list, for_admin(Scope::All, "The signing keys, newest first").lists::<KeyView>()),
+        )
         .at(
             "/api/admin/keys/rotate/",
             post(

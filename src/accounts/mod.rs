@@ -12,9 +12,11 @@
 mod access;
 pub mod admin;
 pub mod by_mail;
+mod guesses;
 pub mod http;
 mod keyring;
 pub mod keys;
+mod known;
 mod links;
 mod model;
 mod old;
@@ -25,8 +27,10 @@ pub(crate) mod store;
 mod tokens;
 
 pub use access::{for_admin, for_staff, for_user, for_user_or_token};
+pub use guesses::Guesses;
 pub use http::{given_password, view};
 pub use keyring::{Ring, SHORTEST};
+pub use known::{forget_old as forget_known, is_nowhere};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{

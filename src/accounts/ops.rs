@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::known;
 use super::links;
 use super::model::{
     AccountError, ApiToken, Bearer, Email, Identity, NewUser, Role, SessionRecord, Staff, User,
@@ -157,8 +158,8 @@ pub fn change_profile(tx: &mut WriteTx, id: UserId, change: &Profile) -> Result<
     Ok(user)
 }
 
-/// Sets a new password, has no link that was mailed be good any more, and ends all sessions but `keep`. `old_hash`, where given, is the one that the current
-/// password was compared with.
+/// Sets a new password, has no link that was mailed be good any more, forgets where they logged in, and ends all
+/// sessions but `keep`. `old_hash`, where given, is the one that the current password was compared with.
 pub fn set_password(
     tx: &mut WriteTx,
     id: UserId,
@@ -171,6 +172,7 @@ pub fn set_password(
         return Err(AccountError::InvalidCredentials);
     }
     links::forget_links(tx, id)?;
+    known::forget(tx, id)?;
     new_hash.clone_into(&mut user.password_hash);
     USERS.put(tx, &id, &user)?;
     end_all_but(tx, id, keep)
@@ -225,6 +227,7 @@ pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
     let user = get(tx, id)?;
     set_role_and_activity(tx, id, Some(Role::Customer), Some(false))?;
     end_all_but(tx, id, None)?;
+    known::forget(tx, id)?;
     let nobody = User {
         email: Email::nobodys(id),
         name: String::new(),

@@ -1,5 +1,6 @@
 //! Tables of accounts.
 
+use super::known::Known;
 use super::links::Reset;
 use super::model::{ApiToken, Role, SessionRecord, User};
 use super::old::UserV1;
@@ -11,6 +12,7 @@ record!(User as StoredUser: V2, was V1(UserV1));
 record!(SessionRecord as StoredSession: V1);
 record!(ApiToken as StoredApiToken: V1);
 record!(Reset as StoredReset: V1);
+record!(Known as StoredKnown: V1);
 
 pub static BY_EMAIL: Index<UserId, User, String> =
     Index::unique("users.by_email", |user| vec![user.email.as_str().to_owned()]);
@@ -42,3 +44,9 @@ pub static API_TOKENS: Table<TokenId, ApiToken> = Table::new("api_tokens", &[&BY
 pub static RESETS_BY_EXPIRY: Index<UserId, Reset, Time> =
     Index::list("resets.by_expiry", |reset| vec![reset.expires_at]);
 pub static RESETS: Table<UserId, Reset> = Table::new("resets", &[&RESETS_BY_EXPIRY]);
+
+/// For housekeeping.
+pub static KNOWN_BY_AGE: Index<(UserId, u64), Known, Time> =
+    Index::list("known_places.by_age", |known| vec![known.at]);
+/// By user and a digest of the address.
+pub static KNOWN: Table<(UserId, u64), Known> = Table::new("known_places", &[&KNOWN_BY_AGE]);

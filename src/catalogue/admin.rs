@@ -1,32 +1,88 @@
 //! Changing the catalogue: for staff.
 
+use std::collections::BTreeMap;
+
 use http::header;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::http::ProductRef;
-use super::input::ProductInput;
+use super::input::{ProductInput, WholeProduct};
 use super::model::Product;
+use super::view::ProductView;
 use super::{ops, view};
-use crate::accounts::{self, Scope, Staff};
+use crate::accounts::{self, Scope, Staff, for_staff};
 use crate::audit;
-use crate::http::{Answer, ApiError, Reply, Req, Routes, delete, etag, get, post};
-use crate::id::ProductId;
+use crate::http::{Answer, ApiError, Reply, Req, Routes, etag, get, post, put};
+use crate::id::{ProductId, VariantId};
 use crate::inventory::{self, Cause};
 use crate::page::Paged;
 use crate::store::{Reads, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/products/", post(create, crate::http::undescribed()))
+        .at(
+            "/api/products/",
+            post(
+                create,
+                for_staff(Scope::ProductsWrite, "Make a product")
+                    .more("Without options and variants it has one variant, made of its own price, sku and stock_quantity.")
+                    .once()
+                    .takes::<WholeProduct>()
+                    .creates::<ProductView<'_>>()
+                    .tagged()
+                    .refuses(TAKEN),
+            ),
+        )
         .at(
             "/api/products/{id}/",
-            delete(archive, crate::http::undescribed())
-                .put(replace, crate::http::undescribed())
-                .patch(change, crate::http::undescribed()),
+            put(
+                replace,
+                for_staff(Scope::ProductsWrite, "Replace a product")
+                    .more(
+                        "What is not given is as in a new product; the slug, and what is not said of variants that \
+                         it has already, stay.",
+                    )
+                    .if_match()
+                    .takes::<WholeProduct>()
+                    .gives::<ProductView<'_>>()
+                    .tagged()
+                    .refuses(TAKEN),
+            )
+            .patch(
+                change,
+                for_staff(Scope::ProductsWrite, "Change some of a product")
+                    .more(
+                        "A stock_quantity that differs from what there is, is a movement; If-Match makes sure that no \
+                         sale came between.",
+                    )
+                    .if_match()
+                    .takes::<ProductInput>()
+                    .gives::<ProductView<'_>>()
+                    .tagged()
+                    .refuses(TAKEN),
+            )
+            .delete(
+                archive,
+                for_staff(Scope::ProductsWrite, "Take a product out of the shop")
+                    .more("It is archived: orders keep it; its slug and SKUs are free again.")
+                    .if_match()
+                    .gives_nothing(204),
+            ),
         )
-        .at("/api/admin/inventory/low-stock/", get(low_stock, crate::http::undescribed()))
+        .at(
+            "/api/admin/inventory/low-stock/",
+            get(
+                low_stock,
+                for_staff(Scope::StockRead, "Variants that are low, least first").lists::<LowView>(),
+            ),
+        )
 }
+
+/// Refusals of a product that has what is another's.
+const TAKEN: &[(u16, &str)] = &[(409, "sku_taken"), (409, "slug_taken")];
 
 fn product_reply(
     tx: &impl Reads,
@@ -58,8 +114,7 @@ fn note(
 
 async fn create(mut req: Req) -> Answer {
     let by = req.staff(Scope::ProductsWrite)?;
-    let input: ProductInput = req.json().await?;
-    input.whole()?;
+    let WholeProduct(input) = req.json().await?;
     req.write_once(move |tx| {
         accounts::confirm(tx, &by)?;
         let draft = input.clone().onto(Draft::default(), &[]).map_err(ApiError::invalid)?;
@@ -76,12 +131,7 @@ fn first_stock() -> Cause {
 }
 
 /// One change of a product, from what it is to what the client wants.
-async fn rewrite(mut req: Req, product: ProductRef, is_whole: bool) -> Answer {
-    let by = req.staff(Scope::ProductsWrite)?;
-    let input: ProductInput = req.json().await?;
-    if is_whole {
-        input.whole()?;
-    }
+async fn rewrite(req: &Req, by: Staff, product: ProductRef, input: ProductInput, is_whole: bool) -> Answer {
     let if_match = req.header(header::IF_MATCH).map(str::to_owned);
     req.write(move |tx| {
         accounts::confirm(tx, &by)?;
@@ -102,12 +152,16 @@ async fn rewrite(mut req: Req, product: ProductRef, is_whole: bool) -> Answer {
     .await
 }
 
-async fn replace(req: Req, product: ProductRef) -> Answer {
-    rewrite(req, product, true).await
+async fn replace(mut req: Req, product: ProductRef) -> Answer {
+    let by = req.staff(Scope::ProductsWrite)?;
+    let WholeProduct(input) = req.json().await?;
+    rewrite(&req, by, product, input, true).await
 }
 
-async fn change(req: Req, product: ProductRef) -> Answer {
-    rewrite(req, product, false).await
+async fn change(mut req: Req, product: ProductRef) -> Answer {
+    let by = req.staff(Scope::ProductsWrite)?;
+    let input = req.json().await?;
+    rewrite(&req, by, product, input, false).await
 }
 
 async fn archive(req: Req, product: ProductRef) -> Answer {
@@ -124,6 +178,23 @@ async fn archive(req: Req, product: ProductRef) -> Answer {
     Ok(Reply::no_content())
 }
 
+/// A variant that is low.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LowStockVariant")]
+struct LowView {
+    variant_id: VariantId,
+    product_id: ProductId,
+    sku: Option<String>,
+    /// The product's.
+    name: String,
+    /// The values chosen, by option.
+    options: BTreeMap<String, String>,
+    /// Units that can be sold.
+    stock_quantity: i64,
+    /// At or below this it is low.
+    low_stock_threshold: Option<i64>,
+}
+
 async fn low_stock(req: Req) -> Answer {
     req.staff(Scope::StockRead)?;
     let page = req.page()?;
@@ -131,15 +202,15 @@ async fn low_stock(req: Req) -> Answer {
         let low = inventory::low(tx, page)?;
         let items = low.items.into_iter().map(|(variant, stock)| {
             let named = ops::describe(tx, variant)?;
-            Ok(json!({
-                "variant_id": variant,
-                "product_id": stock.product,
-                "sku": named.sku,
-                "name": named.name,
-                "options": named.options,
-                "stock_quantity": stock.quantity,
-                "low_stock_threshold": stock.low_at,
-            }))
+            Ok(LowView {
+                variant_id: variant,
+                product_id: stock.product,
+                sku: named.sku,
+                name: named.name,
+                options: named.options,
+                stock_quantity: stock.quantity,
+                low_stock_threshold: stock.low_at,
+            })
         });
         Ok::<_, StoreError>(Paged { count: low.count, items: items.collect::<Result<_, StoreError>>()? })
     })?;

@@ -7,13 +7,18 @@ use super::import::own_columns;
 use super::model::Product;
 use super::store::PRODUCTS;
 use super::{ops, view};
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_staff};
 use crate::cells::{guarded, joined};
-use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
+use crate::http::{Answer, ApiError, FileFormat, LINES, Pipe, Req, Routes, get, piped};
 use crate::store::{ReadTx, Reads, StoreError};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/products/export/", get(export, crate::http::undescribed()))
+    let op = for_staff(Scope::ProductsRead, "All products that are not archived, as a file")
+        .more("What import reads: the same file changes nothing.")
+        .query::<FileFormat>("format", "csv if it is not given.")
+        .gives_files(&["text/csv", LINES])
+        .with_headers(&["Content-Disposition", "X-Total-Count"]);
+    Routes::new().at("/api/admin/products/export/", get(export, op))
 }
 
 async fn export(req: Req) -> Answer {

@@ -2,17 +2,21 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::listing::{Among, By, Filter, Listing, Order, words};
 use super::model::{CatalogueError, Category, Product};
 use super::store::{CATEGORIES, PRODUCTS};
+use super::view::ProductView;
 use super::{ops, view};
 use crate::accounts::Scope;
 use crate::described::Described;
-use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, for_everybody, get, ok};
 use crate::id::ProductId;
+use crate::money::Money;
 use crate::page::Paged;
 use crate::store::{ReadTx, Reads, StoreError};
 
@@ -21,9 +25,66 @@ const MOST_WORDS: usize = 10;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/products/", get(list, crate::http::undescribed()))
-        .at("/api/products/{id}/", get(show, crate::http::undescribed()))
-        .at("/api/categories/", get(categories, crate::http::undescribed()))
+        .at(
+            "/api/products/",
+            get(
+                list,
+                for_everybody("Products, by what is looked for")
+                    .tells_staff_more()
+                    .query_each::<String>("category", "In any of these categories, by name or slug.")
+                    .query_each::<String>("tag", "With any of these tags.")
+                    .query::<Money>("min_price", "From this price on.")
+                    .query::<Money>("max_price", "Up to this price.")
+                    .query::<LeastRating>("min_rating", "From this average rating on: 0 to 5, with one decimal at most.")
+                    .query::<bool>("in_stock", "Those that are in stock, or those that are not.")
+                    .query::<String>(
+                        "search",
+                        "Words, each of which must be in name, description, SKU or tags, or begin a word there. Those \
+                         after the tenth are passed over.",
+                    )
+                    .query::<Order>(
+                        "ordering",
+                        "By what, with - for descending; the newest first if it is not given. stock_quantity is for staff.",
+                    )
+                    .query::<bool>("archived", "For staff: those that are archived, in the place of those that are not.")
+                    .lists::<ProductView<'_>>()
+                    .tagged()
+                    .refuses(&[(403, "permission_denied")]),
+            ),
+        )
+        .at(
+            "/api/products/{id}/",
+            get(
+                show,
+                for_everybody("A product").tells_staff_more().gives::<ProductView<'_>>().tagged(),
+            ),
+        )
+        .at(
+            "/api/categories/",
+            get(categories, for_everybody("All categories").gives::<Vec<CategoryView>>().tagged()),
+        )
+}
+
+/// A least average rating, in tenths.
+struct LeastRating(i64);
+
+impl Described for LeastRating {
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": r"^([0-4](\.[0-9])?|5(\.0)?)$"})
+    }
+}
+
+impl FromStr for LeastRating {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+        let digit = |text: &str| Some(text).filter(|text| text.len() == 1)?.parse::<u8>().ok();
+        let tenths =
+            digit(whole).zip(digit(tenth)).map(|(whole, tenth)| i64::from(whole) * 10 + i64::from(tenth));
+        let found = tenths.filter(|tenths| *tenths <= 50).map(LeastRating);
+        found.ok_or_else(|| "must be from 0 to 5, with one decimal at most".into())
+    }
 }
 
 /// A product's id or slug, as a path names it.
@@ -90,12 +151,6 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
             "Only staff can order products by stock_quantity.",
         ));
     }
-    let rating = |text: &str| {
-        let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
-        let (whole, tenth): (i64, i64) =
-            (whole.parse().ok()?, tenth.parse().ok().filter(|_| tenth.len() == 1)?);
-        Some(whole * 10 + tenth).filter(|tenths| (0..=50).contains(tenths))
-    };
     let named = |name| query.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect();
     Ok(Filter {
         among: match (archived, is_staff) {
@@ -107,7 +162,7 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
         tags: named("tag"),
         min_price: query.money("min_price", req.app.currency())?,
         max_price: query.money("max_price", req.app.currency())?,
-        min_rating: query.read("min_rating", "must be from 0 to 5, with one decimal at most", rating)?,
+        min_rating: query.word("min_rating")?.map(|LeastRating(tenths)| tenths),
         in_stock: query.flag("in_stock")?,
         search: words(query.get("search").unwrap_or_default()).take(MOST_WORDS).collect(),
         ordering,
@@ -126,13 +181,23 @@ async fn show(req: Req, product: ProductRef) -> Answer {
     Ok(cached(Reply::bytes(http::StatusCode::OK, "application/json", body), is_staff))
 }
 
+/// A category: there is one as long as there is a product in it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Category")]
+struct CategoryView {
+    slug: String,
+    name: String,
+    /// Of its products, those that customers see.
+    product_count: u64,
+}
+
 async fn categories(req: Req) -> Answer {
     let look = |listing: &Listing, tx: &ReadTx| {
         let mut all = Vec::new();
         CATEGORIES.each(tx, |slug, Category { name }| {
             // As a category comes with its first product, it goes with its last.
             if let Some(count) = listing.count_in(&slug) {
-                all.push(json!({"slug": slug, "name": name, "product_count": count}));
+                all.push(CategoryView { slug, name, product_count: count });
             }
         })?;
         Ok(all)

@@ -1,10 +1,16 @@
 //! A product as a client writes it in JSON: the body of a request, a line of an import.
 
+use std::ops::RangeInclusive;
+
+use serde_json::json;
+
 use super::draft::{Draft, MOST_IMAGES, MOST_OPTIONS, MOST_VALUES, MOST_VARIANTS, VariantDraft};
 use super::model::{ProductOption, SLUG};
 use super::ops;
-use crate::http::input::{Fields, Input, boolean, id, integer, list, money, object, text, text_map, url};
-use crate::http::{ApiError, Faults};
+use crate::http::Faults;
+use crate::http::input::{
+    Fields, Input, Rule, boolean, id, integer, list, money, object, rule, text, text_map, url,
+};
 use crate::id::VariantId;
 use crate::inventory::MOST;
 use crate::money::Money;
@@ -48,14 +54,23 @@ const READ_ONLY: [&str; 8] =
 impl Input for ProductInput {
     fn read(from: &mut Fields<'_>) -> Self {
         from.passes_over(&READ_ONLY);
+        let stock = from.change("stock_quantity", integer(0..=MOST * MOST_VARIANTS as i64));
+        let variants: Option<Vec<_>> = from.change("variants", list(object(), MOST_VARIANTS));
         // A product with variants shows the sum of theirs.
-        let most = if from.given("variants") { MOST * MOST_VARIANTS as i64 } else { MOST };
-        let stock = from.change("stock_quantity", integer(0..=most));
+        from.says_any(|| {
+            vec![
+                json!({"properties": {"stock_quantity": {"maximum": MOST}}}),
+                json!({"required": ["variants"], "properties": {"variants": {"minItems": 1}}}),
+            ]
+        });
+        if stock > Some(MOST) && variants.as_ref().is_none_or(Vec::is_empty) {
+            from.fault("stock_quantity", &format!("must be an integer from 0 to {MOST}"));
+        }
         ProductInput {
-            slug: from.change("slug", text(1..=SLUG)),
+            slug: from.change("slug", text_as(1..=SLUG, r"^(?![0-9]+$)[\p{L}\p{N}_-]+$")),
             name: from.change("name", text(1..=200)),
             description: from.change("description", text(0..=50_000)),
-            category: from.change_or_null("category", text(1..=100)),
+            category: from.change_or_null("category", text_as(1..=100, NAME)),
             price: from.change("price", money()),
             compare_at_price: from.change_or_null("compare_at_price", money()),
             image_url: from.change_or_null("image_url", url()),
@@ -67,9 +82,48 @@ impl Input for ProductInput {
             weight_grams: from.change_or_null("weight_grams", integer(0..=1_000_000_000)),
             is_active: from.change("is_active", boolean()),
             options: from.change("options", list(object(), MOST_OPTIONS)),
-            variants: from.change("variants", list(object(), MOST_VARIANTS)),
+            variants,
         }
     }
+}
+
+/// All of a product: what `POST` and `PUT` take.
+#[derive(Clone)]
+pub struct WholeProduct(pub ProductInput);
+
+impl Input for WholeProduct {
+    fn read(from: &mut Fields<'_>) -> Self {
+        from.require(&["name"]);
+        let product = ProductInput::read(from);
+        from.says_any(|| {
+            let priced = json!({"minItems": 1, "items": {"required": ["price"]}});
+            vec![
+                json!({"required": ["price"]}),
+                json!({"required": ["variants"], "properties": {"variants": priced}}),
+            ]
+        });
+        let is_priced = match &product.variants {
+            Some(variants) => !variants.is_empty() && variants.iter().all(|variant| variant.price.is_some()),
+            // Those that can't be read may have prices.
+            None => from.given("variants"),
+        };
+        if !from.given("price") && !is_priced {
+            from.fault("price", "is required");
+        }
+        WholeProduct(product)
+    }
+}
+
+/// With a letter or a digit, and without control characters.
+const NAME: &str = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*[\p{L}\p{N}][^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$";
+
+/// A text that [`Draft::check`] will want to be as `pattern` says.
+fn text_as(length: RangeInclusive<usize>, pattern: &'static str) -> impl Rule<String> {
+    let (least, most) = (*length.start(), *length.end());
+    rule(
+        move || json!({"type": "string", "minLength": least, "maxLength": most, "pattern": pattern}),
+        move |value, at| text(least..=most).read(value, at),
+    )
 }
 
 impl Input for ProductOption {
@@ -195,21 +249,5 @@ impl ProductInput {
             }
         }
         if faults.is_empty() { Ok(base) } else { Err(faults) }
-    }
-
-    /// What a whole product must have.
-    pub fn whole(&self) -> Result<(), ApiError> {
-        let mut faults = Faults::new();
-        let priced =
-            |variants: &Vec<VariantInput>| !variants.is_empty() && variants.iter().all(|v| v.price.is_some());
-        for (name, missing) in [
-            ("name", self.name.is_none()),
-            ("price", self.price.is_none() && !self.variants.as_ref().is_some_and(priced)),
-        ] {
-            if missing {
-                faults.entry(name.into()).or_default().push("is required".into());
-            }
-        }
-        if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
     }
 }

@@ -1,5 +1,6 @@
 //! The nouns of the catalogue.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -11,8 +12,8 @@ use crate::store::StoreError;
 /// Most characters of a slug or a category's name.
 pub const SLUG: usize = 200;
 
-/// An option of a product and the values it can have: `Size`: `S`, `M`, `L`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// An option of a product and the values it can have, such as Size: S, M, L.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ProductOption {
     pub name: String,
     pub values: Vec<String>,

@@ -14,50 +14,71 @@ use crate::inventory::Stock;
 use crate::money::{Currency, Money};
 use crate::store::{Reads, StoreError};
 
-#[derive(Serialize)]
-struct ProductView<'a> {
+/// A product. Price and stock stand on its variants; at its own level are the lowest price and the sum.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Product")]
+pub struct ProductView<'a> {
     id: ProductId,
     slug: &'a str,
     name: &'a str,
     description: &'a str,
+    /// Of the cheapest variant.
     price: Money,
+    /// What the cheapest variant cost before, or costs elsewhere.
     compare_at_price: Option<Money>,
     currency: Currency,
     image_url: Option<&'a str>,
     images: &'a [String],
+    /// The category's name.
     category: Option<String>,
     tags: &'a [String],
+    /// Of a product without options; else null.
     sku: Option<&'a str>,
+    /// Units that can be sold, of all variants.
     stock_quantity: i64,
     in_stock: bool,
+    /// At or below this a variant is reported as low; null: never.
     low_stock_threshold: Option<i64>,
     weight_grams: Option<i64>,
+    /// Whether customers see it.
     is_active: bool,
     options: &'a [ProductOption],
+    /// Never empty: a product without options has one.
     variants: Vec<VariantView<'a>>,
     rating: RatingView,
+    /// Counts the edits; stock and rating move without it.
     version: u64,
     created_at: Time,
+    /// When it was last edited.
     updated_at: Time,
+    /// Not there unless it is archived.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
     archived_at: Option<Time>,
 }
 
-#[derive(Serialize)]
+/// What is sold: a product with a value chosen for each of its options.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProductVariant")]
 struct VariantView<'a> {
     id: VariantId,
     sku: Option<&'a str>,
+    /// The values chosen, by option.
     options: BTreeMap<String, String>,
     price: Money,
+    /// What it cost before, or costs elsewhere.
     compare_at_price: Option<Money>,
+    /// Units that can be sold.
     stock_quantity: i64,
     in_stock: bool,
     image_url: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// What a product's visible reviews come to.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProductRating")]
 struct RatingView {
-    /// To one decimal; null while nobody has rated.
+    /// 1 to 5, to one decimal; null while nobody has rated.
     average: Option<f64>,
     count: u64,
 }

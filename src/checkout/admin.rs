@@ -10,32 +10,96 @@ use super::by_hand::{ByHand, record_by_hand};
 use super::cancel::{Cancelling, cancel};
 use super::pay::end;
 use super::refund::{self, Asked};
-use crate::accounts::{self, Scope, Staff};
+use crate::accounts::{self, Scope, Staff, for_admin, for_staff};
 use crate::app::App;
 use crate::audit;
-use crate::http::input::{Fields, Input, boolean, id, list, money, object, text, whole, word};
+use crate::http::input::{Fields, Input, Rule, boolean, id, money, object, rule, some, text, whole, word};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, patch, post};
 use crate::id::{OrderId, PaymentId, RefundId};
-use crate::orders::{self, RefundStatus, Status};
+use crate::money::Money;
+use crate::orders::{self, OrderView, RefundStatus, Status};
 use crate::payments::gateway::GatewayError;
-use crate::payments::{self, DriveError, PaymentError, Why};
+use crate::payments::{self, AdminView, DriveError, PaymentError, Why};
 use crate::store::Seen;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/orders/{id}/", patch(change, crate::http::undescribed()))
-        .at("/api/admin/orders/{id}/mark-paid/", post(mark_paid, crate::http::undescribed()))
-        .at("/api/admin/orders/{id}/refund/", post(refund_order, crate::http::undescribed()))
-        .at("/api/admin/payments/{id}/cancel/", post(cancel_payment, crate::http::undescribed()))
+        .at(
+            "/api/admin/orders/{id}/",
+            patch(
+                change,
+                for_staff(Scope::OrdersWrite, "Move an order on, say how it is sent, or note something on it")
+                    .more(
+                        "status is shipped, completed or cancelled. tracking sends all that is left to send, or corrects \
+                         the newest parcel. note stands with the move, or else on the order.",
+                    )
+                    .takes::<Step>()
+                    .gives::<OrderView>()
+                    .refuses(&[
+                        (409, "invalid_transition"),
+                        (409, "refund_pending"),
+                        (409, "payment_closing"),
+                        (409, "order_disputed"),
+                    ]),
+            ),
+        )
+        .at(
+            "/api/admin/orders/{id}/mark-paid/",
+            post(
+                mark_paid,
+                for_staff(Scope::PaymentsWrite, "Record money that was taken by hand")
+                    .more("A live payment at a gateway is ended first.")
+                    .once()
+                    .takes::<MarkPaid>()
+                    .gives::<OrderView>()
+                    .refuses(&[(409, "already_paid"), (409, "order_cancelled"), (409, "payment_closing")]),
+            ),
+        )
+        .at(
+            "/api/admin/orders/{id}/refund/",
+            post(
+                refund_order,
+                for_admin(Scope::PaymentsWrite, "Give money back")
+                    .more(
+                        "For units of lines, an amount, or, with neither, all that is left. restock puts the units back \
+                         on the shelf, and goes with lines or with all that is left.",
+                    )
+                    .once()
+                    .may_take::<Asked>()
+                    .answers::<OrderView>(201, "The order, with the refund, which may be pending still.")
+                    .refuses(&[
+                        (409, "nothing_to_refund"),
+                        (409, "refund_too_large"),
+                        (409, "order_disputed"),
+                        (502, "gateway_error"),
+                    ]),
+            ),
+        )
+        .at(
+            "/api/admin/payments/{id}/cancel/",
+            post(
+                cancel_payment,
+                for_admin(Scope::PaymentsWrite, "End a payment that is not final")
+                    .more("Its order can be paid anew. force ends it even where its gateway can't be asked.")
+                    .may_take::<Ending>()
+                    .gives::<AdminView>()
+                    .refuses(&[(409, "invalid_transition"), (409, "payment_closing")]),
+            ),
+        )
 }
 
 impl Input for Step {
     fn read(from: &mut Fields<'_>) -> Self {
-        Step {
+        let step = Step {
             status: from.change("status", word()),
             tracking: from.change("tracking", object()),
             note: from.change("note", text(0..=2000)),
+        };
+        from.says(|| json!({"not": {"required": ["status", "tracking"], "properties": {"status": {"const": "cancelled"}}}}));
+        if step.status == Some(Status::Cancelled) && step.tracking.is_some() {
+            from.fault("tracking", "a cancelled order is not sent");
         }
+        step
     }
 }
 
@@ -43,9 +107,6 @@ async fn change(mut req: Req, id: OrderId) -> Answer {
     let by = req.staff(Scope::OrdersWrite)?;
     let step: Step = req.json().await?;
     if step.status == Some(Status::Cancelled) {
-        if step.tracking.is_some() {
-            return Err(ApiError::field("tracking", "a cancelled order is not sent"));
-        }
         let note = step.note.unwrap_or_default();
         cancel(&req.app, Cancelling { order: id, staff: Some(by), note, key: None }).await?;
     } else {
@@ -130,22 +191,31 @@ impl Input for LineInput {
     }
 }
 
+/// An amount that is not nothing.
+fn sum() -> impl Rule<Money> {
+    let nothing = || json!({"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^0+(\.0+)?$"}]});
+    rule(
+        move || json!({"allOf": [money().schema()], "not": nothing()}),
+        |value, at| match money().read(value, at)? {
+            amount if amount.is_zero() => at.fault("must be more than nothing"),
+            amount => Some(amount),
+        },
+    )
+}
+
 impl Input for Asked {
     fn read(from: &mut Fields<'_>) -> Self {
-        let lines: Option<Vec<LineInput>> = from.change("lines", list(object(), 100));
-        if lines.as_ref().is_some_and(Vec::is_empty) {
-            from.fault("lines", "must not be empty; leave it out to refund all that is left");
-        }
         let asked = Asked {
-            lines: LineInput::pairs(lines),
-            amount: from.change("amount", money()),
+            lines: LineInput::pairs(from.change("lines", some(object(), 100))),
+            amount: from.change("amount", sum()),
             payment: from.opt("payment_id", id()).map(PaymentId),
             reason: from.opt("reason", text(0..=500)).unwrap_or_default(),
             restock: from.opt("restock", boolean()).unwrap_or(false),
         };
-        if asked.amount.is_some_and(crate::money::Money::is_zero) {
-            from.fault("amount", "must be more than nothing");
-        }
+        from.says(|| {
+            let is_amount = json!({"restock": {"const": true}, "lines": false});
+            json!({"not": {"required": ["amount", "restock"], "properties": is_amount}})
+        });
         if asked.restock && asked.amount.is_some() && asked.lines.is_empty() {
             from.fault("restock", "goes with lines, or with all that is left");
         }
@@ -246,7 +316,7 @@ async fn cancel_payment(mut req: Req, id: PaymentId) -> Answer {
         }
         ended => ended?,
     };
-    Ok(ok(&app.store.read(|tx| payments::admin::view(tx, id, &payment))?))
+    Ok(ok(&app.store.read(|tx| payments::admin_view(tx, id, &payment))?))
 }
 
 impl From<AdvanceError> for ApiError {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use super::cancel::{Cancelling, cancel};
 use super::pay::{Attempt, Pay, PayError, end, pay};
 use super::place::{Basket, Item, PlaceError, Placing, place};
-use crate::address::Address;
-use crate::http::input::{Fields, Input, Nothing, id, list, money, object, text, whole};
+use crate::accounts::for_user;
+use crate::http::input::{Fields, Input, Nothing, id, money, object, some, text, whole};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, ok, post, replayed};
 use crate::id::{OrderId, PaymentId, ProductId, VariantId};
-use crate::money::Money;
-use crate::orders;
+use crate::orders::{self, OrderView};
 use crate::payments::gateway::{Gateway, GatewayError};
-use crate::payments::http::PaymentView;
+use crate::payments::http::{PaymentView, UNANSWERED};
 use crate::payments::{self, PaymentError};
 use crate::store::Seen;
 
@@ -21,10 +20,71 @@ const MOST_ITEMS: usize = 100;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/orders/", post(place_order, crate::http::undescribed()))
-        .at("/api/orders/{id}/cancel/", post(cancel_order, crate::http::undescribed()))
-        .at("/api/payment/", post(pay_now, crate::http::undescribed()))
+        .at(
+            "/api/orders/",
+            post(
+                place_order,
+                for_user("Order what is in the cart")
+                    .more(
+                        "Takes the stock, fixes the prices and empties the cart. total_amount is what the customer was \
+                         told that it costs. With payment_id it places nothing: it asks after that payment, and answers \
+                         with its order.",
+                    )
+                    .once()
+                    .takes::<PlaceInput>()
+                    .answers::<OrderView>(200, "The payment's order.")
+                    .creates::<OrderView>()
+                    .refuses(&[(404, "not_found")])
+                    .refuses(NOT_PLACED)
+                    .refuses(UNANSWERED),
+            ),
+        )
+        .at(
+            "/api/orders/{id}/cancel/",
+            post(
+                cancel_order,
+                for_user("Cancel one's own order")
+                    .more("While nothing of it is sent. What was paid goes back.")
+                    .once()
+                    .may_take::<Nothing>()
+                    .gives::<OrderView>()
+                    .refuses(&[(409, "invalid_transition"), (409, "payment_closing"), (409, "order_disputed")]),
+            ),
+        )
+        .at(
+            "/api/payment/",
+            post(
+                pay_now,
+                for_user("Pay an order, or order and pay at once")
+                    .more(
+                        "With order_id it pays an order that was placed. With shipping_address it orders what is in the \
+                         cart, or these items whatever is in the cart. An order that has a live payment with this \
+                         provider goes on with it. total_amount is what the customer was told that it costs.",
+                    )
+                    .once()
+                    .takes::<PayInput>()
+                    .creates::<PaymentView>()
+                    .refuses(&[
+                        (404, "not_found"),
+                        (409, "already_paid"),
+                        (409, "order_cancelled"),
+                        (409, "payment_closing"),
+                        (422, "amount_too_small"),
+                    ])
+                    .refuses(NOT_PLACED)
+                    .refuses(UNANSWERED),
+            ),
+        )
 }
+
+/// What an order that is to be placed is refused with.
+const NOT_PLACED: &[(u16, &str)] = &[
+    (409, "insufficient_stock"),
+    (409, "amount_mismatch"),
+    (422, "amount_too_large"),
+    (422, "cart_empty"),
+    (422, "coupon_invalid"),
+];
 
 /// The body of `POST /api/orders/`: the cart is ordered, or a payment's order confirmed.
 struct PlaceInput {
@@ -34,20 +94,15 @@ struct PlaceInput {
 
 impl Input for PlaceInput {
     fn read(from: &mut Fields<'_>) -> Self {
-        let payment = from.opt("payment_id", id()).map(PaymentId);
-        let shipping_address = if payment.is_some() {
-            from.opt("shipping_address", object()).unwrap_or_default()
-        } else {
-            from.req("shipping_address", object::<Address>())
-        };
+        from.require_any(&["shipping_address", "payment_id"]);
         let placing = Placing {
             basket: Basket::Cart,
-            shipping_address,
+            shipping_address: from.opt("shipping_address", object()).unwrap_or_default(),
             billing_address: from.opt("billing_address", object()),
             note: from.opt("note", text(0..=2000)).unwrap_or_default(),
             total: from.opt("total_amount", money()),
         };
-        PlaceInput { placing, payment }
+        PlaceInput { placing, payment: from.opt("payment_id", id()).map(PaymentId) }
     }
 }
 
@@ -122,25 +177,19 @@ impl Input for Item {
 
 impl Input for PayInput {
     fn read(from: &mut Fields<'_>) -> Self {
+        from.either("order_id", "shipping_address", &["items", "billing_address", "note"]);
         let provider = from.opt("provider", text(1..=20));
-        let total: Option<Money> = from.opt("total_amount", money());
         let order = from.opt("order_id", id()).map(OrderId);
-        let items = from.opt("items", list(object(), MOST_ITEMS));
-        if order.is_some() && items.is_some() {
-            from.fault("items", "give either order_id or items");
-        }
-        if items.as_ref().is_some_and(Vec::is_empty) {
-            from.fault("items", "must not be empty");
-        }
+        let placing = Placing {
+            basket: from.opt("items", some(object(), MOST_ITEMS)).map_or(Basket::Cart, Basket::Items),
+            shipping_address: from.opt("shipping_address", object()).unwrap_or_default(),
+            billing_address: from.opt("billing_address", object()),
+            note: from.opt("note", text(0..=2000)).unwrap_or_default(),
+            total: from.opt("total_amount", money()),
+        };
         let what = match order {
-            Some(order) => Pay::Order(order, total),
-            None => Pay::New(Box::new(Placing {
-                basket: items.map_or(Basket::Cart, Basket::Items),
-                shipping_address: from.req("shipping_address", object()),
-                billing_address: from.opt("billing_address", object()),
-                note: from.opt("note", text(0..=2000)).unwrap_or_default(),
-                total,
-            })),
+            Some(order) => Pay::Order(order, placing.total),
+            None => Pay::New(Box::new(placing)),
         };
         PayInput { what, provider }
     }
@@ -170,7 +219,7 @@ async fn pay_now(mut req: Req) -> Answer {
         attempt = begin(&req, buyer, &what, &gateway, key.clone()).await?;
     }
     let payment = match attempt {
-        Begun::Before(stored) => return Ok(replayed(stored)),
+        Begun::Before(stored) => return replayed(stored),
         Begun::Attempt(Attempt::Begun(payment)) => payment,
         Begun::Attempt(Attempt::Blocked(other)) => return Err(PaymentError::Closing(other).into()),
     };

@@ -3,21 +3,44 @@
 use serde_json::{Value, json};
 
 use super::admin::LineInput;
-use crate::accounts::{self, Scope, Staff};
+use crate::accounts::{self, Scope, Staff, for_staff};
 use crate::audit;
-use crate::http::input::{Fields, Input, list, object, text, url};
+use crate::http::input::{Fields, Input, object, some, text, url};
 use crate::http::{Answer, Req, Routes, created, get, ok, patch, post};
 use crate::id::OrderId;
-use crate::orders::{self, Order, Parcel, Tracking};
+use crate::orders::{self, CarrierView, Order, OrderView, Parcel, Tracking};
 use crate::page::Paged;
 use crate::payments::{self, PaymentError};
 use crate::store::WriteTx;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/orders/{id}/fulfilments/", post(send, crate::http::undescribed()))
-        .at("/api/admin/orders/{id}/fulfilments/{number}/", patch(correct, crate::http::undescribed()))
-        .at("/api/admin/carriers/", get(carriers, crate::http::undescribed()))
+        .at(
+            "/api/admin/orders/{id}/fulfilments/",
+            post(
+                send,
+                for_staff(Scope::OrdersWrite, "Send a parcel")
+                    .more(
+                        "With units of lines, or with all that is left to send. The customer is told. With the last one \
+                         the order is shipped.",
+                    )
+                    .once()
+                    .takes::<Parcel>()
+                    .answers::<OrderView>(201, "The order, with the parcel.")
+                    .refuses(&[(409, "invalid_transition"), (409, "order_disputed")]),
+            ),
+        )
+        .at(
+            "/api/admin/orders/{id}/fulfilments/{number}/",
+            patch(
+                correct,
+                for_staff(Scope::OrdersWrite, "Correct how a parcel is sent").takes::<Correction>().gives::<OrderView>(),
+            ),
+        )
+        .at(
+            "/api/admin/carriers/",
+            get(carriers, for_staff(Scope::OrdersRead, "The carriers whose parcels have links").lists::<CarrierView>()),
+        )
 }
 
 impl Input for Tracking {
@@ -32,11 +55,8 @@ impl Input for Tracking {
 
 impl Input for Parcel {
     fn read(from: &mut Fields<'_>) -> Self {
-        let lines: Option<Vec<LineInput>> = from.change("lines", list(object(), 100));
-        if lines.as_ref().is_some_and(Vec::is_empty) {
-            from.fault("lines", "must not be empty; leave it out to send all that is left");
-        }
-        Parcel { lines: LineInput::pairs(lines), tracking: Tracking::read(from) }
+        let lines = LineInput::pairs(from.change("lines", some(object(), 100)));
+        Parcel { lines, tracking: Tracking::read(from) }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod gateways;
+mod limits;
 mod mail;
 mod read;
 mod schedule;
@@ -18,8 +19,10 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::accounts::SHORTEST;
 use crate::cart::totals::Charges;
+use crate::http::{Proxies, ProxyHeader};
 use crate::money::{Currency, Rate};
 use crate::orders::{Carriers, Seller};
+use crate::pace::Pace;
 use crate::store::Upgrade;
 
 /// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
@@ -99,6 +102,16 @@ settings! {
     /// What customers call the shop, such as https://shop.example.com: links in answers begin with it.
     /// Empty: whatever the request was sent to.
     "server.public_url" server_public_url: String = "";
+    /// Proxies whose word on who asks is believed: addresses and nets with commas between them, such as
+    /// 127.0.0.1,10.0.0.0/8. All others are clients, whatever they say.
+    "server.trusted_proxies" server_trusted_proxies: Proxies = "";
+    /// Where these proxies write whom they speak for: x-forwarded-for (with X-Forwarded-Proto and X-Forwarded-Host), or
+    /// forwarded (RFC 7239). The other is not looked at, because a proxy passes on what it does not write.
+    "server.proxy_header" server_proxy_header: ProxyHeader = "x-forwarded-for";
+    /// Most connections at a time, in all (16 to 1000000), and from one address, proxies excepted (1 to 1000000).
+    "server.max_connections" server_max_connections: MaxConnections = "4096";
+    /// See max_connections.
+    "server.connections_per_address" server_connections_per_address: PerAddress = "256";
     /// Where the data file, the signing key and the operator's socket are kept.
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).
@@ -134,8 +147,26 @@ settings! {
     "shipping.carriers" shipping_carriers: Carriers = "";
     /// Tax that is added to every line, in percent.
     "tax.percent" tax_percent: Rate = "0";
-    /// Whether requests are limited per address and account. No limits are built in yet, so either way none hold.
+    /// Whether requests are limited by address and account. What follows is of one address (of IPv6, a /64) unless it
+    /// says otherwise, and may come all at once; it is given back evenly. The operator's socket has no limits.
     "limits.enabled" limits_enabled: bool = "true";
+    /// All requests that have no limit of their own. Customers who share an address share this, too.
+    "limits.requests" limits_requests: Pace = "6000/minute";
+    /// The same, of one user or API token.
+    "limits.user_requests" limits_user_requests: Pace = "1200/minute";
+    /// Logins.
+    "limits.logins" limits_logins: Pace = "300/hour";
+    /// Wrong passwords for one account, after which each further try has to wait, for longer each time (1 to 100). Where
+    /// its owner has logged in before has a count of its own.
+    "limits.wrong_passwords" limits_wrong_passwords: WrongPasswords = "5";
+    /// New accounts.
+    "limits.registrations" limits_registrations: Pace = "60/hour";
+    /// Requests that send a mail: links to choose a password or to prove an address.
+    "limits.mails" limits_mails: Pace = "30/hour";
+    /// Codes that could be guessed: coupons, and links that were mailed. Also of one user.
+    "limits.guesses" limits_guesses: Pace = "120/hour";
+    /// What payment gateways tell.
+    "limits.webhooks" limits_webhooks: Pace = "6000/minute";
     /// The built-in test gateway: orders are paid with no money at all. For trying the shop out, never for selling.
     "payment.test.enabled" payment_test_enabled: bool = "false";
     /// Stripe's secret key, sk_test_… or sk_live_…, or a restricted one, rk_…, that may use PaymentIntents, Refunds,
@@ -235,7 +266,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, LowStockMinutes 1..=10_080, Kept 0..=1000);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, MaxConnections 16..=1_000_000, PerAddress 1..=1_000_000, WrongPasswords 1..=100, LowStockMinutes 1..=10_080, Kept 0..=1000);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.

@@ -1,16 +1,21 @@
 //! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
 //! where they are mounted.
 
+mod client;
+mod connection;
 mod docs;
 mod error;
 mod health;
 pub mod idempotency;
 pub mod input;
+mod limits;
+mod linger;
 mod listener;
 mod openapi;
 mod operation;
 mod outgoing;
 mod pipe;
+mod places;
 mod reply;
 mod request;
 mod routes;
@@ -23,7 +28,9 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+pub use client::{Client, Net, Proxies, ProxyHeader};
 pub use error::{ApiError, Faults};
+pub use limits::{Limits, Whom, rate_limited};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;
 pub use operation::{Access, Op, for_everybody, undescribed};
@@ -37,6 +44,7 @@ pub use routes::{Routes, Verbs, delete, get, patch, post, put};
 pub use told::{Teller, teller};
 
 use crate::app::App;
+use limits::{Allowance, Class};
 
 /// Most bytes of path and query.
 const URI_LIMIT: usize = 8 << 10;
@@ -84,13 +92,48 @@ fn routes() -> Routes {
         .and(crate::upkeep::routes())
 }
 
-/// The path finder, made once.
-static ROUTER: LazyLock<matchit::Router<Verbs>> = LazyLock::new(|| {
-    let mut router = matchit::Router::new();
-    for (path, verbs) in routes().into_iter() {
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-        router.insert(path, verbs).expect("routes don't shadow one another");
+/// Operations that have limits of their own.
+const LIMITED: &[(&str, &str, Class)] = &[
+    ("POST", "/api/auth/login/", Class::Login),
+    ("POST", "/api/auth/password/", Class::Login),
+    ("DELETE", "/api/auth/me/", Class::Login),
+    ("POST", "/api/auth/register/", Class::Register),
+    ("POST", "/api/auth/password/reset/", Class::Mail),
+    ("POST", "/api/auth/verify/resend/", Class::Mail),
+    ("POST", "/api/auth/password/reset/confirm/", Class::Guess),
+    ("POST", "/api/auth/verify/", Class::Guess),
+    ("POST", "/api/cart/coupon/", Class::Guess),
+    ("POST", "/api/payment/webhook/", Class::Webhook),
+    ("POST", "/api/payment/webhook/paypal/", Class::Webhook),
+    // Whoever watches over the shop must see it as it is.
+    ("GET", "/healthz", Class::Free),
+    ("GET", "/readyz", Class::Free),
+];
+
+/// A path's verbs, and those of them that have limits of their own.
+struct Place {
+    verbs: Verbs,
+    limited: Vec<(&'static str, Class)>,
+}
+
+impl Place {
+    fn class(&self, method: &Method) -> Class {
+        let own = self.limited.iter().find(|(verb, _)| *verb == method.as_str());
+        own.map_or(Class::Usual, |(_, class)| *class)
     }
+}
+
+/// The path finder, made once.
+static ROUTER: LazyLock<matchit::Router<Place>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    let mut limited = LIMITED.to_vec();
+    for (path, verbs) in routes().into_iter() {
+        let own =
+            limited.extract_if(.., |(_, of, _)| *of == path).map(|(verb, _, class)| (verb, class)).collect();
+        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        router.insert(path, Place { verbs, limited: own }).expect("routes don't shadow one another");
+    }
+    assert!(limited.is_empty(), "limits of what is not routed: {limited:?}");
     router
 });
 
@@ -120,7 +163,8 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
     let (method, path) = (incoming.method.clone(), incoming.path.clone());
     let if_none_match = incoming.headers.get(header::IF_NONE_MATCH).cloned();
 
-    let answered = match dispatch(app, incoming, &id) {
+    let mut allowance = None;
+    let answered = match dispatch(app, incoming, &id, &mut allowance) {
         Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -143,6 +187,9 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
     }
     reply = reply.header(HeaderName::from_static("x-request-id"), &id);
     reply.push(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(allowance) = allowance {
+        allowance.tell(&mut reply);
+    }
     let (status, ms) = (reply.status.as_u16(), format!("{:.2}", started.elapsed().as_secs_f64() * 1000.0));
     tracing::info!(request_id = id, %method, path, status, %ms, "request");
     reply
@@ -153,6 +200,7 @@ fn dispatch(
     app: &Arc<App>,
     incoming: Incoming,
     id: &str,
+    allowance: &mut Option<Allowance>,
 ) -> Result<impl Future<Output = Answer> + Send + use<>, ApiError> {
     let Incoming { method, path, query, headers, body, origin } = incoming;
     if path.len() + query.len() > URI_LIMIT {
@@ -171,10 +219,14 @@ fn dispatch(
         ));
     }
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(&path) } else { &path };
-    let found =
-        ROUTER.at(path).map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
-    let Some(handler) = found.value.of(&method) else {
-        let allow = found.value.allow();
+    let found = ROUTER.at(path);
+    let class = found.as_ref().map_or(Class::Usual, |found| found.value.class(&method));
+    let client = app.client(origin, &headers);
+    let allowance = allowance.insert(Allowance::begin(&app.limits, class, client.as_ref().map(Client::net))?);
+    let found = found.map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
+    let verbs = &found.value.verbs;
+    let Some(handler) = verbs.of(&method) else {
+        let allow = verbs.allow();
         let detail = format!("This path does not take {method}; it takes {allow}.");
         return Err(ApiError::new(405, "method_not_allowed", detail).header(header::ALLOW, &allow));
     };
@@ -187,6 +239,8 @@ fn dispatch(
         headers,
         id: id.to_owned(),
         origin,
+        client,
+        allowance: allowance.clone(),
         params: params.ok_or_else(ApiError::not_found)?,
         body,
         digest: [0; 32],

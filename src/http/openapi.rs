@@ -260,10 +260,11 @@ fn problem() -> Value {
             "code": text("Stable, for programs."),
             "request_id": text("As in X-Request-Id; the shop's log has more under it."),
             "errors": {
-                "type": "object",
+                "type": ["object", "array"],
                 "description": "Of validation_error: the faults of each field, by its path; the whole body's under an \
-                    empty one.",
+                    empty one. Of import_refused: a list of the rows' faults.",
                 "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                "items": {"$ref": "#/components/schemas/RowError"},
             },
         },
     })

@@ -139,6 +139,14 @@ impl Op {
         self.body_of::<T>(false)
     }
 
+    /// It takes JSON that is not the shop's to describe, as it is.
+    pub fn takes_foreign_json(mut self) -> Op {
+        let schema = || serde_json::json!({"type": "object"});
+        self.body =
+            Some(Taken { media_types: &["application/json"], is_required: true, schema: Some(schema) });
+        self.refuses(&[(400, "body_incomplete"), (408, "body_timeout"), (413, "body_too_large")])
+    }
+
     fn body_of<T: Input>(mut self, is_required: bool) -> Op {
         self.body =
             Some(Taken { media_types: &["application/json"], is_required, schema: Some(body_schema::<T>) });
@@ -302,7 +310,7 @@ impl Op {
             schema: || serde_json::json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
             is_many: false,
         })
-        .refuses(&[(409, "idempotency_in_progress"), (422, "idempotency_key_reused"), (422, "validation_error")])
+        .refuses(&[(409, "idempotency_in_progress"), (410, "answer_erased"), (422, "idempotency_key_reused"), (422, "validation_error")])
     }
 
     /// Status and code of each refusal of its own.

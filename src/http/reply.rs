@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -127,10 +128,13 @@ pub fn created(body: &impl Serialize) -> Reply {
 }
 
 /// The envelope of every list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct ListBody<T> {
+    /// How many the whole list has.
     pub count: u64,
+    /// The next page, if there is one.
     pub next: Option<String>,
+    /// The page before, if there is one.
     pub previous: Option<String>,
     pub results: Vec<T>,
 }
@@ -151,10 +155,13 @@ pub struct Stored {
     body: Vec<u8>,
 }
 
+/// What stands in the place of an answer that spoke of somebody who was erased since.
+const ERASED: &[u8] = br#"{"erased":true}"#;
+
 impl Stored {
-    /// What is given again of an answer that spoke of somebody who was erased since.
+    /// What is kept of an answer that spoke of somebody who was erased since.
     pub fn erased(self) -> Stored {
-        let body = br#"{"erased":true}"#.to_vec();
+        let body = ERASED.to_vec();
         Stored {
             status: self.status,
             content_type: "application/json".into(),
@@ -196,7 +203,15 @@ impl From<Stored> for Reply {
     }
 }
 
-/// Marks an answer that was given before.
-pub fn replayed(stored: Stored) -> Reply {
-    Reply::from(stored).header(HeaderName::from_static("idempotency-replayed"), "true")
+/// An answer that was given before, and is marked as such.
+///
+/// # Errors
+/// 410 `answer_erased` for one that spoke of somebody who was erased since.
+pub fn replayed(stored: Stored) -> Answer {
+    if stored.body == ERASED {
+        let detail = "This was done under this Idempotency-Key before, and is not done again. The answer is gone: it \
+                      spoke of somebody who was erased since.";
+        return Err(ApiError::new(410, "answer_erased", detail));
+    }
+    Ok(Reply::from(stored).header(HeaderName::from_static("idempotency-replayed"), "true"))
 }

@@ -1,5 +1,6 @@
 //! A request as handlers see it.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use http::{HeaderMap, Method, header};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::client::{Client, Net, is_host};
 use super::error::ApiError;
 use super::idempotency::InFlight;
 use super::input::{Input, Query, read_json};
+use super::limits::{Allowance, Whom};
 use super::reply::{self, Answer, ListBody, Reply, Stored};
 use crate::app::App;
 use crate::clock::Time;
@@ -32,8 +35,8 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send + Sync>>
 /// How a request came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Over the network: who asks is in the token.
-    Network,
+    /// Over the network, from this address: who asks is in the token.
+    Network(IpAddr),
     /// Over the data directory's socket, or in process: whoever can, is the operator.
     Operator,
 }
@@ -48,6 +51,9 @@ pub struct Req {
     /// The request id.
     pub id: String,
     pub origin: Origin,
+    /// Where it comes from; none for the operator.
+    pub client: Option<Client>,
+    pub(super) allowance: Allowance,
     pub(super) params: Vec<String>,
     pub(super) body: Option<Body>,
     /// SHA-256 of the body, once it was read.
@@ -199,7 +205,8 @@ impl Req {
         Ok(ListBody::new(items, next, previous))
     }
 
-    /// `path` as an absolute URL: by the configured public address, else by what the client called us; the
+    /// `path` as an absolute URL: by the configured public address, else by what the client called us, or called the
+    /// proxy that is believed; the
     /// operator, who comes in by the back door, is told where customers come in.
     pub fn absolute(&self, path: &str) -> String {
         let public = &self.app.config.server_public_url;
@@ -210,13 +217,31 @@ impl Req {
             let address = self.app.listening.get().unwrap_or(&self.app.config.server_listen);
             return format!("http://{address}{path}");
         }
-        let sane = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b));
-        let host = self.header(header::HOST).filter(sane).unwrap_or("localhost");
-        format!("http://{host}{path}")
+        let client = self.client.as_ref();
+        let said = client.and_then(|client| client.host.as_deref());
+        let host = said.or_else(|| self.header(header::HOST).filter(|host| is_host(host)));
+        let scheme = client.and_then(|client| client.scheme).unwrap_or("http");
+        format!("{scheme}://{}{path}", host.unwrap_or("localhost"))
     }
 
     pub fn now(&self) -> Time {
         self.app.clock.now()
+    }
+
+    /// Which client asks; none for the operator.
+    pub fn net(&self) -> Option<Net> {
+        self.client.as_ref().map(Client::net)
+    }
+
+    /// Takes this request off what `whom` is allowed; once, however often it is said who asks.
+    ///
+    /// # Errors
+    /// 429 `rate_limited`.
+    pub fn charge(&self, whom: Whom) -> Result<(), ApiError> {
+        match self.client {
+            Some(_) => self.allowance.charge(&self.app.limits, whom),
+            None => Ok(()),
+        }
     }
 
     /// The request's idempotency key, if it has one, held for as long as the guard lives. The body must have
@@ -255,7 +280,7 @@ impl Req {
         let once = self.app.store.write_once(key, move |tx| act(tx).map(|reply| Stored::from(&reply))).await;
         Ok(match once? {
             Once::Fresh(stored) => stored.into(),
-            Once::Replayed(stored) => reply::replayed(stored),
+            Once::Replayed(stored) => reply::replayed(stored)?,
         })
     }
 
@@ -264,7 +289,7 @@ impl Req {
         let Some(key) = key else { return Ok(Seen::New) };
         let seen = self.app.store.read(|tx| Ok::<_, ApiError>(key.seen::<Stored>(tx)??))?;
         Ok(match seen {
-            Seen::Done(stored) => Seen::Done(reply::replayed(stored)),
+            Seen::Done(stored) => Seen::Done(reply::replayed(stored)?),
             Seen::Began(id) => Seen::Began(id),
             Seen::New => Seen::New,
         })

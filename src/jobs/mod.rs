@@ -114,7 +114,8 @@ async fn sweep(app: &App) -> Result<(), accounts::AccountError> {
             let sessions = accounts::forget_sessions(tx, SWEPT)?;
             let (events, carts) = (payments::forget_events(tx, SWEPT)?, cart::forget(tx, SWEPT)?);
             let (mails, resets) = (outbox::forget(tx, SWEPT)?, accounts::forget_resets(tx, SWEPT)?);
-            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets];
+            let known = accounts::forget_known(tx, SWEPT)?;
+            let swept = [store::forget(tx, SWEPT)?, sessions, events, carts, mails, resets, known];
             Ok::<_, accounts::AccountError>((swept, catalogue::forget_imports(tx, SWEPT)?))
         };
         let (swept, imported) = app.store.write(act).await?;

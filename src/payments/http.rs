@@ -1,14 +1,15 @@
 //! `/api/payment/`: asking after a payment, and the test gateway's side of it. Paying is checkout's.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drive::{DriveError, drive};
 use super::gateway::GatewayError;
 use super::gateway::test::{self, Notify, Outcome, TestGateway};
 use super::lifecycle::Status;
-use super::model::{Payment, PaymentError};
+use super::model::{Payment, PaymentError, Told};
 use super::ops;
-use crate::accounts::{Identity, Scope};
+use crate::accounts::{Identity, Scope, for_user_or_token};
 use crate::http::input::{Fields, Input, word};
 use crate::http::{Answer, ApiError, Req, Routes, get, ok, post};
 use crate::id::{OrderId, PaymentId};
@@ -16,28 +17,51 @@ use crate::money::{Currency, Money};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/payment/{id}/", get(show, crate::http::undescribed()))
-        .at("/api/payment/test/{id}/", post(decide, crate::http::undescribed()))
+        .at(
+            "/api/payment/{id}/",
+            get(
+                show,
+                for_user_or_token(Scope::PaymentsRead, "A payment")
+                    .more("Its customer's, or any for staff. Its gateway is asked while it may still change.")
+                    .gives::<PaymentView>()
+                    .refuses(UNANSWERED),
+            ),
+        )
+        .at(
+            "/api/payment/test/{id}/",
+            post(
+                decide,
+                for_user_or_token(Scope::PaymentsWrite, "Act at the test gateway as the customer would")
+                    .more("Where the shop's settings allow that gateway. No money moves.")
+                    .once()
+                    .takes::<Decision>()
+                    .gives::<PaymentView>()
+                    .refuses(&[(409, "invalid_transition")])
+                    .refuses(UNANSWERED),
+            ),
+        )
 }
 
+/// What an operation is refused with when a gateway does not do what it is asked.
+pub const UNANSWERED: &[(u16, &str)] = &[(502, "gateway_error"), (504, "gateway_timeout")];
+
 /// A payment as its customer is shown it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Payment")]
 pub struct PaymentView {
     id: PaymentId,
     order_id: OrderId,
+    /// A gateway's name, or `manual`.
     provider: String,
     status: Status,
     amount: Money,
     currency: Currency,
+    /// What Stripe's elements need; null with other providers, and for everybody but the customer.
     client_secret: Option<String>,
+    /// Where PayPal's customers approve; null with other providers, and for everybody but the customer.
     approve_url: Option<String>,
-    last_error: Option<ToldView>,
-}
-
-#[derive(Serialize)]
-struct ToldView {
-    code: String,
-    message: String,
+    /// Why it was declined.
+    last_error: Option<Told>,
 }
 
 impl PaymentView {
@@ -60,7 +84,7 @@ impl PaymentView {
             currency: payment.amount.currency,
             client_secret: payment.client_secret,
             approve_url: payment.approve_url,
-            last_error: payment.last_error.map(|told| ToldView { code: told.code, message: told.message }),
+            last_error: payment.last_error,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::lifecycle::Status;
 use super::model::Payment;
 use super::store::{BY_PROVIDER, BY_STATUS, OF_ORDER, PAYMENTS};
 use crate::clock::Time;
-use crate::http::{ApiError, Req};
+use crate::http::{ApiError, Op, Req};
 use crate::id::{OrderId, PaymentId};
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Index, Key, ReadTx, Span, StoreError};
@@ -22,6 +22,15 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The parameters that it reads.
+    pub fn described(op: Op) -> Op {
+        op.query::<Status>("status", "Those of this status.")
+            .query::<String>("provider", "Those of this gateway, or manual.")
+            .query::<OrderId>("order", "Those of this order.")
+            .query::<Time>("created_after", "Those begun then or later.")
+            .query::<Time>("created_before", "Those begun before.")
+    }
+
     pub fn of(req: &Req) -> Result<Filter, ApiError> {
         req.query.only(&[
             "page",

@@ -32,6 +32,7 @@ mod settle;
 pub(crate) mod store;
 mod strays;
 mod sweep;
+mod view;
 pub mod webhook;
 
 pub use check::check;
@@ -53,3 +54,4 @@ pub use restored::{Restored, confirm, mark, restored};
 pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};
 pub use sweep::look_around;
+pub use view::{AdminView, admin_view};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Status;
@@ -98,8 +99,10 @@ pub struct Payment {
 }
 
 /// What a gateway says to a customer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GatewayRefusal")]
 pub struct Told {
+    /// For programs; the gateway's own.
     pub code: String,
     pub message: String,
 }
@@ -180,7 +183,8 @@ pub struct Stray {
 }
 
 /// How a dispute stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "snake_case")]
 pub enum Stand {
     Open,

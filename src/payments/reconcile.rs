@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::beside::{beside, is_down};
@@ -30,15 +31,17 @@ const MOST: usize = 200;
 const SOON: Duration = Duration::from_millis(1);
 
 /// What the reconciler found, and what became of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Reconciled {
     /// `payment`, `refund`, `stray` (money without an order) or `gateway` (one that could not be asked).
+    #[schemars(extend("enum" = ["payment", "refund", "stray", "gateway"]))]
     pub kind: &'static str,
     /// Of a payment or refund of ours.
     pub id: Option<u64>,
-    /// What the gateway calls it.
+    /// What the gateway calls it; of a gateway, its name.
     pub reference: Option<String>,
     pub order_id: Option<OrderId>,
+    /// How it stood, and how it stands; empty of a gateway.
     pub before: String,
     pub after: String,
     /// Why it could not be asked after.
@@ -105,12 +108,14 @@ fn tell_log(app: &App, provider: &str, rows: &[Reconciled]) {
 }
 
 /// What reconciling by hand came to.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reconciliation")]
 pub struct Report {
     /// The shop was restored from a backup, and nobody has confirmed: what the backup has was only asked after.
     restored: Option<Restored>,
+    /// How many payments, refunds and strays were asked after.
     looked_at: usize,
-    /// Because their gateway does not answer.
+    /// How many were not, because their gateway does not answer.
     not_asked: usize,
     results: Vec<Reconciled>,
 }

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Bound;
+use std::str::FromStr;
 
 use ::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::{Payment, Refund, Stand};
 use super::ops::not_refunded;
 use super::store::{CAPTURED, DISPUTES, ENDED, PAYMENTS, REFUNDS, STRAYS};
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_staff};
 use crate::clock::Time;
+use crate::described::Described;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
-use crate::money::{Currency, Money};
+use crate::money::{AnyMoney, Currency, Money};
 use crate::orders::RefundStatus;
 use crate::orders::store::ORDERS;
 use crate::store::{Direction, Index, Key, Reads, Record, Span, StoreError, Table};
@@ -25,7 +28,53 @@ const DAY: i64 = 24 * 3600 * 1000;
 const DAYS: i64 = 30;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/payments/report/", get(show, crate::http::undescribed()))
+    let op = for_staff(Scope::PaymentsRead, "What was taken and given back, by day and provider")
+        .query::<Day>("from", "The first day; 30 days up to the last if nothing is said.")
+        .query::<Day>("to", "The last day; today if nothing is said.")
+        .query::<Form>("format", "json if nothing is said.")
+        .gives::<Report>()
+        .gives_files(&["text/csv"]);
+    Routes::new().at("/api/admin/payments/report/", get(show, op))
+}
+
+/// A day, by its first moment in UTC.
+struct Day(Time);
+
+impl FromStr for Day {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day = Time::parse(text).filter(|_| text.len() == 10);
+        day.map(Day).ok_or_else(|| "must be a date such as 2026-11-23".into())
+    }
+}
+
+impl Described for Day {
+    fn schema() -> Value {
+        json!({"type": "string", "format": "date"})
+    }
+}
+
+/// What a report comes as.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Form {
+    #[default]
+    Json,
+    Csv,
+}
+
+crate::words!(Form: ["json", "csv"]);
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Form::Json),
+            "csv" => Ok(Form::Csv),
+            _ => Err("must be json or csv".into()),
+        }
+    }
 }
 
 /// What a day came to with one provider, in one currency. All in minor units.
@@ -78,20 +127,69 @@ impl Sums {
     }
 }
 
-#[derive(Serialize)]
+/// What a day came to with one provider, in one currency.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentReportRow")]
 struct Row {
+    /// The day in UTC; empty of the total.
     date: String,
+    /// Empty of the total.
     provider: String,
+    /// Of the row's amounts.
     currency: Currency,
     payments: u64,
+    #[schemars(with = "AnyMoney")]
     captured: Money,
+    /// Of that, what no order wanted: paid twice, too late, or not what it cost.
+    #[schemars(with = "AnyMoney")]
     surplus: Money,
     refunds: u64,
+    #[schemars(with = "AnyMoney")]
     refunded: Money,
+    /// Lost disputes.
+    #[schemars(with = "AnyMoney")]
     charged_back: Money,
+    #[schemars(with = "AnyMoney")]
     fees: Money,
+    /// Payments whose fee the gateway did not say, or not in this currency.
     fees_unknown: u64,
+    /// What was taken, less what was given back, charged back, and kept by the gateway.
+    #[schemars(with = "AnyMoney")]
     net: Money,
+}
+
+/// What was taken and given back, held against the orders.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentReport")]
+struct Report {
+    /// The first and the last day, in UTC.
+    from: String,
+    to: String,
+    currency: Currency,
+    days: Vec<Row>,
+    /// Of what was taken in the shop's currency.
+    total: Row,
+    orders: OrdersView,
+    balance: Balance,
+}
+
+/// What the orders say of the same days.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentReportOrders")]
+struct OrdersView {
+    paid: u64,
+    total: Money,
+    refunded: Money,
+}
+
+/// What payments and orders differ by: nothing, where all is well.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentReportBalance")]
+struct Balance {
+    captured: Money,
+    refunded: Money,
+    /// Surplus that has not gone back.
+    surplus: Money,
 }
 
 /// What the orders say of the same days.
@@ -113,11 +211,9 @@ struct Range {
 
 impl Range {
     fn of(req: &Req) -> Result<Range, ApiError> {
-        let said = "must be a date such as 2026-11-23";
-        let day = |text: &str| (text.len() == 10).then(|| Time::parse(text)).flatten();
         let today = Time::parse(&req.now().date()).unwrap_or_default();
-        let last = req.query.read("to", said, day)?.unwrap_or(today);
-        let from = req.query.read("from", said, day)?.unwrap_or(Time(last.0 - (DAYS - 1) * DAY));
+        let last = req.query.word("to")?.map_or(today, |Day(day)| day);
+        let from = req.query.word("from")?.map_or(Time(last.0 - (DAYS - 1) * DAY), |Day(day)| day);
         if from > last {
             return Err(ApiError::field("from", "must not be after to"));
         }
@@ -224,12 +320,7 @@ async fn show(req: Req) -> Answer {
     req.staff(Scope::PaymentsRead)?;
     req.query.only(&["from", "to", "format"])?;
     let range = Range::of(&req)?;
-    let said = "must be json or csv";
-    let is_csv = req.query.read("format", said, |text| match text {
-        "json" => Some(false),
-        "csv" => Some(true),
-        _ => None,
-    })?;
+    let form: Form = req.query.word("format")?.unwrap_or_default();
     let (from, to) = (range.from.date(), Time(range.to.0 - DAY).date());
     let app = std::sync::Arc::clone(&req.app);
     let gathered = tokio::task::spawn_blocking(move || app.store.read(|tx| gather(tx, &range))).await;
@@ -239,7 +330,7 @@ async fn show(req: Req) -> Answer {
         .iter()
         .map(|((date, provider, _), (currency, sums))| sums.row(date, provider, *currency))
         .collect();
-    if is_csv == Some(true) {
+    if form == Form::Csv {
         return Ok(Reply::bytes(StatusCode::OK, "text/csv; charset=utf-8", csv(&rows)));
     }
     let currency = req.app.currency();
@@ -249,23 +340,23 @@ async fn show(req: Req) -> Answer {
     }
     let money = |minor| Money { minor, currency };
     let (for_orders, back) = (all.captured - all.surplus, all.refunded - all.surplus_refunded);
-    Ok(ok(&json!({
-        "from": from,
-        "to": to,
-        "currency": currency,
-        "days": rows,
-        "total": all.row("", "", currency),
-        "orders": {
-            "paid": orders.paid,
-            "total": money(orders.total),
-            "refunded": money(orders.refunded),
+    Ok(ok(&Report {
+        from,
+        to,
+        currency,
+        days: rows,
+        total: all.row("", "", currency),
+        orders: OrdersView {
+            paid: orders.paid,
+            total: money(orders.total),
+            refunded: money(orders.refunded),
         },
-        "balance": {
-            "captured": money(for_orders - orders.total),
-            "refunded": money(back - orders.refunded),
-            "surplus": money(all.surplus - all.surplus_refunded),
+        balance: Balance {
+            captured: money(for_orders - orders.total),
+            refunded: money(back - orders.refunded),
+            surplus: money(all.surplus - all.surplus_refunded),
         },
-    })))
+    }))
 }
 
 fn csv(rows: &[Row]) -> String {

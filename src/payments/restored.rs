@@ -3,6 +3,7 @@
 //! is asked how it stands, and nothing is begun, captured, ended or given back there. What was begun since goes on as
 //! ever.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -11,7 +12,7 @@ use crate::store::{META, Reads, StoreError, WriteTx};
 const NAME: &str = "restored";
 
 /// From what, and when, the shop was restored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// When the backup was made, and the commit that it shows.
     pub backup_of: Time,

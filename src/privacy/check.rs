@@ -1,7 +1,7 @@
 //! I11: whoever was erased has no account, cart, wish, words in reviews, or address in orders.
 
 use super::store::ERASURES;
-use crate::accounts::{Email, store::USERS};
+use crate::accounts::{self, Email, store::USERS};
 use crate::cart::store::CARTS;
 use crate::id::UserId;
 use crate::orders;
@@ -24,6 +24,9 @@ fn left(tx: &impl Reads, id: UserId) -> Result<Option<String>, StoreError> {
     let user = USERS.expect(tx, &id)?;
     if user.email != nobody || !user.name.is_empty() || user.is_active || user.default_address.is_some() {
         return Ok(Some("an account".into()));
+    }
+    if !accounts::is_nowhere(tx, id)? {
+        return Ok(Some("addresses that they logged in from".into()));
     }
     if CARTS.get(tx, &id)?.is_some() {
         return Ok(Some("a cart".into()));

@@ -52,7 +52,7 @@ fn of_order(app: &App, tx: &ReadTx, id: OrderId, base: &str) -> Result<Value, Pa
     shown["invoice"] = invoice;
     shown["credit_notes"] = notes.into();
     let payments = payments::of_order(tx, id)?.into_iter();
-    let payments = payments.map(|(id, payment)| payments::admin::view(tx, id, &payment));
-    shown["payments"] = payments.collect::<Result<Vec<_>, _>>()?.into();
+    let payments = payments.map(|(id, payment)| Ok(json!(payments::admin_view(tx, id, &payment)?)));
+    shown["payments"] = payments.collect::<Result<Vec<_>, StoreError>>()?.into();
     Ok(shown)
 }

@@ -59,10 +59,11 @@ impl Input for Password {
 async fn erase_me(mut req: Req) -> Answer {
     let session = req.user()?;
     let Password { password } = req.json().await?;
-    let hash = req.app.store.read(|tx| accounts::get(tx, session.user))?.password_hash;
-    if !req.app.passwords.compare(password, Some(hash.clone())).await?.is_right {
+    let (is_right, user) = req.is_own_password(session.user, password).await?;
+    if !is_right {
         return Err(AccountError::InvalidCredentials.into());
     }
+    let hash = user.password_hash;
     req.write(move |tx| {
         if accounts::get(tx, session.user)?.password_hash != hash {
             return Err(AccountError::InvalidCredentials.into());

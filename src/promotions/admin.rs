@@ -1,14 +1,15 @@
 //! `/api/admin/coupons/`: for staff.
 
 use http::header;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::input::{Change, New, Whole};
+use super::input::{Change, New, Whole, Word};
 use super::model::{Code, Coupon, Kind, PromotionError, Refusal};
 use super::ops;
 use super::store::{BY_AGE, COUPONS};
-use crate::accounts::{self, Scope, Staff};
+use crate::accounts::{self, Scope, Staff, for_staff};
 use crate::audit;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, Reply, Req, Routes, created, etag, get, names_tag_strongly, ok};
@@ -20,43 +21,94 @@ pub fn routes() -> Routes {
     Routes::new()
         .at(
             "/api/admin/coupons/",
-            get(list, crate::http::undescribed()).post(create, crate::http::undescribed()),
+            get(
+                list,
+                for_staff(Scope::CouponsRead, "Coupons, newest first")
+                    .query::<bool>("archived", "Those that are archived, in the place of those that are not.")
+                    .lists::<CouponView<'_>>(),
+            )
+            .post(
+                create,
+                for_staff(Scope::CouponsWrite, "Make a coupon")
+                    .once()
+                    .takes::<New>()
+                    .creates::<CouponView<'_>>()
+                    .tagged()
+                    .refuses(&[(409, "code_taken")]),
+            ),
         )
         .at(
             "/api/admin/coupons/{code}/",
-            get(show, crate::http::undescribed())
-                .put(replace, crate::http::undescribed())
-                .patch(change, crate::http::undescribed())
-                .delete(remove, crate::http::undescribed()),
+            get(
+                show,
+                for_staff(Scope::CouponsRead, "A coupon, archived or not").gives::<CouponView<'_>>().tagged(),
+            )
+            .put(
+                replace,
+                for_staff(Scope::CouponsWrite, "Replace a coupon's terms")
+                    .more("They hold for orders that are placed from then on. What is not given is as in a new coupon.")
+                    .if_match()
+                    .takes::<Whole>()
+                    .gives::<CouponView<'_>>()
+                    .tagged(),
+            )
+            .patch(
+                change,
+                for_staff(Scope::CouponsWrite, "Change some of a coupon's terms")
+                    .more("They hold for orders that are placed from then on. Another kind needs its value, too.")
+                    .if_match()
+                    .takes::<Change>()
+                    .gives::<CouponView<'_>>()
+                    .tagged(),
+            )
+            .delete(
+                remove,
+                for_staff(Scope::CouponsWrite, "Take a coupon out of the shop")
+                    .more("One that an order carried is archived, and its code is never another's.")
+                    .if_match()
+                    .gives_nothing(204),
+            ),
         )
 }
 
-#[derive(Serialize)]
+/// A coupon.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Coupon")]
 struct CouponView<'a> {
     code: &'a Code,
-    kind: &'static str,
-    /// A percentage such as `"12.5"`, or an amount.
+    kind: Word,
+    /// A percentage such as 12.5, or an amount.
     value: String,
+    /// What the goods that it is for must come to; null: whatever.
     min_subtotal: Option<Money>,
+    /// From then on it is good.
     starts_at: Option<Time>,
+    /// From then on it is not.
     ends_at: Option<Time>,
+    /// Null: as often as one likes.
     max_uses: Option<u64>,
+    /// Null: as often as one likes.
     max_uses_per_user: Option<u64>,
+    /// The slugs of the categories that it is for; none: for everything.
     categories: &'a [String],
     is_active: bool,
+    /// Orders that carry it and are not cancelled.
     used: u64,
     last_used_at: Option<Time>,
     created_at: Time,
+    /// When its terms were last changed.
     updated_at: Time,
+    /// Not there unless it is archived.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
     archived_at: Option<Time>,
 }
 
 fn view<'a>(code: &'a Code, coupon: &'a Coupon) -> CouponView<'a> {
     let terms = &coupon.terms;
     let (kind, value) = match terms.kind {
-        Kind::Percent(rate) => ("percent", rate.to_string()),
-        Kind::Amount(amount) => ("amount", amount.to_string()),
+        Kind::Percent(rate) => (Word::Percent, rate.to_string()),
+        Kind::Amount(amount) => (Word::Amount, amount.to_string()),
     };
     CouponView {
         code,

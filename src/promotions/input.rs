@@ -1,5 +1,6 @@
 //! A coupon as staff write it in JSON.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::model::{Code, Kind, Terms};
@@ -18,8 +19,10 @@ const MOST_CATEGORIES: usize = 100;
 /// Fields that only the shop writes. They may come back as they were read, and are passed over.
 const READ_ONLY: [&str; 5] = ["used", "last_used_at", "archived_at", "created_at", "updated_at"];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Word {
+/// What kind of coupon it is.
+#[derive(Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
     Percent,
     Amount,
 }
@@ -103,6 +106,11 @@ pub struct New {
 impl Input for Change {
     fn read(from: &mut Fields<'_>) -> Self {
         from.passes_over(&READ_ONLY);
+        from.says_any(|| {
+            let of =
+                |kind: &str, value: Value| json!({"properties": {"kind": {"const": kind}, "value": value}});
+            vec![of("percent", percentage()), of("amount", Money::schema())]
+        });
         let change = Change {
             code: from.change("code", word()),
             kind: from.change("kind", word()),
@@ -125,7 +133,26 @@ impl Input for Change {
 }
 
 fn figure() -> impl Rule<Figure> {
-    rule(Money::schema, Figure::read)
+    let schema = || {
+        json!({
+            "description": "Above 0: a percentage with at most 3 decimals, or an amount, by the kind.",
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9.]*[1-9][0-9.]*$"},
+                {"type": "number", "exclusiveMinimum": 0},
+            ],
+        })
+    };
+    rule(schema, Figure::read)
+}
+
+/// The JSON Schema of percentages.
+fn percentage() -> Value {
+    json!({
+        "anyOf": [
+            {"type": "string", "pattern": r"^([0-9]{1,2}|0[0-9]{2}|100(?!\.0*[1-9]))(\.[0-9]{1,3})?$"},
+            {"type": "number", "maximum": 100, "multipleOf": 0.001},
+        ],
+    })
 }
 
 /// The name of a category, or its slug.

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::accounts::Scope;
+use crate::accounts::{Scope, for_staff};
 use crate::catalogue::{self, store::PRODUCTS};
 use crate::clock::Time;
+use crate::described::Described;
 use crate::http::{Answer, ApiError, Req, Routes, get, ok};
 use crate::id::{ProductId, VariantId};
 use crate::inventory;
@@ -23,13 +27,36 @@ const DAY: Duration = Duration::from_hours(24);
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// How many lines the best sellers and the low stock have at most.
 const TOP: usize = 10;
+/// Most days that figures are told of.
+const MOST_DAYS: u32 = 366;
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/stats/", get(stats, crate::http::undescribed()))
+    let op = for_staff(Scope::ShopRead, "The shop's figures: sales by day, best sellers, stock")
+        .query::<Days>("days", "Of how many days, today (UTC) among them; 30 if it is not given.")
+        .gives::<Stats>();
+    Routes::new().at("/api/admin/stats/", get(stats, op))
+}
+
+/// So many days.
+struct Days(u32);
+
+impl Described for Days {
+    fn schema() -> Value {
+        json!({"type": "integer", "minimum": 1, "maximum": MOST_DAYS, "default": 30})
+    }
+}
+
+impl FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days));
+        days.map(Days).ok_or_else(|| format!("must be from 1 to {MOST_DAYS}"))
+    }
 }
 
 /// The shop's figures. Orders count for the day (UTC) on which they were placed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Stats {
     from: Time,
     to: Time,
@@ -40,13 +67,14 @@ struct Stats {
     days: Vec<Day>,
     /// Of all time.
     orders_by_status: BTreeMap<&'static str, u64>,
+    /// The ten of which most was sold in these days.
     best_sellers: Vec<Seller>,
     stock: Shelf,
     low_stock: LowStock,
 }
 
 /// What is on the shelf, of all products that are not archived.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Shelf {
     variants: u64,
     units: u64,
@@ -54,7 +82,8 @@ struct Shelf {
     value: Money,
 }
 
-#[derive(Serialize, Clone, Copy)]
+/// What was ordered, and what it brought.
+#[derive(Serialize, JsonSchema, Clone, Copy)]
 struct Figures {
     /// Orders that were placed and not cancelled.
     orders: u64,
@@ -66,31 +95,42 @@ struct Figures {
     refunded: Money,
 }
 
-#[derive(Serialize)]
+/// A day's figures.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DayFigures")]
 struct Day {
+    /// Such as 2026-11-23, in UTC.
     date: String,
     #[serde(flatten)]
     figures: Figures,
 }
 
-#[derive(Serialize)]
+/// A variant, and what was sold of it in these days.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BestSeller")]
 struct Seller {
     product_id: ProductId,
     variant_id: VariantId,
     sku: Option<String>,
     name: String,
+    /// Units.
     quantity: u64,
     /// After discounts, before tax.
     sales: Money,
 }
 
-#[derive(Serialize)]
+/// What is low, least first.
+#[derive(Serialize, JsonSchema)]
 struct LowStock {
+    /// Of all that is low.
     count: u64,
+    /// The first ten.
     items: Vec<Low>,
 }
 
-#[derive(Serialize)]
+/// A variant that is low.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LowStockLine")]
 struct Low {
     product_id: ProductId,
     variant_id: VariantId,
@@ -102,13 +142,10 @@ struct Low {
 async fn stats(req: Req) -> Answer {
     req.staff(Scope::ShopRead)?;
     req.query.only(&["days"])?;
-    let days = req.query.read("days", "must be from 1 to 366", |text| {
-        text.parse::<u32>().ok().filter(|days| (1..=366).contains(days))
-    })?;
+    let Days(days) = req.query.word("days")?.unwrap_or(Days(30));
     let (app, now) = (Arc::clone(&req.app), req.now());
-    let gathered = tokio::task::spawn_blocking(move || {
-        app.store.read(|tx| gather(tx, now, days.unwrap_or(30), app.currency()))
-    });
+    let gathered =
+        tokio::task::spawn_blocking(move || app.store.read(|tx| gather(tx, now, days, app.currency())));
     Ok(ok(&gathered.await.map_err(ApiError::internal)??))
 }
 

@@ -3,35 +3,71 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::accounts::{Email, Scope, store::USERS};
+use crate::accounts::{Email, Scope, for_admin, store::USERS};
 use crate::audit::Entry;
 use crate::audit::store::{AUDIT, BY_SUBJECT, BY_WHO};
 use crate::cells::guarded;
 use crate::clock::Time;
-use crate::http::{Answer, ApiError, FileFormat, Pipe, Req, Routes, get, piped};
+use crate::http::{Answer, ApiError, FileFormat, LINES, Op, Pipe, Req, Routes, get, piped};
 use crate::id::{AuditId, UserId};
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Reads, Span, StoreError};
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/audit/", get(list, crate::http::undescribed()))
-        .at("/api/admin/audit/export/", get(export, crate::http::undescribed()))
+        .at(
+            "/api/admin/audit/",
+            get(
+                list,
+                filtered(for_admin(
+                    Scope::AuditRead,
+                    "What was changed in the shop, and by whom, newest first",
+                ))
+                .lists::<View>(),
+            ),
+        )
+        .at(
+            "/api/admin/audit/export/",
+            get(
+                export,
+                filtered(for_admin(Scope::AuditRead, "The audit trail as a file, oldest first"))
+                    .query::<FileFormat>("format", "csv if it is not given.")
+                    .gives_files(&["text/csv", LINES])
+                    .with_headers(&["Content-Disposition", "X-Total-Count"]),
+            ),
+        )
 }
 
-#[derive(Serialize)]
+/// With the parameters of a [`Filter`].
+fn filtered(op: Op) -> Op {
+    op.query::<String>("by", "Who did it, such as admin:1, token:2 or operator.")
+        .query::<String>("act", "What was done, such as coupon.create, or to what: coupon.")
+        .query::<String>("subject", "To which, such as coupon:SPRING.")
+        .query::<Time>("created_after", "Then or later.")
+        .query::<Time>("created_before", "Before then.")
+}
+
+/// A change of the shop by staff, an administrator, an API token or the operator.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 struct View {
     id: AuditId,
     at: Time,
+    /// Such as admin:1, token:2 or operator.
     by: String,
-    /// Of the person, where it was one and their account is there.
+    /// Of the person, where it was one and their account is there; else null.
     by_email: Option<Email>,
+    /// Such as coupon.create.
     act: String,
+    /// Such as coupon:SPRING.
     subject: String,
+    /// What was changed, as it was; null where there was nothing.
     before: Value,
+    /// The same, as it became; null where nothing is left.
     after: Value,
 }
 

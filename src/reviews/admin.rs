@@ -8,7 +8,7 @@ use super::model::Review;
 use super::ops;
 use super::store::{BY_PRODUCT, HIDDEN, REVIEWS};
 use super::view::{ReviewView, staff_view};
-use crate::accounts::{self, Scope, Staff};
+use crate::accounts::{self, Scope, Staff, for_staff};
 use crate::audit;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
@@ -17,12 +17,30 @@ use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError, WriteTx};
 
 pub fn routes() -> Routes {
-    Routes::new().at("/api/admin/reviews/", get(list, crate::http::undescribed())).at(
-        "/api/admin/reviews/{id}/",
-        get(show, crate::http::undescribed())
-            .patch(change, crate::http::undescribed())
-            .delete(delete, crate::http::undescribed()),
-    )
+    Routes::new()
+        .at(
+            "/api/admin/reviews/",
+            get(
+                list,
+                for_staff(Scope::ReviewsWrite, "All reviews, newest first")
+                    .query::<ProductId>("product_id", "Of this product.")
+                    .query::<UserId>("user_id", "Of this writer.")
+                    .query::<bool>("is_hidden", "Those that are hidden, or those that are not.")
+                    .lists::<ReviewView>(),
+            ),
+        )
+        .at(
+            "/api/admin/reviews/{id}/",
+            get(show, for_staff(Scope::ReviewsWrite, "A review").gives::<ReviewView>())
+                .patch(
+                    change,
+                    for_staff(Scope::ReviewsWrite, "Hide a review, or show it again")
+                        .more("What is hidden does not count in the product's rating.")
+                        .takes::<Change>()
+                        .gives::<ReviewView>(),
+                )
+                .delete(delete, for_staff(Scope::ReviewsWrite, "Delete a review").gives_nothing(204)),
+        )
 }
 
 /// Which reviews are wanted.

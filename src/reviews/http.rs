@@ -1,18 +1,20 @@
 //! `/api/products/{id}/reviews/`: reading them for everybody, one's own to write.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::model::{BEST, COMMENT, Change, ReviewError, TITLE, Text};
 use super::store::{BY_RATING, REVIEWS, STARS, VISIBLE};
 use super::view::{ReviewView, view};
 use super::{admin, ops};
-use crate::accounts::{Identity, Scope};
+use crate::accounts::{Identity, Scope, for_user, for_user_or_token};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::http::ProductRef;
 use crate::http::input::{Fields, Input, text, whole};
-use crate::http::{Answer, ApiError, ListBody, Reply, Req, Routes, created, get, ok, patch};
+use crate::http::{Answer, ApiError, ListBody, Reply, Req, Routes, created, for_everybody, get, ok, patch};
 use crate::id::{ProductId, ReviewId};
 use crate::page::{Page, Paged};
 use crate::store::{Direction, Key, Reads, Span, StoreError};
@@ -21,11 +23,36 @@ pub fn routes() -> Routes {
     Routes::new()
         .at(
             "/api/products/{id}/reviews/",
-            get(list, crate::http::undescribed()).post(write, crate::http::undescribed()),
+            get(
+                list,
+                for_everybody("What people say of a product")
+                    .more("Reviews that staff have hidden are not among them.")
+                    .tells_staff_more()
+                    .query::<Ordering>(
+                        "ordering",
+                        "By what, with - for descending; the newest first if it is not given.",
+                    )
+                    .pages()
+                    .gives::<Reviews>(),
+            )
+            .post(
+                write,
+                for_user("Review a product")
+                    .more("Once; it need not be bought before, but the review shows whether it was.")
+                    .once()
+                    .takes::<Text>()
+                    .creates::<ReviewView>()
+                    .refuses(&[(409, "already_reviewed")]),
+            ),
         )
         .at(
             "/api/products/{id}/reviews/{review}/",
-            patch(change, crate::http::undescribed()).delete(delete, crate::http::undescribed()),
+            patch(change, for_user("Change one's own review").takes::<Change>().gives::<ReviewView>())
+                .delete(
+                    delete,
+                    for_user_or_token(Scope::ReviewsWrite, "Delete a review: one's own, or as staff any")
+                        .gives_nothing(204),
+                ),
         )
 }
 
@@ -35,29 +62,35 @@ enum Ordering {
     Rating(Direction),
 }
 
-fn ordering(text: &str) -> Option<Ordering> {
-    Some(match text {
-        "created_at" => Ordering::Time(Direction::Up),
-        "-created_at" => Ordering::Time(Direction::Down),
-        "rating" => Ordering::Rating(Direction::Up),
-        "-rating" => Ordering::Rating(Direction::Down),
-        _ => return None,
-    })
+crate::words!(Ordering: ["created_at", "-created_at", "rating", "-rating"]);
+
+impl FromStr for Ordering {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "created_at" => Ordering::Time(Direction::Up),
+            "-created_at" => Ordering::Time(Direction::Down),
+            "rating" => Ordering::Rating(Direction::Up),
+            "-rating" => Ordering::Rating(Direction::Down),
+            _ => return Err("must be created_at or rating, with - for descending".into()),
+        })
+    }
 }
 
 /// One page of a product's visible reviews, and all its stars.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Reviews {
     #[serde(flatten)]
     page: ListBody<ReviewView>,
+    /// How many of all visible reviews give it one star, two stars, and so on to five.
     stars: BTreeMap<u8, u64>,
 }
 
 async fn list(req: Req, product: ProductRef) -> Answer {
     let is_staff = req.is_staff(Scope::ProductsRead)?;
     let page = req.page()?;
-    let said = "must be created_at or rating, with - for descending";
-    let order = req.query.read("ordering", said, ordering)?.unwrap_or(Ordering::Time(Direction::Down));
+    let order = req.query.word("ordering")?.unwrap_or(Ordering::Time(Direction::Down));
     let (found, stars) = req.app.store.read(|tx| {
         let (id, product) = product.find(tx)?;
         if !is_staff && !product.is_public() {

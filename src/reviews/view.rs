@@ -1,5 +1,6 @@
 //! Reviews as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -12,26 +13,34 @@ use crate::id::{ProductId, ReviewId, UserId};
 use crate::orders;
 use crate::store::{Reads, StoreError};
 
-#[derive(Serialize)]
+/// What somebody says of a product.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Review")]
 pub struct ReviewView {
     id: ReviewId,
     product_id: ProductId,
     user: Writer,
+    /// 1 to 5.
     rating: u8,
     title: String,
     comment: String,
     /// Whether its writer has bought the product: an order that is paid, and not cancelled.
     verified_purchase: bool,
     created_at: Time,
+    /// When its writer last changed it.
     updated_at: Time,
-    /// For staff.
+    /// For staff alone: whether they took it out of sight.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     is_hidden: Option<bool>,
 }
 
-#[derive(Serialize)]
+/// Who wrote a review.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reviewer")]
 struct Writer {
     id: UserId,
+    /// As others are shown it.
     name: String,
 }
 

@@ -13,6 +13,7 @@ pub fn tables() -> Vec<&'static dyn AnyTable> {
         &crate::accounts::store::SESSIONS,
         &crate::accounts::store::API_TOKENS,
         &crate::accounts::store::RESETS,
+        &crate::accounts::store::KNOWN,
         &crate::inventory::store::STOCK,
         &crate::inventory::store::MOVEMENTS,
         &crate::inventory::store::ALERTS,

@@ -82,6 +82,10 @@ async fn every_field_of_a_product_has_its_limits() {
         assert!(faults.keys().any(|path| path.starts_with(field)), "{field}: {value}: {}", answer.text);
     }
     staff.post("/api/products/", json!({})).await.faults(&["name", "price"]);
+    let much = json!({"name": "Tea", "price": "1", "stock_quantity": 1_000_000_001, "variants": []});
+    staff.post("/api/products/", much).await.faults(&["stock_quantity"]);
+    let both = json!({"price": "-1", "variants": [{"price": 1, "stock_quantity": -1}]});
+    staff.post("/api/products/", both).await.faults(&["name", "price", "variants.0.stock_quantity"]);
     assert_eq!(shop.get("/api/products/").await.json["count"], 0);
 }
 
@@ -337,6 +341,8 @@ async fn query_values_that_are_no_good_are_told() {
         ("max_price=-1", "max_price"),
         ("in_stock=maybe", "in_stock"),
         ("min_rating=6", "min_rating"),
+        ("min_rating=-0.5", "min_rating"),
+        ("min_rating=1844674407370955162", "min_rating"),
         ("ordering=size", "ordering"),
         ("ordering=--price", "ordering"),
         ("search=%FF", "query"),

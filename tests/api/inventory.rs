@@ -57,6 +57,7 @@ async fn adjustments_have_their_limits() {
         .refused(409, "stock_out_of_range");
     adjust(json!({"variant_id": tea.variant, "reason": "x"})).await.faults(&["set"]);
     adjust(json!({"variant_id": tea.variant, "set": 1, "delta": 1, "reason": "x"})).await.faults(&["set"]);
+    adjust(json!({"variant_id": tea.variant, "delta": null, "reason": "x"})).await.faults(&["delta"]);
     adjust(json!({"variant_id": tea.variant, "set": -1, "reason": ""})).await.faults(&["reason", "set"]);
     adjust(json!({"variant_id": 999, "set": 1, "reason": "x"})).await.faults(&["variant_id"]);
     assert_eq!(shop.stock_of(tea.id).await, 10);

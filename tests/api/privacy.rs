@@ -158,6 +158,7 @@ async fn an_erased_person_is_in_papers_only() {
     let path = format!("/api/admin/orders/{order}/refund/");
     let again = admin.asks(Method::POST, &path).header("idempotency-key", "refund").json(&again).send().await;
     assert!(!again.text.contains("Zoe"), "{}", again.text);
+    again.refused(410, "answer_erased");
     let held = admin.get(&format!("/api/admin/orders/{order}/")).await.status(200).json;
     assert_eq!(held["refunds"].as_array().unwrap().len(), 1);
     // The address is free for a new account.

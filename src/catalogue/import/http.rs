@@ -4,20 +4,21 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
-use super::Counts;
 use super::apply::ImportError;
 use super::check::How;
 use super::job::{Job, gone, running};
 use super::record::{IMPORTS, Import, State};
 use super::spool::{Format, Spool, Spooled};
 use super::undo::{self, Undone};
-use crate::accounts::Scope;
+use super::{Counts, Mode, Report};
+use crate::accounts::{Scope, for_staff};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::idempotency::InFlight;
+use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, LINES, Req, Routes, get, ok, post, teller, unsupported};
 use crate::id::ImportId;
 use crate::store::{Direction, Seen, StoreError};
@@ -29,26 +30,79 @@ const PIECES: usize = 32;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/admin/products/import/", post(import, crate::http::undescribed()))
-        .at("/api/admin/products/imports/", get(list, crate::http::undescribed()))
-        .at("/api/admin/products/imports/{id}/", get(show, crate::http::undescribed()))
-        .at("/api/admin/products/imports/{id}/undo/", post(put_back, crate::http::undescribed()))
+        .at(
+            "/api/admin/products/import/",
+            post(
+                import,
+                for_staff(Scope::ProductsWrite, "Import a file of products")
+                    .more(
+                        "CSV with the columns of an export or of Shopify's, or JSON lines. All is checked before \
+                         anything is changed. Whoever accepts application/x-ndjson is told how far it is, a line \
+                         each time; the last one has the answer, and its status.",
+                    )
+                    .query::<bool>("dry_run", "Only check, and tell what would be done.")
+                    .query::<Mode>("mode", "Whether what is there already may be changed; upsert if it is not given.")
+                    .query::<bool>("skip_bad", "Import the good rows where others are bad, too.")
+                    .query::<bool>("resume", "Go on with an import of the same file that was cut short.")
+                    .once()
+                    .takes_file(&["text/csv", LINES, "application/jsonl"])
+                    .gives::<Report>()
+                    .gives_files(&[LINES])
+                    .refuses(&[
+                        (409, "import_running"),
+                        (409, "nothing_to_resume"),
+                        (422, "import_refused"),
+                        (503, "import_stopped"),
+                    ]),
+            ),
+        )
+        .at(
+            "/api/admin/products/imports/",
+            get(list, for_staff(Scope::ProductsRead, "Imports, newest first").lists::<ImportView>()),
+        )
+        .at(
+            "/api/admin/products/imports/{id}/",
+            get(show, for_staff(Scope::ProductsRead, "An import").gives::<ImportView>()),
+        )
+        .at(
+            "/api/admin/products/imports/{id}/undo/",
+            post(
+                put_back,
+                for_staff(Scope::ProductsWrite, "Put back what an import changed")
+                    .more("Within 30 days. What somebody has changed since stays as it is.")
+                    .once()
+                    .may_take::<Nothing>()
+                    .gives::<ImportUndo>()
+                    .refuses(&[
+                        (409, "import_running"),
+                        (409, "import_not_undoable"),
+                        (409, "nothing_to_resume"),
+                        (503, "import_stopped"),
+                    ]),
+            ),
+        )
 }
 
-#[derive(Serialize)]
+/// An import that changed something.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Import")]
 struct ImportView {
     id: ImportId,
+    #[schemars(with = "State")]
     state: &'static str,
     /// Whether it is being worked on right now.
     running: bool,
+    /// Who began it.
     by: String,
     created_at: Time,
     finished_at: Option<Time>,
-    /// Entries of the file, and how many of them are dealt with.
+    /// Of the file: its rows or lines.
     entries: u32,
+    /// How many of the entries are dealt with.
     done: u32,
-    /// Products that an undo has put back, and taken out of the shop.
+    /// Products that an undo has put back.
     restored: u64,
+    /// Products that an undo has taken out of the shop.
     archived: u64,
     #[serde(flatten)]
     counts: Counts,
@@ -181,9 +235,17 @@ async fn off<T: Send + 'static>(
     })
 }
 
+/// What putting an import back came to.
+#[derive(Serialize, JsonSchema)]
+struct ImportUndo {
+    id: ImportId,
+    #[serde(flatten)]
+    undone: Undone,
+}
+
 async fn put_back(mut req: Req, id: ImportId) -> Answer {
     let by = req.staff(Scope::ProductsWrite)?;
-    let _: crate::http::input::Nothing = req.json_or_nothing().await?;
+    let _: Nothing = req.json_or_nothing().await?;
     let (key, _guard) = req.once_key()?.unzip();
     if let Some(before) = req.answered(key.as_ref())? {
         return Ok(before);
@@ -212,9 +274,7 @@ async fn put_back(mut req: Req, id: ImportId) -> Answer {
             return Err(ApiError::new(503, "import_stopped", said));
         }
     }
-    let mut body = json!(all);
-    body["id"] = json!(id);
-    let reply = ok(&body);
+    let reply = ok(&ImportUndo { id, undone: all });
     req.remember(key, &reply).await?;
     Ok(reply)
 }

@@ -25,6 +25,7 @@ mod undo;
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ImportId;
@@ -65,7 +66,7 @@ impl FromStr for Mode {
 }
 
 /// What is wrong with a row.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct RowError {
     /// The file's line, from 1.
     pub line: u64,
@@ -120,8 +121,9 @@ impl Errors {
 }
 
 /// What came of rows, which are a file's variants. `rows` is always `created + updated + unchanged + failed`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
+    /// All of them.
     pub rows: u64,
     pub created: u64,
     pub updated: u64,
@@ -140,9 +142,10 @@ impl std::ops::AddAssign for Counts {
 }
 
 /// What came of a file.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ImportReport")]
 pub struct Report {
-    /// What it can be put back by; none when nothing was changed.
+    /// What it can be put back by; null when nothing was changed.
     pub id: Option<ImportId>,
     #[serde(flatten)]
     pub counts: Counts,

@@ -27,6 +27,8 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [State; 5] = [State::Begun, State::Done, State::Undoing, State::Undone, State::Forgotten];
+
     pub fn as_str(self) -> &'static str {
         match self {
             State::Begun => "unfinished",
@@ -37,6 +39,8 @@ impl State {
         }
     }
 }
+
+crate::words!(State: State::ALL.map(State::as_str));
 
 /// How an import is done, and how far it got.
 #[derive(Clone, Debug, Serialize, Deserialize)]

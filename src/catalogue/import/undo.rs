@@ -3,6 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -26,13 +27,13 @@ const WEIGHT: usize = 200;
 const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// What an undo came to.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Undone {
     /// Products that are as they were before.
     pub restored: u64,
     /// Products that the import had made, and that are out of the shop again.
     pub archived: u64,
-    /// What could not be put back, as much of it as is worth telling.
+    /// What could not be put back, the first thousand.
     pub left: Vec<Left>,
     /// How much that is in all.
     pub left_count: u64,
@@ -59,10 +60,12 @@ impl Undone {
 }
 
 /// Something that stays as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ImportLeft")]
 pub struct Left {
     pub product_id: ProductId,
     pub slug: String,
+    /// What of it, and why.
     pub message: String,
 }
 

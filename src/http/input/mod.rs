@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 pub use query::{Query, decode, encode};
 pub use rules::{
-    Rule, boolean, id, integer, line, list, money, object, rule, text, text_map, time, url, whole, word,
+    Rule, boolean, id, integer, line, list, money, object, rule, some, text, text_map, time, url, whole, word,
 };
 
 use super::error::{ApiError, Faults};
@@ -176,10 +176,38 @@ impl Fields<'_> {
         }
     }
 
-    /// Says what holds between fields, where their reader sees to it by itself: one of these schemas.
-    pub fn says_any(&mut self, schemas: impl Fn() -> Vec<Value>) {
+    /// `this`, which comes alone, or `that`, with which `more` may come, must be there, not null.
+    pub fn either(&mut self, this: &'static str, that: &'static str, more: &[&'static str]) {
+        let others: Vec<_> = std::iter::once(that).chain(more.iter().copied()).collect();
         if let Some(about) = &mut self.about {
-            about.between.push(json!({"anyOf": schemas()}));
+            let nothing = json!({"type": "null"});
+            let is_null =
+                |names: &[&str]| names.iter().map(|name| ((*name).into(), nothing.clone())).collect();
+            let (mut with_this, mut with_that): (Map<_, _>, Map<_, _>) = (is_null(&others), is_null(&[this]));
+            with_this.insert(this.into(), json!({"not": nothing}));
+            with_that.insert(that.into(), json!({"not": nothing}));
+            let given = vec![
+                json!({"required": [this], "properties": with_this}),
+                json!({"required": [that], "properties": with_that}),
+            ];
+            about.between.push(json!({"anyOf": given}));
+        }
+        let is_there = |name: &str| self.object.get(name).is_some_and(|value| !value.is_null());
+        if !is_there(this) {
+            if !is_there(that) {
+                self.fault(that, "is required");
+            }
+            return;
+        }
+        for name in others.into_iter().filter(|name| is_there(name)).collect::<Vec<_>>() {
+            self.fault(name, &format!("does not go with {this}"));
+        }
+    }
+
+    /// Says of the whole body what no single field's schema can. Whoever says it notes the fault.
+    pub fn says(&mut self, schema: impl FnOnce() -> Value) {
+        if let Some(about) = &mut self.about {
+            about.between.push(schema());
         }
     }
 

@@ -219,6 +219,21 @@ pub fn list<T>(each: impl Rule<T>, most: usize) -> impl Rule<Vec<T>> {
     )
 }
 
+/// A [`list`] that is not empty.
+pub fn some<T>(each: impl Rule<T>, most: usize) -> impl Rule<Vec<T>> {
+    let list = std::rc::Rc::new(list(each, most));
+    let said = list.clone();
+    let schema = move || {
+        let mut schema = said.schema();
+        schema["minItems"] = json!(1);
+        schema
+    };
+    rule(schema, move |value, at| match list.read(value, at) {
+        Some(items) if items.is_empty() => at.fault("must not be empty; leave it out instead"),
+        items => items,
+    })
+}
+
 /// A nested object.
 pub fn object<T: Input>() -> impl Rule<T> {
     rule(body_schema::<T>, |value, at| {

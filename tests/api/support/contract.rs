@@ -47,7 +47,7 @@ impl Contract {
         if status == 405 || method == "OPTIONS" {
             return Vec::new();
         }
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
         let Ok(found) = self.paths.at(path) else {
             return if status == 404 { Vec::new() } else { vec![format!("{path} is not described")] };
         };

@@ -90,6 +90,8 @@ impl Shop {
         flags.0.push(("payment.test.enabled", "test", "true".into()));
         // Tests move the clock; who is logged in stays so.
         flags.0.push(("auth.access_minutes", "test", "1440".into()));
+        // All of a test comes from one address.
+        flags.0.push(("limits.enabled", "test", "false".into()));
         for (key, value) in settings {
             flags.0.push((key, "test", (*value).to_owned()));
         }
