@@ -16,7 +16,7 @@ impl Described for bool {
 
 impl Described for u64 {
     fn schema() -> Value {
-        json!({"type": "integer", "minimum": 0})
+        json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})
     }
 }
 

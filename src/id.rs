@@ -18,6 +18,8 @@ macro_rules! ids {
             type Err = std::num::ParseIntError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
+                // No record has an id above what the description says.
+                text.parse::<i64>()?;
                 text.parse().map($name)
             }
         }

@@ -74,7 +74,7 @@ pub fn routes() -> Routes {
                         .more("Its secret is in this answer and nowhere else.")
                         .once()
                         .takes::<NewToken>()
-                        .creates::<NewTokenView>(),
+                        .answers::<NewTokenView>(201, "Made."),
                 ),
         )
         .at(

@@ -36,7 +36,7 @@ const HEADERS: &[(&str, &str)] = &[
 ];
 
 /// Those that an answer may lack.
-const SOMETIMES: &[&str] = &["Idempotency-Replayed", "Retry-After"];
+const SOMETIMES: &[&str] = &["Content-Disposition", "Idempotency-Replayed", "Retry-After"];
 
 pub fn routes() -> Routes {
     let op = for_everybody("This description").more("OpenAPI 3.1; made from the code that answers.");

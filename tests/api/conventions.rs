@@ -368,3 +368,23 @@ async fn wrong_types_everywhere_are_never_a_500() {
         }
     }
 }
+
+#[tokio::test]
+async fn numbers_are_read_as_the_description_says() {
+    let shop = Shop::open().await;
+    let tea = shop.product("Tea", "4", 5).await;
+    let buyer = shop.buyer().await;
+    let path = "/api/cart/";
+    // A whole number with a fraction of zero is whole (JSON Schema), and nothing else is.
+    for (quantity, status) in [("2.0", 201), ("1e0", 201), ("1.5", 422), ("1e-1", 422), ("\"1\"", 422)] {
+        let body = format!("{{\"product_id\": {}, \"quantity\": {quantity}}}", tea.id);
+        let asking = buyer.asks(Method::POST, path).body("application/json", body);
+        asking.send().await.status(status);
+    }
+    assert_eq!(buyer.get(path).await.json["item_count"], 3);
+    // No record has an id above 2^63 - 1.
+    let staff = shop.staff().await;
+    let of = |id: &str| format!("/api/admin/inventory/movements/?variant_id={id}");
+    staff.get(&of("9223372036854775807")).await.status(200);
+    staff.get(&of("9223372036854775808")).await.faults(&["variant_id"]);
+}

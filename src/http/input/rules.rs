@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{At, Input, body_schema, read_object};
 use crate::clock::Time;
@@ -101,12 +101,27 @@ pub fn integer(range: RangeInclusive<i64>) -> impl Rule<i64> {
         move || json!({"type": "integer", "format": "int64", "minimum": least, "maximum": most}),
         move |value, at| {
             let Value::Number(number) = value else { return at.fault("must be an integer") };
-            match number.as_i64() {
+            match exact(number) {
                 Some(number) if range.contains(&number) => Some(number),
                 _ => at.fault(format!("must be an integer from {least} to {most}")),
             }
         },
     )
+}
+
+/// What a JSON number is as a whole one: `110.0` and `1.1e2` are 110 (JSON Schema, 6.1.1). It is never read as a float.
+fn exact(number: &Number) -> Option<i64> {
+    let text = number.to_string();
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let places = exponent.parse::<i64>().ok()?.checked_sub(fraction.len() as i64)?;
+    let digits: i64 = format!("{whole}{fraction}").parse().ok()?;
+    if digits == 0 {
+        return Some(0);
+    }
+    let shift = 10_i64.checked_pow(u32::try_from(places.unsigned_abs()).ok()?)?;
+    if places >= 0 { digits.checked_mul(shift) } else { (digits % shift == 0).then_some(digits / shift) }
 }
 
 /// An id or a quantity.
@@ -267,5 +282,34 @@ trait OrFault<T> {
 impl<T> OrFault<T> for Result<T, String> {
     fn or_else_fault(self, at: &mut At<'_>) -> Option<T> {
         self.map_or_else(|said| at.fault(said), Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exact;
+
+    #[test]
+    fn a_number_is_whole_however_it_is_written() {
+        for (text, whole) in [
+            ("110", Some(110)),
+            ("110.0", Some(110)),
+            ("1.10e2", Some(110)),
+            ("-11000E-2", Some(-110)),
+            ("0.00001e5", Some(1)),
+            ("-0.0", Some(0)),
+            ("0e999999999999999999", Some(0)),
+            ("9223372036854775807.0", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("1e19", None),
+            ("1.5", None),
+            ("110e-2", None),
+            ("1e-400", None),
+            ("1e99999999999999999999", None),
+        ] {
+            let number = serde_json::from_str(text).expect("a JSON number");
+            assert_eq!(exact(&number), whole, "{text}");
+        }
     }
 }

@@ -82,8 +82,10 @@ pub fn note_link(app: &App, order: OrderId, note: CreditNoteId, now: Time) -> St
 
 /// The order's papers are for who may see the order, and for who has the paper's link.
 fn may_see(req: &Req, id: OrderId) -> Result<(), ApiError> {
+    let said = "must be a number of seconds since 1970";
+    let seconds = |text: &str| text.parse::<i64>().ok().filter(|at| *at >= 0);
+    let expires = req.query.read("expires", said, seconds)?.unwrap_or(0);
     let Some(signature) = req.query.get("signature") else { return req.own_order(id).map(drop) };
-    let expires = req.query.get("expires").and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
     let good = req.app.keys.is_signed(LINK, &signed(&req.path, expires), signature, req.now());
     if good && expires > req.now().seconds() {
         return Ok(());
