@@ -18,6 +18,7 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::accounts::SHORTEST;
 use crate::cart::totals::Charges;
+use crate::http::Origins;
 use crate::money::{Currency, Rate};
 use crate::orders::{Carriers, Seller};
 use crate::store::Upgrade;
@@ -99,6 +100,9 @@ settings! {
     /// What customers call the shop, such as https://shop.example.com: links in answers begin with it.
     /// Empty: whatever the request was sent to.
     "server.public_url" server_public_url: String = "";
+    /// Sites whose pages may use the API from a browser, such as https://www.example.com, with commas between them; *
+    /// for all. Empty: none.
+    "server.cors_origins" server_cors_origins: Origins = "";
     /// Where the data file, the signing key and the operator's socket are kept.
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).

@@ -230,6 +230,14 @@ impl Asking<'_> {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
+    /// The status of an answer that has no body, whatever it says.
+    pub async fn send_bare(self) -> u16 {
+        let response = self.builder.send().await.expect("the shop answers");
+        let status = response.status().as_u16();
+        assert!(response.bytes().await.expect("the answer is whole").is_empty());
+        status
+    }
+
     pub async fn send(self) -> Answer {
         let response = self.builder.send().await.expect("the shop answers");
         let (status, headers) = (response.status(), response.headers().clone());
