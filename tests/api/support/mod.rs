@@ -234,6 +234,14 @@ impl Asking<'_> {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
+    /// The status of an answer that has no body, whatever it says.
+    pub async fn send_bare(self) -> u16 {
+        let response = self.builder.send().await.expect("the shop answers");
+        let status = response.status().as_u16();
+        assert!(response.bytes().await.expect("the answer is whole").is_empty());
+        status
+    }
+
     pub async fn send(self) -> Answer {
         let request = self.builder.build().expect("a good request");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
