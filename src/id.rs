@@ -17,8 +17,10 @@ macro_rules! ids {
         impl std::str::FromStr for $name {
             type Err = std::num::ParseIntError;
 
+            /// Each has one way to be written: `+1` and `01` are none.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map($name)
+                let is_plain = !text.starts_with('+') && (text.len() == 1 || !text.starts_with('0'));
+                if is_plain { text } else { "" }.parse().map($name)
             }
         }
 
