@@ -54,7 +54,7 @@ fn stripe(body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(STRIPE_SECRET.as_bytes()).expect("any length will do");
     mac.update(format!("{now}.").as_bytes());
     mac.update(body);
-    let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mac = till::hex::hex(&mac.finalize().into_bytes());
     format!("t={now},v1={mac}")
 }
 
