@@ -38,8 +38,8 @@ pub fn run(data: &[u8]) {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let event: Value = serde_json::from_slice(body).unwrap_or_default();
     let object = if event["resource"].is_null() { &event["data"]["object"] } else { &event["resource"] };
-    shop::gateways_tell(object.to_string().as_bytes());
     shop::with(|shop| {
+        shop::gateways_tell(object.to_string().as_bytes());
         shop.ask(Who::Nobody, "POST", path, &headers, body);
         if shop.has_changed() {
             shop.run_jobs();
