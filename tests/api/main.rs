@@ -6,6 +6,7 @@ mod fakes;
 mod support;
 
 mod accounts;
+mod adversary;
 mod audit;
 mod authorisation;
 mod backup;
