@@ -21,6 +21,7 @@ mod places;
 mod reply;
 mod request;
 mod routes;
+mod samples;
 mod told;
 
 use std::panic::AssertUnwindSafe;
@@ -38,7 +39,7 @@ pub use error::{ApiError, Faults};
 pub use limits::{Limits, Whom, rate_limited};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;
-pub use operation::{Access, Op, for_everybody, undescribed};
+pub use operation::{Access, Op, for_everybody};
 pub use outgoing::outgoing;
 pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{

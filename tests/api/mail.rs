@@ -37,6 +37,11 @@ impl Post {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// The way to it.
+    pub fn transport(self: &Arc<Post>) -> Arc<dyn Transport> {
+        Arc::new(To(Arc::clone(self)))
+    }
+
     /// What came since this was asked last.
     pub fn came(&self) -> Vec<Letter> {
         std::mem::take(&mut self.taken.lock().unwrap())

@@ -38,6 +38,7 @@ mod races;
 mod refunds;
 mod reports;
 mod reviews;
+mod samples;
 mod tokens;
 mod transfer;
 mod wishlist;
