@@ -156,13 +156,13 @@ pub struct Slots<V> {
     hasher: RandomState,
 }
 
-/// Pairs of a key's hash and its value.
-type Set<V> = [Option<(u64, V)>; WAYS];
+/// Keys' hashes and their values, at most so many as [`WAYS`]: it takes no room before it is needed.
+type Set<V> = Vec<(u64, V)>;
 
 impl<V: Copy + Ord> Slots<V> {
     /// Room for about so many keys.
     pub fn new(keys: usize) -> Slots<V> {
-        let sets = (0..keys.div_ceil(WAYS)).map(|_| Mutex::new([None; WAYS])).collect();
+        let sets = (0..keys.div_ceil(WAYS)).map(|_| Mutex::default()).collect();
         Slots { sets, hasher: RandomState::new() }
     }
 
@@ -170,17 +170,19 @@ impl<V: Copy + Ord> Slots<V> {
     pub fn with<T>(&self, key: &impl Hash, act: impl FnOnce(&mut Option<V>) -> T) -> T {
         let hash = self.hasher.hash_one(key);
         let mut set = self.set(hash);
-        let at = set.iter().position(|slot| slot.is_some_and(|(known, _)| known == hash));
-        let mut value = at.and_then(|at| set[at]).map(|(_, value)| value);
+        let at = set.iter().position(|(known, _)| *known == hash);
+        let mut value = at.map(|at| set[at].1);
         let done = act(&mut value);
-        // An empty slot is less than any value.
-        let least = || (0..WAYS).min_by_key(|at| set[*at].map(|(_, value)| value)).unwrap_or(0);
         match (at, value) {
-            (None, None) => {}
-            (at, value) => {
-                let at = at.unwrap_or_else(least);
-                set[at] = value.map(|value| (hash, value));
+            (Some(at), Some(value)) => set[at].1 = value,
+            (Some(at), None) => drop(set.swap_remove(at)),
+            (None, Some(value)) if set.len() < WAYS => set.push((hash, value)),
+            (None, Some(value)) => {
+                if let Some(least) = set.iter_mut().min_by_key(|(_, value)| *value) {
+                    *least = (hash, value);
+                }
             }
+            (None, None) => {}
         }
         done
     }

@@ -1,5 +1,6 @@
 //! Where people have logged in before. What is kept of an address is a digest that only this shop can make, and that is
-//! another one for each user: it says whether somebody comes from there again, and nothing else.
+//! another one for each user: it says whether somebody comes from there again, and nothing else. Under another signing
+//! key none of them is known any more.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::pace::{Left, Limiter, Slots, whole_seconds};
 
-/// How many addresses and users are remembered, by all limits together: two megabytes.
+/// How many addresses and users are remembered, by all limits together: in two megabytes at the most.
 const KEYS: usize = 1 << 16;
 
 /// Which limit holds for an operation.

@@ -228,6 +228,8 @@ async fn whoever_is_locked_out_by_strangers_comes_in_by_mail() {
     log_in(&shop, away, "ann@example.com", PASSWORD).await.refused(429, "rate_limited");
     let asking = shop.request(Method::POST, "/api/auth/password/reset/").header("X-Forwarded-For", away);
     asking.json(&json!({"email": "ann@example.com"})).send().await.status(202);
+    // The answer does not wait for the mail; whatever is written now comes after it.
+    shop.app.store.probe().await.expect("it can write");
     let token = shop
         .app
         .store
