@@ -10,6 +10,9 @@ from schemathesis.specs.openapi.checks import is_unexpected_http_status_case
 # What no schema can say: faults of valid data that are none of the description's.
 BEYOND_SCHEMAS = {
     "There is no such variant of this product.",
+    "can't be changed; make another coupon",
+    "does not go with resume",
+    "must be after starts_at",
     "must be in the future",
     "there is no such product",
     "there is no such variant",
@@ -32,7 +35,9 @@ def valid_data_is_not_called_invalid(ctx, response, case):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """The run's own account and token must outlive the run."""
+    """An empty query parameter is one that is not given, and the run's own account and token must outlive the run."""
+    if "" in (case.query or {}).values():
+        return False
     own = {"/api/admin/users/{": os.environ.get("OWN_USER"), "/api/admin/tokens/{": os.environ.get("OWN_TOKEN")}
     for path, id in own.items():
         if case.path.startswith(path) and case.method != "GET" and str((case.path_parameters or {}).get("id")) == id:
