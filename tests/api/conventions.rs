@@ -387,4 +387,6 @@ async fn numbers_are_read_as_the_description_says() {
     let of = |id: &str| format!("/api/admin/inventory/movements/?variant_id={id}");
     staff.get(&of("9223372036854775807")).await.status(200);
     staff.get(&of("9223372036854775808")).await.faults(&["variant_id"]);
+    staff.get("/api/admin/reviews/?user_id=9223372036854775808").await.faults(&["user_id"]);
+    staff.get("/api/admin/payments/?order=9223372036854775808").await.faults(&["order"]);
 }
