@@ -17,8 +17,11 @@ macro_rules! ids {
         impl std::str::FromStr for $name {
             type Err = std::num::ParseIntError;
 
+            /// Each has one way to be written: `+1` and `01` are none.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                // No record has an id above what the description says.
+                // One above what the description says is none either.
+                let is_plain = !text.starts_with('+') && (text.len() == 1 || !text.starts_with('0'));
+                let text = if is_plain { text } else { "" };
                 text.parse::<i64>()?;
                 text.parse().map($name)
             }

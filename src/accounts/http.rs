@@ -105,7 +105,7 @@ pub struct UserView {
 }
 
 impl UserView {
-    pub(super) fn new(id: UserId, user: User) -> UserView {
+    pub fn new(id: UserId, user: User) -> UserView {
         UserView {
             id,
             email: user.email,
@@ -118,11 +118,6 @@ impl UserView {
             last_login_at: user.last_login_at,
         }
     }
-}
-
-/// A user as everybody is shown it.
-pub fn view(id: UserId, user: User) -> Value {
-    json!(UserView::new(id, user))
 }
 
 impl Req {

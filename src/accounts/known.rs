@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::store::{KNOWN, KNOWN_BY_AGE};
@@ -66,6 +67,13 @@ pub fn note(tx: &mut WriteTx, keys: &Keys, user: UserId, net: Option<Net>) -> Re
 
 type Place = (UserId, u64);
 
+/// What a user is shown of a place from which they logged in: that it is known, and since when they were not there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KnownPlace")]
+pub struct KnownView {
+    last_login_at: Time,
+}
+
 fn of(tx: &impl Reads, user: UserId) -> Result<Vec<(Place, Time)>, StoreError> {
     let mut found = Vec::new();
     KNOWN.scan(tx, Span::under(user.bytes(), Direction::Up), |key, known| {
@@ -84,8 +92,8 @@ pub(super) fn forget(tx: &mut WriteTx, user: UserId) -> Result<(), StoreError> {
 }
 
 /// When a user logged in from each of the places that are kept; which these are, nobody can tell.
-pub fn shown(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>, StoreError> {
-    Ok(of(tx, user)?.into_iter().map(|(_, at)| serde_json::json!({"last_login_at": at})).collect())
+pub fn shown(tx: &impl Reads, user: UserId) -> Result<Vec<KnownView>, StoreError> {
+    Ok(of(tx, user)?.into_iter().map(|(_, last_login_at)| KnownView { last_login_at }).collect())
 }
 
 /// Whether nothing is kept of where a user has been.

@@ -28,14 +28,14 @@ mod tokens;
 
 pub use access::{for_admin, for_staff, for_user, for_user_or_token};
 pub use guesses::Guesses;
-pub use http::{given_password, view};
+pub use http::{UserView, given_password};
 pub use keyring::{Ring, SHORTEST};
-pub use known::{forget_old as forget_known, is_nowhere, shown as known_places};
+pub use known::{KnownView, forget_old as forget_known, is_nowhere, shown as known_places};
 pub use links::{ask_reset, forget_resets, proof_token, reset_token};
 pub use model::{AccountError, Admin, Email, Identity, NewUser, Role, Session, Staff, User};
 pub use ops::{
-    active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of, pass_over_sessions,
-    sessions, set_password_of, shown_name,
+    SessionView, active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of,
+    pass_over_sessions, sessions, set_password_of, shown_name,
 };
 pub use password::{Passwords, random_password};
 pub use scope::Scope;

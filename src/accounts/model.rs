@@ -87,6 +87,16 @@ impl Described for Email {
     }
 }
 
+/// Whether a character shows nothing, or only turns the direction of others: one address would look like another
+/// (Unicode, `Default_Ignorable_Code_Point` and `Bidi_Control`).
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
 impl FromStr for Email {
     type Err = String;
 
@@ -102,9 +112,9 @@ impl FromStr for Email {
                         && label.chars().all(|c| c.is_alphanumeric() || c == '-')
                 };
                 (1..=64).contains(&local.len())
-                    && !local
-                        .chars()
-                        .any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c))
+                    && !local.chars().any(|c| {
+                        c.is_whitespace() || c.is_control() || is_unseen(c) || "@<>()[],;:\\\"".contains(c)
+                    })
                     && domain.contains('.')
                     && domain.split('.').all(label)
             });

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::known;
@@ -242,11 +244,19 @@ pub fn erase(tx: &mut WriteTx, id: UserId) -> Result<(), AccountError> {
     Ok(USERS.put(tx, &id, &nobody)?)
 }
 
+/// A session as its user is shown it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub struct SessionView {
+    created_at: Time,
+    expires_at: Time,
+}
+
 /// Since when, and until when, a user is logged in.
-pub fn sessions(tx: &impl Reads, user: UserId) -> Result<Vec<serde_json::Value>, StoreError> {
+pub fn sessions(tx: &impl Reads, user: UserId) -> Result<Vec<SessionView>, StoreError> {
     let shown = |id| {
         let session = SESSIONS.expect(tx, &id)?;
-        Ok(serde_json::json!({"created_at": session.created_at, "expires_at": session.expires_at}))
+        Ok(SessionView { created_at: session.created_at, expires_at: session.expires_at })
     };
     ALIVE.all(tx, &user)?.into_iter().map(shown).collect()
 }

@@ -49,7 +49,8 @@ impl From<CartV2> for Cart {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CartLine")]
 pub struct Line {
     pub id: CartLineId,
     pub product: ProductId,

@@ -57,7 +57,9 @@ impl Export {
             return Err(CliError(refusal(&answered.json(), answered.status)));
         }
         let mut records = Records { is_csv: format == Format::Csv, ..Records::default() };
-        let mut file = OutFile::create(&self.out, false)?;
+        // What is for sale is for everybody to see; who buys it is not.
+        let is_secret = !path.starts_with("/api/admin/products/");
+        let mut file = OutFile::create(&self.out, is_secret)?;
         // On stdout the data itself shows how far it is.
         let progress = Progress::new(out.quiet || matches!(file, OutFile::Stdout(_)));
         copy(answering, &mut file, &mut records, progress).await?;

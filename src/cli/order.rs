@@ -132,7 +132,7 @@ impl Paper {
         if answered.status != 200 {
             return Err(CliError(refusal(&answered.json(), answered.status)));
         }
-        let mut to = OutFile::create(&self.out, false)?;
+        let mut to = OutFile::create(&self.out, true)?;
         to.write_all(&answered.body)?;
         to.finish()?;
         if self.out != Path::new("-") {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use super::{CliError, Global, Output, notify};
 use crate::app::{App, Parts};
 use crate::config::{Config, Flags, LogFormat, Setting, Source};
-use crate::http::Listeners;
+use crate::http::{Listeners, find_socket};
 use crate::payments::gateway::test::PROVIDER;
 use crate::{demo, jobs};
 
@@ -85,6 +86,7 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         ))
     })?;
     let running = listeners.with_socket(&app.config.data_dir)?.serve(&app);
+    warn_of_root(&app.config);
     let (stop, stopping) = watch::channel(false);
     // Before anybody is told that the shop runs: whoever is told may stop it.
     let mut stops = Stops::new()?;
@@ -137,6 +139,16 @@ impl Stops {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// The shop needs no more rights than its data directory's user has. The socket was made just now, by this user.
+fn warn_of_root(config: &Config) {
+    let is_root = find_socket(&config.data_dir).metadata().is_ok_and(|socket| socket.uid() == 0);
+    if is_root {
+        tracing::warn!(
+            "the shop runs as root and needs not: have a user of its own own the data directory and run it"
+        );
     }
 }
 

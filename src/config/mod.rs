@@ -19,7 +19,7 @@ pub use value::{LogFormat, LogLevel, Secret, Setting};
 
 use crate::accounts::SHORTEST;
 use crate::cart::totals::Charges;
-use crate::http::{Proxies, ProxyHeader};
+use crate::http::{Origins, Proxies, ProxyHeader};
 use crate::money::{Currency, Rate};
 use crate::orders::{Carriers, Seller};
 use crate::pace::Pace;
@@ -112,6 +112,9 @@ settings! {
     "server.max_connections" server_max_connections: MaxConnections = "4096";
     /// See max_connections.
     "server.connections_per_address" server_connections_per_address: PerAddress = "256";
+    /// Sites whose pages may use the API from a browser, such as https://www.example.com, with commas between them; *
+    /// for all. Empty: none.
+    "server.cors_origins" server_cors_origins: Origins = "";
     /// Where the data file, the signing key and the operator's socket are kept.
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
+use crate::http::Origins;
 use crate::money::{Currency, Rate};
 use crate::orders::Carriers;
 use crate::store::Upgrade;
@@ -83,6 +84,19 @@ impl Setting for PathBuf {
 
     fn show(&self) -> String {
         self.display().to_string()
+    }
+}
+
+impl Setting for Origins {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Origins::Every => "*".into(),
+            Origins::These(some) => some.join(", "),
+        }
     }
 }
 

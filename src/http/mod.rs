@@ -2,7 +2,9 @@
 //! where they are mounted.
 
 mod client;
+mod coding;
 mod connection;
+mod cors;
 mod docs;
 mod error;
 mod health;
@@ -19,21 +21,25 @@ mod places;
 mod reply;
 mod request;
 mod routes;
+mod samples;
 mod told;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use coding::Coding;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use client::{Client, Net, Proxies, ProxyHeader};
+pub use cors::Origins;
 pub use error::{ApiError, Faults};
 pub use limits::{Limits, Whom, rate_limited};
 pub use listener::{Listeners, Running, find_socket};
 pub use openapi::document as openapi;
-pub use operation::{Access, Op, for_everybody, undescribed};
+pub use operation::{Access, Op, for_everybody};
 pub use outgoing::outgoing;
 pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
 pub use reply::{
@@ -51,6 +57,14 @@ const URI_LIMIT: usize = 8 << 10;
 /// Most header lines, and most bytes of them.
 const HEADER_LINES: usize = 100;
 const HEADER_BYTES: usize = 16 << 10;
+
+/// What browsers are told of every answer that says nothing else of itself: it is what it says it is, loads nothing,
+/// stands in no frame, and tells nobody where it was read.
+const GUARDS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 
 /// Every route of the shop.
 fn routes() -> Routes {
@@ -162,7 +176,9 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
     let started = Instant::now();
     let id = request_id(app, &incoming.headers);
     let (method, path) = (incoming.method.clone(), incoming.path.clone());
-    let if_none_match = incoming.headers.get(header::IF_NONE_MATCH).cloned();
+    let of = |name: HeaderName| incoming.headers.get(name).cloned();
+    let (if_none_match, accept) = (of(header::IF_NONE_MATCH), of(header::ACCEPT_ENCODING));
+    let from = of(header::ORIGIN);
 
     let mut allowance = None;
     let answered = match dispatch(app, incoming, &id, &mut allowance) {
@@ -181,13 +197,21 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
     });
 
     if method == Method::GET || method == Method::HEAD {
+        let coding = Coding::chosen(accept.as_ref(), &mut reply);
         reply = not_modified(reply, if_none_match.as_ref());
+        if let Some(coding) = coding.filter(|_| reply.status == StatusCode::OK) {
+            let coded = coding.apply(reply).await;
+            reply = coded.unwrap_or_else(|error| ApiError::internal(error).into_reply(&id));
+        }
+    }
+    app.config.server_cors_origins.mark(from.as_ref(), &mut reply.headers);
+    for (name, value) in GUARDS {
+        reply.headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if !reply.headers.contains_key(header::CACHE_CONTROL) {
         reply.push(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     reply = reply.header(HeaderName::from_static("x-request-id"), &id);
-    reply.push(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(allowance) = allowance {
         allowance.tell(&mut reply);
     }
@@ -202,7 +226,7 @@ fn dispatch(
     incoming: Incoming,
     id: &str,
     allowance: &mut Option<Allowance>,
-) -> Result<impl Future<Output = Answer> + Send + use<>, ApiError> {
+) -> Result<BoxFuture<'static, Answer>, ApiError> {
     let Incoming { method, path, query, headers, body, origin } = incoming;
     if path.len() + query.len() > URI_LIMIT {
         return Err(ApiError::new(
@@ -228,9 +252,22 @@ fn dispatch(
     let verbs = &found.value.verbs;
     let Some(handler) = verbs.of(&method) else {
         let allow = verbs.allow();
+        let origins = &app.config.server_cors_origins;
+        if method == Method::OPTIONS && !origins.is_none() {
+            let preflight = origins.preflight(&allow);
+            return Ok(async { Ok(preflight) }.boxed());
+        }
         let detail = format!("This path does not take {method}; it takes {allow}.");
         return Err(ApiError::new(405, "method_not_allowed", detail).header(header::ALLOW, &allow));
     };
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        let detail = "Send the body as it is, without Content-Encoding.";
+        let refusal = ApiError::new(415, "unsupported_media_type", detail);
+        return Err(refusal.header(header::ACCEPT_ENCODING, "identity"));
+    }
     let params: Option<Vec<_>> = found.params.iter().map(|(_, value)| input::decode(value)).collect();
     let req = Req {
         app: Arc::clone(app),

@@ -1,6 +1,6 @@
 //! The API's description (OpenAPI 3.1), made from the routes, what is said of them, and the types that they answer with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use schemars::SchemaGenerator;
 use schemars::generate::{Contract, SchemaSettings};
@@ -10,6 +10,7 @@ use super::operation::{Access, Given, Op, Param, for_everybody};
 use super::reply::{Answer, Reply};
 use super::request::Req;
 use super::routes::{Routed, Routes, get};
+use super::samples::{SAMPLES, Sample};
 use crate::address::country_asked;
 use crate::money::{Currency, Money};
 
@@ -59,9 +60,13 @@ pub fn document(currency: Currency) -> Value {
             settings.contract = Contract::Serialize;
         })
         .into_generator();
+    let samples: HashMap<String, Sample> = serde_json::from_str(SAMPLES).expect("a test writes them");
     for (path, verbs) in super::routes().into_iter() {
         for (verb, routed) in verbs.each() {
-            let operation = operation(verb, path, &routed, &mut schemas);
+            let mut operation = operation(verb, path, &routed, &mut schemas);
+            if let Some(sample) = samples.get(&format!("{verb} {path}")) {
+                sample.show(path, &mut operation, currency);
+            }
             paths.entry(path).or_default().insert(verb.to_ascii_lowercase(), operation);
         }
     }

@@ -82,10 +82,6 @@ pub fn for_everybody(says: &'static str) -> Op {
     Op::new(Access::Everybody, says)
 }
 
-pub fn undescribed() -> Op {
-    for_everybody("")
-}
-
 impl Op {
     /// An operation that does what `says` says, in a few words.
     pub fn new(access: Access, says: &'static str) -> Op {

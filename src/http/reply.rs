@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::coding::plain_tag;
 use super::error::ApiError;
 use super::request::Body;
 use crate::hex::hex;
@@ -114,9 +115,19 @@ pub fn names_tag(header: &str, tag: &str) -> bool {
     header.trim() == "*" || header.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
 }
 
-/// Whether an `If-Match` header's value names `tag`, by strong comparison (RFC 9110, 13.1.1).
+/// Whether an `If-Match` header's value names `tag`, by strong comparison (RFC 9110, 13.1.1), in whichever form its
+/// sender got it.
 pub fn names_tag_strongly(header: &str, tag: &str) -> bool {
-    header.trim() == "*" || header.split(',').any(|one| one.trim() == tag)
+    header.trim() == "*" || header.split(',').any(|one| plain_tag(one.trim()) == tag)
+}
+
+/// Says in an answer's headers that it would be another for a request with another `name`.
+pub(super) fn vary(headers: &mut HeaderMap, name: &str) {
+    let known = headers.get(header::VARY).and_then(|value| value.to_str().ok());
+    let all = known.map_or_else(|| name.to_owned(), |known| format!("{known}, {name}"));
+    if let Ok(all) = HeaderValue::from_str(&all) {
+        headers.insert(header::VARY, all);
+    }
 }
 
 pub fn ok(body: &impl Serialize) -> Reply {

@@ -27,9 +27,9 @@ mod view;
 
 pub use carriers::{Carrier, CarrierView, Carriers};
 pub use check::check;
-pub use credit::CreditNote;
+pub use credit::{CreditNote, CreditNoteView};
 pub use erase::{erase, is_nobodys};
-pub use invoice::{Invoice, Seller, number as invoice_number};
+pub use invoice::{Invoice, InvoiceView, Seller, number as invoice_number};
 pub use lifecycle::{Event, Status};
 pub use model::{
     Fulfilment, NewOrder, Order, OrderError, OrderLine, PaymentStatus, RefundNote, RefundStatus, Tracking,

@@ -6,19 +6,48 @@ use http::header;
 use serde_json::Value;
 
 use super::erase::{EraseError, erase, finish};
-use super::export::export;
-use crate::accounts::{self, AccountError, Scope, Staff};
+use super::export::{Export, export};
+use crate::accounts::{self, AccountError, Scope, Staff, for_admin, for_user};
 use crate::audit;
 use crate::http::input::{Fields, Input, Nothing};
-use crate::http::{Answer, ApiError, Reply, Req, Routes, delete, get, ok, post};
+use crate::http::{Answer, ApiError, Op, Reply, Req, Routes, delete, get, ok, post};
 use crate::id::UserId;
 
 pub fn routes() -> Routes {
     Routes::new()
-        .at("/api/auth/me/", delete(erase_me, crate::http::undescribed()))
-        .at("/api/auth/me/export/", get(export_me, crate::http::undescribed()))
-        .at("/api/admin/users/{id}/export/", get(export_user, crate::http::undescribed()))
-        .at("/api/admin/users/{id}/erase/", post(erase_user, crate::http::undescribed()))
+        .at(
+            "/api/auth/me/",
+            delete(
+                erase_me,
+                for_user("Have one's account and data erased")
+                    .more("What the law wants kept, such as invoices, stays. It waits while an order is to be paid or sent.")
+                    .takes::<Password>()
+                    .gives_nothing(204)
+                    .refuses(&[(401, "invalid_credentials"), (409, "erasure_refused"), (409, "last_admin"), (503, "busy")]),
+            ),
+        )
+        .at(
+            "/api/auth/me/export/",
+            get(export_me, exported_as(for_user("All that the shop holds on oneself"))),
+        )
+        .at(
+            "/api/admin/users/{id}/export/",
+            get(export_user, exported_as(for_admin(Scope::All, "All that the shop holds on somebody"))),
+        )
+        .at(
+            "/api/admin/users/{id}/erase/",
+            post(
+                erase_user,
+                for_admin(Scope::UsersWrite, "Have somebody's account and data erased")
+                    .may_take::<Nothing>()
+                    .gives_nothing(204)
+                    .refuses(&[(409, "erasure_refused"), (409, "last_admin"), (409, "user_erased")]),
+            ),
+        )
+}
+
+fn exported_as(op: Op) -> Op {
+    op.gives::<Export>().with_headers(&["Content-Disposition"])
 }
 
 async fn export_me(req: Req) -> Answer {

@@ -16,4 +16,4 @@ mod view;
 pub use check::check;
 pub use model::{Review, ReviewError, Stars, Text};
 pub use ops::{are_nobodys, erase, write};
-pub use view::own;
+pub use view::{ReviewView, own};

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::model::Review;
 use super::ops::ids_of_user;
@@ -67,7 +66,6 @@ pub fn staff_view(tx: &impl Reads, id: ReviewId, review: Review) -> Result<Revie
 }
 
 /// What somebody wrote, as they are told that we have it.
-pub fn own(tx: &impl Reads, user: UserId) -> Result<Value, StoreError> {
-    let all = ids_of_user(tx, user)?.into_iter().map(|id| staff_view(tx, id, REVIEWS.expect(tx, &id)?));
-    Ok(json!(all.collect::<Result<Vec<_>, _>>()?))
+pub fn own(tx: &impl Reads, user: UserId) -> Result<Vec<ReviewView>, StoreError> {
+    ids_of_user(tx, user)?.into_iter().map(|id| staff_view(tx, id, REVIEWS.expect(tx, &id)?)).collect()
 }

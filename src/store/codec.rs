@@ -1,4 +1,18 @@
 //! How records become bytes. The only file that names bincode.
+//!
+//! bincode has no maintainers any more, so its format is written down here; `the_format_is_what_is_written_down` holds
+//! it. There are no names and no types in it: a value is read by who knows what it is.
+//!
+//! - A `u8`, `i8` or `bool` is one byte. Any other unsigned integer is one byte up to 250; else the byte 251, 252, 253 or
+//!   254 and then two, four, eight or sixteen bytes, the lowest first, as few as will do.
+//! - A signed integer `n` is written as the unsigned `2n`, or `-2n - 1` where it is negative.
+//! - A text, a list or a map is its length, as a `u64`, and then its bytes, elements, or keys and values.
+//! - A struct, a tuple or an array of fixed length is its fields, one after the other.
+//! - An enum is its variant's place, from 0, as a `u32`, and then the variant's fields; an option is the byte 0, or 1 and
+//!   the value; a `char` is its UTF-8.
+//!
+//! A record is an enum of its versions. A sum of what its lengths promise above [`LIMIT`] is refused before anything is
+//! read, and so are bytes that are left over.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -100,6 +114,34 @@ mod tests {
     fn a_row_of_an_older_version_is_read() {
         let old = OldTea { name: "sencha".into() }.encode();
         assert_eq!(Tea::decode(&old), Some(Tea { name: "sencha".into(), grams: 100 }));
+    }
+
+    #[test]
+    fn the_format_is_what_is_written_down() {
+        #[derive(serde::Serialize)]
+        enum Kind {
+            Loose,
+            Pressed { grams: u32, side: [u8; 2] },
+        }
+        let unsigned: (u8, u64, u64, u64, u64, u128) = (255, 250, 251, 65_536, 1 << 32, 1 << 64);
+        assert_eq!(
+            encode(&unsigned),
+            [
+                &[255, 250, 251, 251, 0, 252, 0, 0, 1, 0][..],
+                &[253, 0, 0, 0, 0, 1, 0, 0, 0],
+                &[254, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+            ]
+            .concat()
+        );
+        assert_eq!(encode(&(-1_i64, 1_i64, -126_i64, true, -1_i8)), [1, 2, 251, 251, 0, 1, 255]);
+        assert_eq!(
+            encode(&("té", vec![7_u8, 8], None::<u8>, Some('é'))),
+            b"\x03t\xC3\xA9\x02\x07\x08\x00\x01\xC3\xA9"
+        );
+        assert_eq!(
+            encode(&[Kind::Loose, Kind::Pressed { grams: 300, side: [1, 2] }]),
+            [0, 1, 251, 44, 1, 1, 2]
+        );
     }
 
     #[test]

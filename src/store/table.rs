@@ -360,6 +360,8 @@ pub trait AnyTable: Sync {
     fn put_rows(&self, tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError>;
     /// Puts or deletes a row as another file's change did, with its index entries; no feed hears of it.
     fn repeat(&self, tx: &mut WriteTx, key: &[u8], after: Option<&[u8]>) -> Result<(), StoreError>;
+    /// What these bytes are as a record of this table, encoded as till does now; none if they are none.
+    fn recoded(&self, record: &[u8]) -> Option<Vec<u8>>;
     /// The highest key, where keys are numbers.
     fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError>;
     /// Enters every record into the indexes of these names, which are new in this file.
@@ -409,6 +411,10 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
         };
         let after = after.map(|record| self.decode(record)).transpose()?;
         self.reindex(tx, key, before.as_deref(), after.as_ref())
+    }
+
+    fn recoded(&self, record: &[u8]) -> Option<Vec<u8>> {
+        V::decode(record).map(|record| record.encode())
     }
 
     fn highest(&self, tx: &dyn Reads) -> Result<Option<u64>, StoreError> {

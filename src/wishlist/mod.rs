@@ -14,4 +14,4 @@ mod view;
 
 pub use ops::{add, forget, is_empty};
 pub use tell::tell_of_one;
-pub use view::all;
+pub use view::{WishView, all};

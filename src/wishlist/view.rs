@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::model::Wish;
 use super::ops::of_user;
@@ -33,7 +32,6 @@ pub fn view(tx: &impl Reads, wish: &Wish) -> Result<WishView, StoreError> {
 }
 
 /// All that somebody wishes for, as they are told that we have it.
-pub fn all(tx: &impl Reads, user: UserId) -> Result<Value, StoreError> {
-    let wishes = of_user(tx, user)?;
-    Ok(json!(wishes.iter().map(|wish| view(tx, wish)).collect::<Result<Vec<_>, _>>()?))
+pub fn all(tx: &impl Reads, user: UserId) -> Result<Vec<WishView>, StoreError> {
+    of_user(tx, user)?.iter().map(|wish| view(tx, wish)).collect()
 }

@@ -1,11 +1,13 @@
-//! Every route has its line here: who may, and who may not. A route that has none fails the test.
+//! Who may do what: every operation of the API's description, tried by everybody. A new route can't be forgotten here.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use till::accounts::Scope;
+use till::money::Currency;
 
-use crate::support::Shop;
+use crate::support::{Answer, Person, Shop, address, number};
 
-/// Who may use a route at all.
+/// Who may use an operation at all.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum For {
     Everybody,
@@ -14,168 +16,127 @@ enum For {
     Admins,
 }
 
-/// Verb, path, who may, and the scope that an API token needs; none: tokens may not.
-const ROUTES: &[(&str, &str, For, &str)] = &[
-    ("GET", "/healthz", For::Everybody, ""),
-    ("GET", "/readyz", For::Everybody, ""),
-    ("POST", "/api/auth/register/", For::Everybody, ""),
-    ("POST", "/api/auth/login/", For::Everybody, ""),
-    ("POST", "/api/auth/token/refresh/", For::Everybody, ""),
-    ("POST", "/api/auth/logout/", For::Everybody, ""),
-    ("POST", "/api/auth/password/reset/", For::Everybody, ""),
-    ("POST", "/api/auth/password/reset/confirm/", For::Everybody, ""),
-    ("POST", "/api/auth/verify/", For::Everybody, ""),
-    ("POST", "/api/auth/verify/resend/", For::Users, ""),
-    ("GET", "/api/auth/me/", For::Users, ""),
-    ("PATCH", "/api/auth/me/", For::Users, ""),
-    ("POST", "/api/auth/password/", For::Users, ""),
-    ("DELETE", "/api/auth/me/", For::Users, ""),
-    ("GET", "/api/auth/me/export/", For::Users, ""),
-    ("GET", "/api/products/", For::Everybody, ""),
-    ("POST", "/api/products/", For::Staff, "products:write"),
-    ("GET", "/api/products/{id}/", For::Everybody, ""),
-    ("PUT", "/api/products/{id}/", For::Staff, "products:write"),
-    ("PATCH", "/api/products/{id}/", For::Staff, "products:write"),
-    ("DELETE", "/api/products/{id}/", For::Staff, "products:write"),
-    ("GET", "/api/products/{id}/reviews/", For::Everybody, ""),
-    ("POST", "/api/products/{id}/reviews/", For::Users, ""),
-    ("PATCH", "/api/products/{id}/reviews/{review}/", For::Users, ""),
-    ("DELETE", "/api/products/{id}/reviews/{review}/", For::Users, "reviews:write"),
-    ("GET", "/api/admin/reviews/", For::Staff, "reviews:write"),
-    ("GET", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
-    ("PATCH", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
-    ("DELETE", "/api/admin/reviews/{id}/", For::Staff, "reviews:write"),
-    ("GET", "/api/categories/", For::Everybody, ""),
-    ("GET", "/api/cart/", For::Users, ""),
-    ("POST", "/api/cart/", For::Users, ""),
-    ("DELETE", "/api/cart/", For::Users, ""),
-    ("POST", "/api/cart/coupon/", For::Users, ""),
-    ("DELETE", "/api/cart/coupon/", For::Users, ""),
-    ("PUT", "/api/cart/{id}/", For::Users, ""),
-    ("DELETE", "/api/cart/{id}/", For::Users, ""),
-    ("GET", "/api/wishlist/", For::Users, ""),
-    ("POST", "/api/wishlist/", For::Users, ""),
-    ("DELETE", "/api/wishlist/{product}/", For::Users, ""),
-    ("POST", "/api/wishlist/{product}/move-to-cart/", For::Users, ""),
-    ("GET", "/api/orders/", For::Users, ""),
-    ("POST", "/api/orders/", For::Users, ""),
-    ("GET", "/api/orders/{id}/", For::Users, "orders:read"),
-    ("POST", "/api/orders/{id}/cancel/", For::Users, ""),
-    ("GET", "/api/orders/{id}/tracking/", For::Users, "orders:read"),
-    ("GET", "/api/orders/{id}/invoice/", For::Users, "orders:read"),
-    ("GET", "/api/orders/{id}/credit-notes/", For::Users, "orders:read"),
-    ("GET", "/api/orders/{id}/credit-notes/{number}/", For::Users, "orders:read"),
-    ("POST", "/api/payment/", For::Users, ""),
-    ("GET", "/api/payment/{id}/", For::Users, "payments:read"),
-    ("POST", "/api/payment/test/{id}/", For::Users, "payments:write"),
-    ("POST", "/api/payment/webhook/", For::Everybody, ""),
-    ("POST", "/api/payment/webhook/paypal/", For::Everybody, ""),
-    ("GET", "/api/admin/orders/", For::Staff, "orders:read"),
-    ("GET", "/api/admin/orders/{id}/", For::Staff, "orders:read"),
-    ("PATCH", "/api/admin/orders/{id}/", For::Staff, "orders:write"),
-    ("POST", "/api/admin/orders/{id}/fulfilments/", For::Staff, "orders:write"),
-    ("PATCH", "/api/admin/orders/{id}/fulfilments/{number}/", For::Staff, "orders:write"),
-    ("GET", "/api/admin/carriers/", For::Staff, "orders:read"),
-    ("POST", "/api/admin/orders/{id}/mark-paid/", For::Staff, "payments:write"),
-    ("POST", "/api/admin/orders/{id}/refund/", For::Admins, "payments:write"),
-    ("GET", "/api/admin/payments/", For::Staff, "payments:read"),
-    ("GET", "/api/admin/payments/report/", For::Staff, "payments:read"),
-    ("GET", "/api/admin/payments/stopped/", For::Admins, "payments:read"),
-    ("GET", "/api/admin/payments/{id}/", For::Staff, "payments:read"),
-    ("POST", "/api/admin/payments/{id}/cancel/", For::Admins, "payments:write"),
-    ("POST", "/api/admin/refunds/{id}/settle/", For::Admins, "payments:write"),
-    ("POST", "/api/admin/payments/reconcile/", For::Admins, "payments:write"),
-    ("GET", "/api/admin/users/", For::Admins, "users:read"),
-    ("POST", "/api/admin/users/", For::Admins, "users:write"),
-    ("GET", "/api/admin/users/{id}/", For::Admins, "users:read"),
-    ("PATCH", "/api/admin/users/{id}/", For::Admins, "users:write"),
-    ("POST", "/api/admin/users/{id}/password/", For::Admins, "users:write"),
-    ("GET", "/api/admin/users/{id}/export/", For::Admins, "all"),
-    ("GET", "/api/admin/coupons/", For::Staff, "coupons:read"),
-    ("POST", "/api/admin/coupons/", For::Staff, "coupons:write"),
-    ("GET", "/api/admin/coupons/{code}/", For::Staff, "coupons:read"),
-    ("PUT", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
-    ("PATCH", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
-    ("DELETE", "/api/admin/coupons/{code}/", For::Staff, "coupons:write"),
-    ("POST", "/api/admin/users/{id}/erase/", For::Admins, "users:write"),
-    ("GET", "/api/admin/inventory/low-stock/", For::Staff, "stock:read"),
-    ("GET", "/api/admin/inventory/movements/", For::Staff, "stock:read"),
-    ("POST", "/api/admin/inventory/adjust/", For::Staff, "stock:write"),
-    ("POST", "/api/admin/products/import/", For::Staff, "products:write"),
-    ("GET", "/api/admin/tokens/", For::Admins, "tokens:read"),
-    ("POST", "/api/admin/tokens/", For::Admins, "tokens:write"),
-    ("DELETE", "/api/admin/tokens/{id}/", For::Admins, "tokens:write"),
-    ("GET", "/api/admin/keys/", For::Admins, "all"),
-    ("POST", "/api/admin/keys/rotate/", For::Admins, "all"),
-    ("GET", "/api/admin/products/export/", For::Staff, "products:read"),
-    ("GET", "/api/admin/products/imports/", For::Staff, "products:read"),
-    ("GET", "/api/admin/products/imports/{id}/", For::Staff, "products:read"),
-    ("POST", "/api/admin/products/imports/{id}/undo/", For::Staff, "products:write"),
-    ("GET", "/api/admin/orders/export/", For::Staff, "orders:read"),
-    ("GET", "/api/admin/stats/", For::Staff, "shop:read"),
-    ("GET", "/api/admin/audit/", For::Admins, "audit:read"),
-    ("GET", "/api/admin/audit/export/", For::Admins, "audit:read"),
-    ("GET", "/api/admin/mails/", For::Admins, "mails:read"),
-    ("GET", "/api/admin/mails/{id}/", For::Admins, "mails:read"),
-    ("POST", "/api/admin/mails/{id}/retry/", For::Admins, "mails:write"),
-    ("POST", "/api/admin/mails/test/", For::Admins, "mails:write"),
-    ("GET", "/api/openapi.json", For::Everybody, ""),
-    ("GET", "/api/docs/", For::Everybody, ""),
-    ("GET", "/api/docs/{file}", For::Everybody, ""),
-    ("POST", "/api/admin/check/", For::Admins, "shop:read"),
-    ("POST", "/api/admin/backup/", For::Admins, "all"),
-    ("POST", "/api/admin/compact/", For::Admins, "all"),
-    ("GET", "/metrics", For::Everybody, ""),
-    ("GET", "/api/admin/backups/", For::Admins, "shop:read"),
-    ("POST", "/api/admin/backups/", For::Admins, "all"),
+/// An operation, as the description has it.
+struct Operation {
+    method: Method,
+    path: String,
+    who: For,
+    /// What an API token needs; without one it is for people alone.
+    scope: Option<String>,
+    /// A body that it takes.
+    body: Option<Value>,
+}
+
+/// What everybody may use. An operation that is open without standing here fails the test.
+const OPEN: &[&str] = &[
+    "GET /api/categories/",
+    "GET /api/docs/",
+    "GET /api/docs/{file}",
+    "GET /api/openapi.json",
+    "GET /api/products/",
+    "GET /api/products/{id}/",
+    "GET /api/products/{id}/reviews/",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /readyz",
+    "POST /api/auth/login/",
+    "POST /api/auth/logout/",
+    "POST /api/auth/password/reset/",
+    "POST /api/auth/password/reset/confirm/",
+    "POST /api/auth/register/",
+    "POST /api/auth/token/refresh/",
+    "POST /api/auth/verify/",
+    "POST /api/payment/webhook/",
+    "POST /api/payment/webhook/paypal/",
 ];
 
-/// The path with names in it that nothing has.
-fn of_nothing(path: &str) -> String {
-    let name = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
-    path.split('/').map(name).collect::<Vec<_>>().join("/")
+impl Operation {
+    fn all() -> Vec<Operation> {
+        let document = till::http::openapi("USD".parse::<Currency>().expect("a currency"));
+        let mut all = Vec::new();
+        for (path, verbs) in document["paths"].as_object().expect("paths") {
+            for (verb, described) in verbs.as_object().expect("verbs") {
+                all.push(Operation::of(verb, path, described));
+            }
+        }
+        all
+    }
+
+    fn of(verb: &str, path: &str, described: &Value) -> Operation {
+        let ways = described["security"].as_array().expect("who may is said");
+        let needs = ways.iter().find_map(|way| way["bearer"].as_array()).filter(|needs| !needs.is_empty());
+        let role = needs.map(|needs| needs[0].as_str().expect("a role"));
+        Operation {
+            method: verb.to_uppercase().parse().expect("a method"),
+            path: path.to_owned(),
+            who: match role {
+                None => For::Everybody,
+                Some("customer") => For::Users,
+                Some("staff") => For::Staff,
+                Some("admin") => For::Admins,
+                Some(role) => panic!("{role} is no role"),
+            },
+            scope: needs.and_then(|needs| Some(needs.get(1)?.as_str()?.to_owned())),
+            body: described["requestBody"]["content"]["application/json"].get("example").cloned(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The path with names in it that nothing has.
+    fn of_nothing(&self) -> String {
+        let name = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
+        self.path.split('/').map(name).collect::<Vec<_>>().join("/")
+    }
+
+    async fn asked(&self, shop: &Shop, path: &str, body: &Value, token: Option<&str>) -> Answer {
+        let mut asking = shop.request(self.method.clone(), path);
+        if self.method != Method::GET && self.method != Method::DELETE {
+            asking = asking.json(body);
+        }
+        match token {
+            Some(token) => asking.token(token).send().await,
+            None => asking.send().await,
+        }
+    }
 }
 
 #[test]
-fn every_route_has_its_line() {
-    let mut routed = till::http::operations();
-    let mut listed: Vec<_> = ROUTES.iter().map(|(verb, path, ..)| (*verb, *path)).collect();
-    routed.sort_unstable();
-    listed.sort_unstable();
-    assert_eq!(routed, listed);
+fn what_is_open_to_everybody_is_known() {
+    let all = Operation::all();
+    let mut open: Vec<_> =
+        all.iter().filter(|operation| operation.who == For::Everybody).map(Operation::name).collect();
+    open.sort();
+    assert_eq!(open, OPEN);
+    // All that is routed is described, and the other way round.
+    let mut described: Vec<_> = all.iter().map(Operation::name).collect();
+    let mut routed: Vec<_> =
+        till::http::operations().into_iter().map(|(verb, path)| format!("{verb} {path}")).collect();
+    (described.sort(), routed.sort());
+    assert_eq!(described, routed);
 }
 
 #[tokio::test]
 async fn nobody_gets_further_than_they_may() {
     let shop = Shop::open().await;
     let (buyer, staff, admin) = (shop.buyer().await, shop.staff().await, shop.admin().await);
-    for (verb, path, who, _) in ROUTES {
-        let path = of_nothing(path);
-        let ask = |token: Option<&str>| {
-            let method: Method = verb.parse().expect("a method");
-            let asking = shop.request(method, &path);
-            let asking =
-                if *verb == "GET" || *verb == "DELETE" { asking } else { asking.json(&json!({"x": 1})) };
-            match token {
-                Some(token) => asking.token(token).send(),
-                None => asking.send(),
-            }
-        };
-        let place = format!("{verb} {path}");
-        let nobody = ask(None).await;
-        if *who == For::Everybody {
-            assert!(
-                ![401, 403].contains(&nobody.status.as_u16()) || nobody.json["code"] == "token_invalid",
-                "{place}"
-            );
+    let body = json!({"x": 1});
+    for operation in Operation::all() {
+        let (place, path) = (operation.name(), operation.of_nothing());
+        let nobody = operation.asked(&shop, &path, &body, None).await;
+        if operation.who == For::Everybody {
+            let is_refused = [401, 403].contains(&nobody.status.as_u16());
+            assert!(!is_refused || nobody.json["code"] == "token_invalid", "{place}");
         } else {
             let nobody = nobody.refused(401, "not_authenticated");
             assert_eq!(nobody.header("www-authenticate"), "Bearer", "{place}");
-            ask(Some("not.a.token")).await.refused(401, "token_invalid");
+            operation.asked(&shop, &path, &body, Some("not.a.token")).await.refused(401, "token_invalid");
         }
         for (person, role) in [(&buyer, For::Users), (&staff, For::Staff), (&admin, For::Admins)] {
-            let answer = ask(Some(&person.access)).await;
-            let may = *who as u8 <= role as u8;
+            let answer = operation.asked(&shop, &path, &body, Some(&person.access)).await;
+            let may = operation.who as u8 <= role as u8;
             assert_eq!(answer.status.as_u16() == 403, !may, "{place} as {role:?}: {}", answer.text);
             assert!(answer.status.as_u16() < 500, "{place} as {role:?}: {}", answer.text);
         }
@@ -192,34 +153,124 @@ async fn a_token_gets_as_far_as_its_scopes() {
         made.json["secret"].as_str().expect("a secret").to_owned()
     };
     let all = token(&["all"]).await;
-    for (verb, path, who, scope) in ROUTES {
-        if *who == For::Everybody {
+    let body = json!({"x": 1});
+    for operation in Operation::all().iter().filter(|operation| operation.who != For::Everybody) {
+        let (place, path) = (operation.name(), operation.of_nothing());
+        let Some(scope) = operation.scope.as_deref() else {
+            assert_eq!(operation.who, For::Users, "{place} is for staff, so a token must be able to do it");
+            operation.asked(&shop, &path, &body, Some(&all)).await.refused(403, "permission_denied");
             continue;
-        }
-        let place = format!("{verb} {path}");
-        let path = of_nothing(path);
-        let ask = |token: &str| {
-            let asking = shop.request(verb.parse::<Method>().expect("a method"), &path).token(token);
-            let asking =
-                if *verb == "GET" || *verb == "DELETE" { asking } else { asking.json(&json!({"x": 1})) };
-            asking.send()
         };
-        if scope.is_empty() {
-            assert_eq!(*who, For::Users, "{place} is for staff, so a token must be able to do it");
-            ask(&all).await.refused(403, "permission_denied");
-            continue;
-        }
-        let others = till::accounts::Scope::EACH.iter().map(|(scope, _)| scope.as_str());
-        let twin = scope.replace(":read", ":write").parse::<till::accounts::Scope>();
-        let twin = twin.map_or_else(|_| (*scope).to_owned(), |twin| twin.to_string());
+        let others = Scope::EACH.iter().map(|(scope, _)| scope.as_str());
+        let twin = scope.replace(":read", ":write").parse::<Scope>();
+        let twin = twin.map_or_else(|_| scope.to_owned(), |twin| twin.to_string());
         let others: Vec<_> =
-            others.filter(|other| *other != "all" && other != scope && *other != twin).collect();
-        let refused = ask(&token(&others).await).await.refused(403, "permission_denied");
+            others.filter(|other| *other != "all" && *other != scope && *other != twin).collect();
+        let other = token(&others).await;
+        let refused = operation.asked(&shop, &path, &body, Some(&other)).await;
+        let refused = refused.refused(403, "permission_denied");
         assert!(refused.text.contains(scope), "{place}: {}", refused.text);
         for good in [&token(&[scope]).await, &token(&[&twin]).await, &all] {
-            let answer = ask(good).await;
+            let answer = operation.asked(&shop, &path, &body, Some(good)).await;
             assert!(![401, 403].contains(&answer.status.as_u16()), "{place}: {}", answer.text);
             assert!(answer.status.as_u16() < 500, "{place}: {}", answer.text);
         }
     }
+}
+
+/// One of everything that a customer can own.
+struct Belongings {
+    product: u64,
+    review: u64,
+    line: u64,
+    order: u64,
+    note: String,
+    payment: u64,
+}
+
+impl Belongings {
+    async fn of(ann: &Person<'_>, admin: &Person<'_>) -> Belongings {
+        let product = ann.shop.product("Assam", "4.00", 50).await.id;
+        let order = ann.bought(product, 2).await;
+        let back = json!({"lines": [{"line_id": 1, "quantity": 1}]});
+        admin.post(&format!("/api/admin/orders/{order}/refund/"), back).await.status(201);
+        ann.shop.run_jobs().await;
+        let notes = ann.get(&format!("/api/orders/{order}/credit-notes/")).await.status(200).json;
+        let reviews = format!("/api/products/{product}/reviews/");
+        let review = number(&ann.post(&reviews, json!({"rating": 4})).await.status(201).json["id"]);
+        let payments = ann.get(&format!("/api/orders/{order}/")).await.status(200);
+        assert_eq!(payments.json["payment_status"], "partially_refunded");
+        let unpaid = ann.ordered(product, 1).await;
+        let payment = ann.begins_to_pay(unpaid).await;
+        ann.post("/api/wishlist/", json!({"product_id": product})).await.status(201);
+        let line = number(&ann.puts_in_cart(product, 3).await.status(201).json["id"]);
+        let note = notes["results"][0]["number"].as_str().expect("a number").to_owned();
+        Belongings { product, review, line, order, note, payment }
+    }
+
+    /// The path of an operation with these in it; `None` where it names nothing that is somebody's.
+    fn path(&self, path: &str) -> Option<String> {
+        let named = |part: &str| match part {
+            "{id}" if path.starts_with("/api/products/") => self.product.to_string(),
+            "{id}" if path.starts_with("/api/cart/") => self.line.to_string(),
+            "{id}" if path.starts_with("/api/orders/") => self.order.to_string(),
+            "{id}" if path.starts_with("/api/payment/") => self.payment.to_string(),
+            "{product}" => self.product.to_string(),
+            "{review}" => self.review.to_string(),
+            "{number}" => self.note.clone(),
+            part if part.starts_with('{') => panic!("whose is {part} in {path}?"),
+            part => part.to_owned(),
+        };
+        path.contains('{').then(|| path.split('/').map(named).collect::<Vec<_>>().join("/"))
+    }
+
+    /// What can be seen of them by their owner.
+    async fn seen(&self, ann: &Person<'_>) -> Vec<Value> {
+        let mut seen = Vec::new();
+        for path in ["/api/cart/", "/api/wishlist/", "/api/orders/", "/api/auth/me/"] {
+            seen.push(ann.get(path).await.status(200).json);
+        }
+        seen.push(ann.get(&format!("/api/payment/{}/", self.payment)).await.status(200).json);
+        seen.push(ann.get(&format!("/api/products/{}/reviews/", self.product)).await.status(200).json);
+        seen
+    }
+}
+
+/// Bodies that name somebody else's: what the path does not say.
+fn naming(mine: &Belongings) -> Vec<(&'static str, Value)> {
+    vec![
+        ("/api/payment/", json!({"order_id": mine.order})),
+        ("/api/orders/", json!({"payment_id": mine.payment, "shipping_address": address()})),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_somebody_elses_is_not_there() {
+    let shop = Shop::open().await;
+    let (ann, bob, admin) = (shop.buyer().await, shop.buyer().await, shop.admin().await);
+    let anns = Belongings::of(&ann, &admin).await;
+    let before = anns.seen(&ann).await;
+    let mut tried = 0;
+    for operation in Operation::all().iter().filter(|operation| operation.who == For::Users) {
+        let Some(path) = anns.path(&operation.path) else { continue };
+        let place = operation.name();
+        if operation.path == "/api/products/{id}/reviews/" {
+            // The product is everybody's.
+            continue;
+        }
+        let body = operation.body.clone().unwrap_or_else(|| json!({}));
+        let answer = operation.asked(&shop, &path, &body, Some(&bob.access)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json["code"]),
+            (404, &json!("not_found")),
+            "{place}: {}",
+            answer.text
+        );
+        tried += 1;
+    }
+    assert!(tried >= 14, "{tried} operations name what is somebody's");
+    for (path, body) in naming(&anns) {
+        bob.post(path, body).await.refused(404, "not_found");
+    }
+    assert_eq!(anns.seen(&ann).await, before, "nothing was changed");
 }

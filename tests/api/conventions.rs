@@ -390,3 +390,52 @@ async fn numbers_are_read_as_the_description_says() {
     staff.get("/api/admin/reviews/?user_id=9223372036854775808").await.faults(&["user_id"]);
     staff.get("/api/admin/payments/?order=9223372036854775808").await.faults(&["order"]);
 }
+
+/// Routes whose body is no JSON, or of any type.
+const OTHER_BODIES: &[&str] =
+    &["/api/admin/products/import/", "/api/payment/webhook/", "/api/payment/webhook/paypal/"];
+
+#[tokio::test]
+async fn every_route_keeps_the_conventions() {
+    let shop = Shop::open().await;
+    let (ann, admin) = (shop.buyer().await, shop.admin().await);
+    let mut verbs_of = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for (verb, path) in till::http::operations() {
+        verbs_of.entry(path).or_default().push(verb);
+    }
+    for (path, verbs) in verbs_of {
+        let place = path.replace(['{', '}'], "");
+        // Nobody: whether a route is found at all is seen before who asks.
+        let refused = shop.request("BREW".parse().unwrap(), &place).send().await;
+        let refused = refused.refused(405, "method_not_allowed");
+        let mut allowed: Vec<_> = refused.header("allow").split(", ").collect();
+        let mut expected = verbs.clone();
+        expected.extend(verbs.contains(&"GET").then_some("HEAD"));
+        (allowed.sort_unstable(), expected.sort_unstable());
+        assert_eq!(allowed, expected, "{path}");
+
+        for verb in verbs {
+            let method: Method = verb.parse().expect("a method");
+            let bare = place.trim_end_matches('/');
+            let (with, without) =
+                (ann.asks(method.clone(), &format!("{bare}/")), ann.asks(method.clone(), bare));
+            let (with, without) = (with.send().await, without.send().await);
+            assert_eq!(with.status, without.status, "{verb} {path}");
+            if verb == "GET" {
+                let head = ann.asks(Method::HEAD, &place).send_bare().await;
+                assert_eq!(head, with.status.as_u16(), "HEAD {path}");
+                continue;
+            }
+            let unseen =
+                admin.asks(method.clone(), &place).header("Content-Encoding", "gzip").json(&json!({}));
+            unseen.send().await.refused(415, "unsupported_media_type");
+            if verb == "DELETE" || OTHER_BODIES.contains(&path) {
+                continue;
+            }
+            for person in [&ann, &admin] {
+                let answer = person.asks(method.clone(), &place).body("text/plain", "{}").send().await;
+                assert!([403, 404, 415].contains(&answer.status.as_u16()), "{verb} {path}: {}", answer.text);
+            }
+        }
+    }
+}

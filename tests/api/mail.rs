@@ -23,13 +23,13 @@ enum Mood {
 }
 
 /// A mail server that remembers, and has moods.
-struct Post {
+pub struct Post {
     taken: Mutex<Vec<Letter>>,
     mood: Mutex<Mood>,
 }
 
 impl Post {
-    fn new() -> Arc<Post> {
+    pub fn new() -> Arc<Post> {
         Arc::new(Post { taken: Mutex::default(), mood: Mutex::new(Mood::Takes) })
     }
 
@@ -37,8 +37,13 @@ impl Post {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// The way to it.
+    pub fn transport(self: &Arc<Post>) -> Arc<dyn Transport> {
+        Arc::new(To(Arc::clone(self)))
+    }
+
     /// What came since this was asked last.
-    fn came(&self) -> Vec<Letter> {
+    pub fn came(&self) -> Vec<Letter> {
         std::mem::take(&mut self.taken.lock().unwrap())
     }
 
@@ -86,7 +91,7 @@ impl Connection for OnLine {
     async fn close(&mut self) {}
 }
 
-async fn shop(post: &Arc<Post>, settings: &[(&'static str, &str)]) -> Shop {
+pub async fn shop(post: &Arc<Post>, settings: &[(&'static str, &str)]) -> Shop {
     let mut all = vec![("server.public_url", "https://shop.example.com"), ("shop.name", "Corner")];
     all.extend(settings);
     Shop::with_mail(&all, Arc::new(To(Arc::clone(post)))).await

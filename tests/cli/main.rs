@@ -11,6 +11,7 @@ mod keys;
 mod mail;
 mod readme;
 mod sealed;
+mod secrets;
 mod serve;
 mod shoppers;
 mod slow;

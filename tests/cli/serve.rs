@@ -102,3 +102,19 @@ async fn a_log_that_can_not_be_written_does_not_stop_the_shop() {
     }
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn one_connection_serves_many_requests_in_either_version_of_http() {
+    let home = Home::new();
+    let server = home.serve();
+    let url = format!("{}/api/products/", server.base);
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-s", flag, "-w", "%{http_code} %{http_version} %{num_connects}\n"]);
+        curl.args(["-o", "/dev/null", &url, "-o", "/dev/null", &url]);
+        let said = curl.output().expect("curl is there");
+        let lines = String::from_utf8(said.stdout).expect("ASCII");
+        assert_eq!(lines, format!("200 {version} 1\n200 {version} 0\n"));
+    }
+    assert_eq!(server.stop(), Some(0));
+}

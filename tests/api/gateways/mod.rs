@@ -17,6 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use till::clock::{Clock, ManualClock};
 use till::config::{Secret, Setting};
+use till::mail::Transport;
 use till::payments::gateway::Gateway;
 use till::payments::gateway::paypal::{PayPal, Settings as PayPalSettings, Trust};
 use till::payments::gateway::wire::HttpWire;
@@ -47,6 +48,15 @@ impl StripeShop {
     }
 
     pub async fn with(settings: Settings<'_>) -> StripeShop {
+        StripeShop::of(settings, None).await
+    }
+
+    /// A shop whose mails go to `mail`.
+    pub async fn with_mail(settings: Settings<'_>, mail: Arc<dyn Transport>) -> StripeShop {
+        StripeShop::of(settings, Some(mail)).await
+    }
+
+    async fn of(settings: Settings<'_>, mail: Option<Arc<dyn Transport>>) -> StripeShop {
         let clock = Shop::new_clock();
         let stripe = Served::start(FakeStripe::new(), Arc::clone(&clock)).await;
         let base = stripe.base.clone();
@@ -57,7 +67,8 @@ impl StripeShop {
             ("payment.timeout_seconds", "1"),
         ];
         all.extend(settings);
-        StripeShop { shop: Shop::on(clock, &all, Vec::new()).await, stripe }
+        let dir = tempfile::tempdir().expect("a directory");
+        StripeShop { shop: Shop::of(dir, clock, &all, Vec::new(), mail).await, stripe }
     }
 
     /// What the customer does in the browser, with the secret that the shop handed on.

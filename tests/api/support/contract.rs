@@ -34,6 +34,12 @@ impl Contract {
         Contract { document, paths, validators: Mutex::default() }
     }
 
+    /// The operation that a request is for, such as `GET /api/cart/`.
+    pub fn operation(&self, method: &str, path: &str) -> Option<String> {
+        let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+        self.paths.at(path).ok().map(|found| format!("{method} {}", found.value))
+    }
+
     /// What is wrong with an answer; nothing, most of the time.
     pub fn faults(
         &self,
@@ -53,9 +59,6 @@ impl Contract {
         };
         let verb = if method == "HEAD" { "get".to_owned() } else { method.to_ascii_lowercase() };
         let escaped = found.value.replace('~', "~0").replace('/', "~1");
-        if self.document["paths"][found.value][&verb]["summary"] == "" {
-            return Vec::new();
-        }
         let place = format!("/paths/{escaped}/{verb}/responses/{status}");
         let Some(response) = self.document.pointer(&place) else {
             return vec![format!("{method} {} does not say that it answers {status}: {body}", found.value)];

@@ -2,9 +2,10 @@
 
 mod contract;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -21,6 +22,9 @@ use till::payments::gateway::Gateway;
 /// The password of everybody in the tests.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// Most bytes of a body in a sample.
+const LONGEST_SAMPLE: usize = 20_000;
+
 /// Builds the settings of a test's shop.
 pub type Settings<'a> = &'a [(&'static str, &'a str)];
 
@@ -30,6 +34,8 @@ pub struct Shop {
     pub base: String,
     client: reqwest::Client,
     people: AtomicU64,
+    /// The first good answer of each operation, with its request, once they are kept.
+    samples: Mutex<Option<BTreeMap<String, Value>>>,
     _running: Running,
     _dir: TempDir,
 }
@@ -78,7 +84,8 @@ impl Shop {
         Shop::of(dir, Shop::new_clock(), settings, Vec::new(), Some(mail)).await
     }
 
-    async fn of(
+    /// A shop with all that may be handed in.
+    pub async fn of(
         dir: TempDir,
         clock: Arc<ManualClock>,
         settings: Settings<'_>,
@@ -107,7 +114,16 @@ impl Shop {
         let running = Listeners::tcp(address).await.expect("a port").serve(&app);
         let base = format!("http://{}", running.address().expect("it listens"));
         let client = till::http::outgoing().timeout(Duration::from_secs(60)).build().expect("a client");
-        Shop { app, clock, base, client, people: AtomicU64::new(0), _running: running, _dir: dir }
+        Shop {
+            app,
+            clock,
+            base,
+            client,
+            people: AtomicU64::new(0),
+            samples: Mutex::default(),
+            _running: running,
+            _dir: dir,
+        }
     }
 
     pub fn request(&self, method: Method, path: &str) -> Asking<'_> {
@@ -180,6 +196,22 @@ impl Shop {
         found.json["stock_quantity"].as_i64().expect("a figure")
     }
 
+    /// From now on keeps the first good answer of each operation, with its request.
+    pub fn keeps_samples(&self) {
+        *self.samples.lock().expect("no test died in here") = Some(BTreeMap::new());
+    }
+
+    /// What was kept, by operation, such as `GET /api/cart/`.
+    pub fn samples(&self) -> BTreeMap<String, Value> {
+        self.samples.lock().expect("no test died in here").take().expect("samples are kept")
+    }
+
+    fn keep_sample(&self, operation: String, sample: Value) {
+        if let Some(samples) = self.samples.lock().expect("no test died in here").as_mut() {
+            samples.entry(operation).or_insert(sample);
+        }
+    }
+
     /// Runs the jobs that are due, as the clock does.
     pub async fn run_jobs(&self) {
         till::jobs::run_due(&self.app).await;
@@ -234,9 +266,19 @@ impl Asking<'_> {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
+    /// The status of an answer that has no body, whatever it says.
+    pub async fn send_bare(self) -> u16 {
+        let response = self.builder.send().await.expect("the shop answers");
+        let status = response.status().as_u16();
+        assert!(response.bytes().await.expect("the answer is whole").is_empty());
+        status
+    }
+
     pub async fn send(self) -> Answer {
         let request = self.builder.build().expect("a good request");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let query = request.url().query().unwrap_or_default().to_owned();
+        let sent = request.body().and_then(|body| body.as_bytes()).map(<[u8]>::to_vec);
         let response = self.shop.client.execute(request).await.expect("the shop answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the answer is whole");
@@ -244,6 +286,18 @@ impl Asking<'_> {
         let faults = contract.faults(method.as_str(), &path, status.as_u16(), &headers, &text);
         assert_eq!(faults, Vec::<String>::new(), "the API's description");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success()
+            && let Some(operation) = contract.operation(method.as_str(), &path)
+        {
+            let sample = json!({
+                "path": path,
+                "query": query,
+                "sent": sent.as_deref().map(shown),
+                "status": status.as_u16(),
+                "answered": shown(text.as_bytes()),
+            });
+            self.shop.keep_sample(operation, sample);
+        }
         if status.is_client_error() || status.is_server_error() {
             assert_eq!(headers["content-type"], "application/problem+json", "{status} {text}");
             for member in ["type", "title", "status", "detail", "code", "request_id"] {
@@ -253,6 +307,13 @@ impl Asking<'_> {
         }
         Answer { status, headers, text, json }
     }
+}
+
+/// A body as a sample has it: JSON, or text; what is too long to be read is left out.
+fn shown(body: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(body);
+    let shown = serde_json::from_slice(body).unwrap_or_else(|_| json!(text));
+    if text.len() > LONGEST_SAMPLE || text.contains('\u{FFFD}') { Value::Null } else { shown }
 }
 
 /// What came back.

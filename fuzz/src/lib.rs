@@ -1,0 +1,6 @@
+//! The targets of `tests/fuzz`, for cargo-fuzz.
+
+#[path = "../../tests/fuzz/mod.rs"]
+mod fuzz;
+
+pub use fuzz::*;
