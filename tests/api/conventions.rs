@@ -439,3 +439,11 @@ async fn every_route_keeps_the_conventions() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused_where_nothing_is_begun_too() {
+    let shop = Shop::open().await;
+    let buyer = shop.buyer().await;
+    let asking = buyer.asks(Method::POST, "/api/orders/").header("Idempotency-Key", "a b");
+    asking.json(&json!({"payment_id": 1})).send().await.faults(&["Idempotency-Key"]);
+}

@@ -30,6 +30,8 @@ BEYOND_SCHEMAS = re.compile(
     | \w+: \ stands\ on\ the\ variants\ of\ a\ product\ that\ has\ options.*
     | variants\.\d+\.options: \ (must\ name\ each\ of\ the\ product's\ options,\ and\ no\ other | are\ those\ of\ another\ variant\ too)
     | variants\.\d+\.id: \ is\ given\ twice
+    | options(\.\d+\.(name | values))?: \ (is\ given\ twice | has\ a\ value\ twice | must\ have\ at\ most\ 5\ items)
+    | category: \ must\ have\ a\ letter\ or\ a\ digit
     """,
     re.VERBOSE | re.DOTALL,
 )
