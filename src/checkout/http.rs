@@ -111,6 +111,8 @@ async fn place_order(mut req: Req) -> Answer {
     let buyer = req.user()?.user;
     let PlaceInput { placing, payment } = req.json().await?;
     if let Some(payment) = payment {
+        // To ask twice is to ask once, so the key is only held, which refuses one that is none.
+        let _held = req.once_key()?;
         return confirm(req, payment).await;
     }
     let rules = req.app.rules();

@@ -41,7 +41,7 @@ impl Filter {
             "created_after",
             "created_before",
         ])?;
-        let id = |text: &str| text.parse().ok().map(OrderId);
+        let id = |text: &str| text.parse::<OrderId>().ok();
         Ok(Filter {
             status: req.query.word("status")?,
             provider: req.query.get("provider").filter(|text| !text.is_empty()).map(str::to_owned),

@@ -61,10 +61,10 @@ impl Filter {
 async fn list(req: Req) -> Answer {
     req.staff(Scope::ReviewsWrite)?;
     let page = req.page()?;
-    let id = |name| req.query.read(name, "must be an id", |text| text.parse().ok());
+    let said = "must be an id";
     let filter = Filter {
-        product: id("product_id")?.map(ProductId),
-        user: id("user_id")?.map(UserId),
+        product: req.query.read("product_id", said, |text| text.parse::<ProductId>().ok())?,
+        user: req.query.read("user_id", said, |text| text.parse::<UserId>().ok())?,
         is_hidden: req.query.flag("is_hidden")?,
     };
     // It may read every review, so it is done off the async threads.

@@ -387,6 +387,8 @@ async fn numbers_are_read_as_the_description_says() {
     let of = |id: &str| format!("/api/admin/inventory/movements/?variant_id={id}");
     staff.get(&of("9223372036854775807")).await.status(200);
     staff.get(&of("9223372036854775808")).await.faults(&["variant_id"]);
+    staff.get("/api/admin/reviews/?user_id=9223372036854775808").await.faults(&["user_id"]);
+    staff.get("/api/admin/payments/?order=9223372036854775808").await.faults(&["order"]);
 }
 
 /// Routes whose body is no JSON, or of any type.
@@ -437,4 +439,12 @@ async fn every_route_keeps_the_conventions() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused_where_nothing_is_begun_too() {
+    let shop = Shop::open().await;
+    let buyer = shop.buyer().await;
+    let asking = buyer.asks(Method::POST, "/api/orders/").header("Idempotency-Key", "a b");
+    asking.json(&json!({"payment_id": 1})).send().await.faults(&["Idempotency-Key"]);
 }

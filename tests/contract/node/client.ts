@@ -25,7 +25,7 @@ if (product === undefined) throw new Error("no product is in stock");
 const header = (key: string) => ({ params: { header: { "Idempotency-Key": key } } });
 const item = { product_id: product.id, variant_id: product.variants[0]!.id, quantity: 2 };
 const line = good(await api.POST("/api/cart/", { ...header("cart-1"), body: item }));
-console.log(`${line.quantity} × ${line.product.name}: ${line.total_price}`);
+console.log(`${line.quantity} × ${line.product?.name}: ${line.total_price}`);
 
 const shipping_address = {
   name: "Ada Lovelace", line1: "12 Analytical Row", city: "London", postal_code: "N1 9GU", country: "GB",
@@ -38,4 +38,5 @@ good(await api.POST("/api/payment/test/{id}/", { params: { path }, body: { outco
 const paid = good(await api.GET("/api/orders/{id}/", { params: { path: { id: order.id } } }));
 if (paid.payment_status !== "paid") throw new Error(`the order is ${paid.payment_status}`);
 const invoice = good(await api.GET("/api/orders/{id}/invoice/", { params: { path: { id: order.id } } }));
+if (typeof invoice === "string") throw new Error("a client that accepts JSON gets JSON");
 console.log(`order ${paid.number}, ${paid.total_price} ${paid.currency}, invoice ${invoice.number}`);
