@@ -114,7 +114,8 @@ fn what_is_open_to_everybody_is_known() {
     let mut described: Vec<_> = all.iter().map(Operation::name).collect();
     let mut routed: Vec<_> =
         till::http::operations().into_iter().map(|(verb, path)| format!("{verb} {path}")).collect();
-    (described.sort(), routed.sort());
+    described.sort();
+    routed.sort();
     assert_eq!(described, routed);
 }
 
@@ -260,12 +261,9 @@ async fn what_is_somebody_elses_is_not_there() {
         }
         let body = operation.body.clone().unwrap_or_else(|| json!({}));
         let answer = operation.asked(&shop, &path, &body, Some(&bob.access)).await;
-        assert_eq!(
-            (answer.status.as_u16(), &answer.json["code"]),
-            (404, &json!("not_found")),
-            "{place}: {}",
-            answer.text
-        );
+        // Whose a review is everybody sees.
+        let status = if operation.path.contains("{review}") { 403 } else { 404 };
+        assert_eq!(answer.status, status, "{place}: {}", answer.text);
         tried += 1;
     }
     assert!(tried >= 14, "{tried} operations name what is somebody's");
