@@ -1,5 +1,8 @@
 //! What the API's description says of bodies is what the shop takes: here of those whose fields depend on one another.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -90,4 +93,66 @@ async fn what_is_done_with_orders_is_read_as_it_is_described() {
     let right = [json!({"method": "cash", "reference": null})];
     let wrong = [json!({"method": "card"}), json!({"reference": "7"})];
     holds(&admin, Method::POST, "/api/admin/orders/{id}/mark-paid/", &right, &wrong).await;
+}
+
+/// Refusals that are no operation's: what is asked for is not routed, or is not taken in at all.
+const OF_NO_OPERATION: &[(u64, &str)] = &[(405, "method_not_allowed")];
+
+/// Status and code of all that the code refuses, as they stand in it.
+fn refusals_in_the_code() -> BTreeSet<(u64, String)> {
+    fn texts(dir: &Path, all: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                texts(&path, all);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                all.push(std::fs::read_to_string(&path).expect("UTF-8"));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    let mut found = BTreeSet::new();
+    for text in &all {
+        for after in text.split("ApiError::new(").skip(1) {
+            let mut parts = after.splitn(3, ',').map(str::trim);
+            let status = parts.next().and_then(|status| status.parse().ok());
+            let code = parts.next().and_then(|code| code.strip_prefix('"')?.strip_suffix('"'));
+            if let (Some(status), Some(code)) = (status, code) {
+                found.insert((status, code.to_owned()));
+            }
+        }
+    }
+    assert!(found.len() > 50, "{found:?}");
+    found
+}
+
+#[test]
+fn every_code_that_is_refused_with_is_described() {
+    let document = till::http::openapi("USD".parse().expect("a currency"));
+    let mut described = BTreeSet::new();
+    let responses = document["paths"].as_object().expect("paths").values().flat_map(|verbs| {
+        verbs
+            .as_object()
+            .expect("verbs")
+            .values()
+            .flat_map(|operation| operation["responses"].as_object().expect("answers").iter())
+    });
+    for (status, response) in responses {
+        let response = match response["$ref"].as_str() {
+            Some(link) => document.pointer(&link[1..]).expect("a link that leads somewhere"),
+            None => response,
+        };
+        let codes = &response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"];
+        for code in codes.as_array().into_iter().flatten() {
+            let code = code.as_str().expect("text").to_owned();
+            described.insert((status.parse().expect("a status"), code));
+        }
+    }
+    let undescribed: Vec<_> = refusals_in_the_code()
+        .into_iter()
+        .filter(|(status, code)| !described.contains(&(*status, code.clone())))
+        .filter(|(status, code)| !OF_NO_OPERATION.contains(&(*status, code.as_str())))
+        .collect();
+    assert_eq!(undescribed, Vec::new());
 }

@@ -313,7 +313,11 @@ impl Asking<'_> {
 fn shown(body: &[u8]) -> Value {
     let text = String::from_utf8_lossy(body);
     let shown = serde_json::from_slice(body).unwrap_or_else(|_| json!(text));
-    if text.is_empty() || text.len() > LONGEST_SAMPLE || text.contains('\u{FFFD}') { Value::Null } else { shown }
+    if text.is_empty() || text.len() > LONGEST_SAMPLE || text.contains('\u{FFFD}') {
+        Value::Null
+    } else {
+        shown
+    }
 }
 
 /// What came back.
