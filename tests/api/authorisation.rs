@@ -114,7 +114,8 @@ fn what_is_open_to_everybody_is_known() {
     let mut described: Vec<_> = all.iter().map(Operation::name).collect();
     let mut routed: Vec<_> =
         till::http::operations().into_iter().map(|(verb, path)| format!("{verb} {path}")).collect();
-    (described.sort(), routed.sort());
+    described.sort();
+    routed.sort();
     assert_eq!(described, routed);
 }
 
