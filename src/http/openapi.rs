@@ -17,6 +17,7 @@ use crate::money::{Currency, Money};
 /// What any request may be refused with.
 const ANY: &[(u16, &str)] = &[
     (414, "uri_too_long"),
+    (415, "unsupported_media_type"),
     (422, "validation_error"),
     (429, "rate_limited"),
     (431, "headers_too_large"),
@@ -127,6 +128,8 @@ fn operation(verb: &str, path: &str, routed: &Routed, schemas: &mut SchemaGenera
         refusals.push((404, "not_found"));
     }
     refusals.extend(ANY);
+    refusals.sort_unstable();
+    refusals.dedup();
     let mut described = json!({
         "operationId": operation_id(verb, path),
         "tags": [tag(path)],
@@ -190,7 +193,16 @@ fn responses(op: &Op, refusals: &[(u16, &str)], schemas: &mut SchemaGenerator) -
         } else {
             refusal(status, &codes)
         };
-        all.insert(status.to_string(), described);
+        // What answers JSON under the same status goes beside it.
+        match all.get_mut(&status.to_string()) {
+            Some(given) => {
+                given["content"]["application/problem+json"] =
+                    refusal(status, &codes)["content"]["application/problem+json"].take();
+            }
+            None => {
+                all.insert(status.to_string(), described);
+            }
+        }
     }
     Value::Object(all)
 }

@@ -54,7 +54,8 @@ impl FromStr for Numbered {
     type Err = ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        text.strip_prefix("CN-").unwrap_or(text).parse().map(Numbered)
+        // As printed it has zeros in front, which ids in paths don't.
+        text.strip_prefix("CN-").unwrap_or(text).parse().map(|number| Numbered(CreditNoteId(number)))
     }
 }
 

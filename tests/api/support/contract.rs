@@ -55,7 +55,7 @@ impl Contract {
         }
         let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
         let Ok(found) = self.paths.at(path) else {
-            return if status == 404 { Vec::new() } else { vec![format!("{path} is not described")] };
+            return if status == 404 || status == 429 { Vec::new() } else { vec![format!("{path} is not described")] };
         };
         let verb = if method == "HEAD" { "get".to_owned() } else { method.to_ascii_lowercase() };
         let escaped = found.value.replace('~', "~0").replace('/', "~1");

@@ -309,11 +309,11 @@ impl Asking<'_> {
     }
 }
 
-/// A body as a sample has it: JSON, or text; what is too long to be read is left out.
+/// A body as a sample has it: JSON, or text; nothing where there is none, or it is too long to be read.
 fn shown(body: &[u8]) -> Value {
     let text = String::from_utf8_lossy(body);
     let shown = serde_json::from_slice(body).unwrap_or_else(|_| json!(text));
-    if text.len() > LONGEST_SAMPLE || text.contains('\u{FFFD}') { Value::Null } else { shown }
+    if text.is_empty() || text.len() > LONGEST_SAMPLE || text.contains('\u{FFFD}') { Value::Null } else { shown }
 }
 
 /// What came back.
