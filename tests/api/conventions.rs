@@ -111,6 +111,7 @@ async fn numbers_are_read_exactly() {
     ask(r#"{"name": "A", "price": 1, "stock_quantity": 9223372036854775808}"#)
         .await
         .faults(&["stock_quantity"]);
+    ask(r#"{"name": "A", "price": 1, "stock_quantity": 1e-2}"#).await.faults(&["stock_quantity"]);
     let made = ask(r#"{"name": "A", "price": 1, "stock_quantity": 1e2}"#).await.status(201);
     assert_eq!(made.json["stock_quantity"], 100);
     ask(r#"{"name": "A", "price": {"$serde_json::private::Number": "5"}}"#).await.faults(&[""]);

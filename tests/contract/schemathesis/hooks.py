@@ -18,7 +18,8 @@ BEYOND_SCHEMAS = re.compile(
       | must\ not\ be\ after\ to
       | there\ is\ no\ such\ (category | product | variant)
     )
-    # Of a coupon, an order, an import: what it is already.
+    # Of a coupon, an order, an import: what it is already, and how its fields go together.
+    | value: \ must\ be\ given\ together\ with\ kind
     | code: \ can't\ be\ changed;\ make\ another\ coupon
     | lines: \ the\ order\ has\ no\ line\ \d+
     | dry_run: \ does\ not\ go\ with\ resume
@@ -26,7 +27,10 @@ BEYOND_SCHEMAS = re.compile(
     | file: .*
     # Which gateways there are is configured.
     | provider: \ must\ be\ one\ of:\ test
-    # A product's options and variants must fit one another.
+    # A product's prices, options and variants must fit one another.
+    | (variants\.\d+\.)?compare_at_price: \ must\ not\ be\ below\ the\ price
+    | variants\.\d+\.price: \ is\ required,\ here\ or\ on\ the\ product
+    | variants\.\d+\.options\..*: \ is\ not\ an\ option\ of\ this\ product
     | \w+: \ stands\ on\ the\ variants\ of\ a\ product\ that\ has\ options.*
     | variants\.\d+\.options: \ (must\ name\ each\ of\ the\ product's\ options,\ and\ no\ other | are\ those\ of\ another\ variant\ too)
     | variants\.\d+\.id: \ is\ given\ twice
