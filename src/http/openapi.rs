@@ -92,6 +92,7 @@ pub fn document(currency: Currency) -> Value {
             "description": "A whole online shop. Every path works with and without its trailing slash.",
         },
         "servers": [{"url": "/"}],
+        "tags": tags(&paths),
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -288,9 +289,23 @@ fn problem() -> Value {
     })
 }
 
-fn tag(path: &str) -> &str {
-    let parts = path.trim_start_matches("/api/").split('/');
-    parts.into_iter().find(|part| !part.is_empty() && *part != "admin").unwrap_or("shop")
+/// All tags, in the order in which they are listed.
+fn tags(paths: &BTreeMap<&str, Map<String, Value>>) -> Value {
+    let mut tags: Vec<_> = paths.keys().map(|path| tag(path)).collect();
+    tags.sort_by_key(|tag| (tag == "operators", tag.starts_with("admin: "), tag.clone()));
+    tags.dedup();
+    tags.iter().map(|tag| json!({"name": tag})).collect()
+}
+
+/// What a path is listed under: what customers use first, then what is for those in charge.
+fn tag(path: &str) -> String {
+    let Some(part) = path.strip_prefix("/api/") else { return "operators".into() };
+    let mut parts = part.split('/');
+    match parts.next().unwrap_or_default() {
+        "admin" => format!("admin: {}", parts.next().unwrap_or_default()),
+        "docs" | "openapi.json" => "operators".into(),
+        part => part.to_owned(),
+    }
 }
 
 /// Such as `get_admin_orders_id`.

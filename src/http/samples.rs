@@ -4,7 +4,6 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::input::Query;
 use crate::money::Currency;
 
 /// By verb and path.
@@ -27,11 +26,16 @@ impl Sample {
     pub(super) fn show(&self, template: &str, operation: &mut Value, currency: Currency) {
         for param in operation["parameters"].as_array_mut().into_iter().flatten() {
             let name = param["name"].as_str().unwrap_or_default().to_owned();
-            let found =
-                if param["in"] == "path" { self.in_path(template, &name) } else { self.in_query(&name) };
-            if let Some(text) = found {
+            if param["in"] == "path"
+                && let Some(text) = self.in_path(template, &name)
+            {
                 param["example"] = of_type(&text, &param["schema"]);
             }
+        }
+        // Not as examples of the parameters: pages to try things out on fill all of them in.
+        if !self.query.is_empty() {
+            let said = operation["description"].as_str().map_or_else(String::new, |said| format!("{said} "));
+            operation["description"] = json!(format!("{said}Such as `{}?{}`.", self.path, self.query));
         }
         if currency.decimals() != 2 {
             return;
@@ -50,18 +54,12 @@ impl Sample {
         let pairs = template.split('/').zip(self.path.split('/'));
         pairs.into_iter().find(|(wanted, _)| *wanted == part).map(|(_, found)| found.to_owned())
     }
-
-    fn in_query(&self, name: &str) -> Option<String> {
-        let query = Query::parse(&self.query).ok()?;
-        query.get(name).map(str::to_owned)
-    }
 }
 
 /// A parameter's text as a value of its type.
 fn of_type(text: &str, schema: &Value) -> Value {
     match schema["type"].as_str() {
-        Some("integer" | "boolean") => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
-        Some("array") => json!([text]),
+        Some("integer") => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
         _ => json!(text),
     }
 }
