@@ -50,21 +50,22 @@ impl Guesses {
     /// Counts a try as wrong until it is known to be right, so that many at once are no way around. `home`: where the
     /// owner has been, if it is tried from there.
     ///
+    /// Returns what was known before.
+    ///
     /// # Errors
     /// How long to wait.
-    fn begin(&self, email: &str, home: Option<Net>, now: Time) -> Result<(), Duration> {
-        let Some(free) = self.free else { return Ok(()) };
+    fn begin(&self, email: &str, home: Option<Net>, now: Time) -> Result<Option<Wrong>, Duration> {
+        let Some(free) = self.free else { return Ok(None) };
         let longest = if home.is_some() { LONGEST_WAIT_AT_HOME } else { LONGEST_WAIT };
         self.wrong.with(&(email, home), |known| {
             let next = after(*known, free, longest, now)?;
-            *known = Some(next);
-            Ok(())
+            Ok(known.replace(next))
         })
     }
 
-    /// The last try was right.
-    fn was_right(&self, email: &str, home: Option<Net>) {
-        self.wrong.with(&(email, home), |known| *known = None);
+    /// The last try was right; or there was none, and what was known before it holds.
+    fn is_now(&self, email: &str, home: Option<Net>, wrong: Option<Wrong>) {
+        self.wrong.with(&(email, home), |known| *known = wrong);
     }
 }
 
@@ -107,13 +108,16 @@ impl Req {
             }
             _ => None,
         };
-        if net.is_some() {
-            self.app.guesses.begin(email, home, self.now()).map_err(rate_limited)?;
-        }
+        let guesses = &self.app.guesses;
+        let before = match net {
+            Some(_) => guesses.begin(email, home, self.now()).map_err(rate_limited)?,
+            None => None,
+        };
         let hash = known.map(|(_, user)| user.password_hash.clone());
-        let compared = self.app.passwords.compare(password, hash).await?;
+        let compared = self.app.passwords.compare(password, hash).await;
+        let compared = compared.inspect_err(|_| guesses.is_now(email, home, before))?;
         if compared.is_right {
-            self.app.guesses.was_right(email, home);
+            guesses.is_now(email, home, None);
         }
         Ok(compared)
     }

@@ -143,18 +143,18 @@ impl Req {
                     unauthorized("token_expired", "The access token has expired; refresh it.")
                 }
             })?;
-        self.charge(Whom::User(user.0))?;
-        self.app.store.read(|tx| {
+        let session = self.app.store.read(|tx| {
             let alive =
                 SESSIONS.get(tx, &session)?.filter(|record| record.user == user && record.ended_at.is_none());
             let found = USERS.get(tx, &user)?.filter(|user| user.is_active);
             match (alive, found) {
-                (Some(_), Some(found)) => {
-                    Ok(Some(Identity::User(Session { user, session, email: found.email, role: found.role })))
-                }
+                (Some(_), Some(found)) => Ok(Session { user, session, email: found.email, role: found.role }),
                 _ => Err(token_invalid()),
             }
-        })
+        })?;
+        // Whose session has ended asks at the cost of the address alone.
+        self.charge(Whom::User(user.0))?;
+        Ok(Some(Identity::User(session)))
     }
 
     fn bearer(&self, secret: &str) -> Result<Bearer, ApiError> {

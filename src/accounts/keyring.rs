@@ -123,6 +123,7 @@ impl Ring {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ring = Ring(vec![Key::fresh(now)]);
                 ring.write(path)?;
+                Ring::keep_name(path)?;
                 Ok(ring)
             }
             Err(error) => Err(error),
@@ -147,7 +148,11 @@ impl Ring {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
+        fs::rename(&new, path)
+    }
+
+    /// Has the disk keep what [`Ring::write`] put in place.
+    pub fn keep_name(path: &Path) -> io::Result<()> {
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 }

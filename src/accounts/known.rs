@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::store::{KNOWN, KNOWN_BY_AGE};
-use super::tokens::Keys;
+use super::tokens::{Keys, Purpose};
 use crate::clock::Time;
 use crate::http::Net;
 use crate::id::UserId;
@@ -19,6 +19,8 @@ use crate::store::{Direction, Key, Reads, Span, StoreError, WriteTx};
 const MOST: usize = 10;
 /// For how long.
 const KEPT: Duration = Duration::from_hours(24 * 180);
+/// What their digests are made for.
+const PLACE: Purpose = Purpose { name: "known place", lasts: KEPT };
 /// How exactly it is kept when they were there last.
 const NOTED_EVERY: Duration = Duration::from_hours(24);
 
@@ -31,8 +33,9 @@ pub struct Known {
 /// The digest by the key that signs, and those by the keys before it.
 fn digests(keys: &Keys, user: UserId, net: Net, now: Time) -> impl Iterator<Item = u64> {
     let (user, net) = (user.0.to_be_bytes(), net.to_string());
-    let parts: [&[u8]; 3] = [b"known", &user, net.as_bytes()];
-    let all = std::iter::once(keys.digest(&parts)).chain(keys.earlier_digests(&parts, now));
+    let parts: [&[u8]; 2] = [&user, net.as_bytes()];
+    let earlier = keys.earlier_digests_for(PLACE, &parts, now);
+    let all = std::iter::once(keys.digest_for(PLACE, &parts)).chain(earlier);
     all.map(|digest| u64::from_be_bytes(std::array::from_fn(|n| digest[n])))
 }
 

@@ -130,6 +130,8 @@ impl Keys {
         // What is signed with a key is given out after the key is kept.
         ring.write(file)?;
         self.ring.store(Arc::new(ring));
+        // What the file has now is what counts, whether or not the disk keeps its name: so it is told after.
+        Ring::keep_name(file)?;
         Ok(self.ring())
     }
 
@@ -244,12 +246,22 @@ impl Keys {
 
     /// A digest of `parts` that nobody without the key can make or try out.
     pub fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
-        mac(self.ring.load().signing(), DIGEST, parts)
+        self.digest_for(DIGEST, parts)
+    }
+
+    /// [`Keys::digest`] of what is kept for another time than a day.
+    pub fn digest_for(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        mac(self.ring.load().signing(), purpose, parts)
     }
 
     /// What [`Keys::digest`] gave under the keys of before, as far as it can still be asked for.
     pub fn earlier_digests(&self, parts: &[&[u8]], now: Time) -> Vec<[u8; 32]> {
-        self.ring.load().verifying(now, DIGEST.lasts).skip(1).map(|key| mac(key, DIGEST, parts)).collect()
+        self.earlier_digests_for(DIGEST, parts, now)
+    }
+
+    /// What [`Keys::digest_for`] gave under the keys of before.
+    pub fn earlier_digests_for(&self, purpose: Purpose, parts: &[&[u8]], now: Time) -> Vec<[u8; 32]> {
+        self.ring.load().verifying(now, purpose.lasts).skip(1).map(|key| mac(key, purpose, parts)).collect()
     }
 
     /// Signs `what` for `purpose`: the code in a link.

@@ -1,6 +1,7 @@
 //! Who is at the other end: the address that a request comes from, also where proxies hand it on. What a proxy says
 //! counts only if it is one of the shop's own (`server.trusted_proxies`): anybody can write these headers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -112,33 +113,44 @@ struct Hop {
 /// What the proxies say, the nearest last.
 fn hops(headers: &HeaderMap, header: ProxyHeader) -> Vec<Hop> {
     match header {
-        ProxyHeader::Forwarded => values(headers, http::header::FORWARDED)
-            .flat_map(|value| split(value, ','))
-            .map(forwarded)
-            .collect(),
+        ProxyHeader::Forwarded => {
+            let mut hops = Vec::new();
+            for value in values(headers, http::header::FORWARDED) {
+                match split(&value, ',') {
+                    Some(elements) => hops.extend(elements.into_iter().map(forwarded)),
+                    None => hops.push(Hop::default()),
+                }
+            }
+            hops
+        }
         ProxyHeader::XForwardedFor => {
-            let all = values(headers, X_FORWARDED_FOR).flat_map(|value| value.split(','));
-            let mut hops: Vec<_> = all.map(|text| Hop { address: address(text), ..Hop::default() }).collect();
+            let mut hops = Vec::new();
+            for value in values(headers, X_FORWARDED_FOR) {
+                hops.extend(value.split(',').map(|text| Hop { address: address(text), ..Hop::default() }));
+            }
             // These two are not lists: the last is what the nearest proxy wrote.
             if let Some(nearest) = hops.last_mut() {
-                let last = |name| values(headers, name).flat_map(|value| value.split(',')).last();
-                nearest.scheme = last(X_FORWARDED_PROTO).and_then(scheme);
-                nearest.host = last(X_FORWARDED_HOST).and_then(host);
+                let last = |name| {
+                    let value = values(headers, name).last()?;
+                    value.rsplit(',').next().map(str::to_owned)
+                };
+                nearest.scheme = last(X_FORWARDED_PROTO).as_deref().and_then(scheme);
+                nearest.host = last(X_FORWARDED_HOST).as_deref().and_then(host);
             }
             hops
         }
     }
 }
 
-fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    // One that is no text stands for a proxy that says nothing.
-    headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default())
+/// What is no text stands for itself alone: what a client makes up must not hide what a proxy adds to it.
+fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Cow<'_, str>> {
+    headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 /// One element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https`.
 fn forwarded(element: &str) -> Hop {
     let mut hop = Hop::default();
-    for pair in split(element, ';') {
+    for pair in split(element, ';').unwrap_or_default() {
         let Some((name, value)) = pair.split_once('=') else { continue };
         let value = value.trim().trim_matches('"');
         match name.trim().to_ascii_lowercase().as_str() {
@@ -151,14 +163,16 @@ fn forwarded(element: &str) -> Hop {
     hop
 }
 
-/// Splits at `separator`, but not within quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
+/// Splits at `separator`, but not within quotes. `None`: a quote is open at the end, so that it can't be told who wrote
+/// what of it.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let mut is_quoted = false;
-    text.split(|c| {
+    let parts = text.split(|c| {
         is_quoted ^= c == '"';
         c == separator && !is_quoted
-    })
-    .collect()
+    });
+    let parts = parts.collect();
+    (!is_quoted).then_some(parts)
 }
 
 /// An address, maybe with a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
@@ -194,6 +208,20 @@ mod tests {
             map.append(*name, value.parse().expect("a value"));
         }
         Client::of(peer.parse().expect("an address"), &map, &Proxies(nets.into()), header)
+    }
+
+    #[test]
+    fn what_a_client_makes_up_does_not_hide_what_a_proxy_adds() {
+        let open = ("forwarded", "for=6.6.6.6;x=\", for=198.51.100.1");
+        let seen_by = seen("10.1.2.3", ProxyHeader::Forwarded, &[open]).address.to_string();
+        assert_eq!(seen_by, "10.1.2.3", "the quote is open, so nobody is believed");
+        let mut map = HeaderMap::new();
+        let odd = http::HeaderValue::from_bytes(b"6.6.6.6\xff, 198.51.100.1").expect("a value");
+        map.append("x-forwarded-for", odd);
+        let proxies = Proxies([("10.0.0.0/8").parse().expect("a net")].into());
+        let client =
+            Client::of("10.1.2.3".parse().expect("an address"), &map, &proxies, ProxyHeader::XForwardedFor);
+        assert_eq!(client.address.to_string(), "198.51.100.1");
     }
 
     #[test]

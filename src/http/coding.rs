@@ -1,7 +1,8 @@
 //! Compression of answers (RFC 9110, 8.4 and 12.5.3), for who asks and where it pays.
 //!
-//! Only what is read, with `GET`, is compressed: what brings a token, a secret or a client secret is the answer to a
-//! `POST`, and how long it is must not depend on what is in it (BREACH).
+//! Only what is read, with `GET`, is compressed: what brings a token or a new secret is the answer to a `POST`, and how
+//! long it is must not depend on what is in it (BREACH). What else is secret in what is read, such as a payment's
+//! `client_secret`, is there for whoever holds the token alone; no other site can have it asked for.
 
 use std::io::{self, Write};
 use std::sync::Mutex;

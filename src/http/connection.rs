@@ -18,6 +18,8 @@ const READ_TIME: Duration = Duration::from_secs(30);
 /// How long a connection is kept on which nothing is asked. Proxies keep theirs for a minute, and are to be the first to
 /// close them.
 pub const IDLE_TIME: Duration = Duration::from_secs(75);
+/// Over HTTP/2, from how many bytes at once on an answer is gone on with: more than frames that carry none of it have.
+const WORTH_NOTING: usize = 256;
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -86,10 +88,13 @@ impl Pulse {
         }
     }
 
-    fn writes(&self, is_stuck: bool) {
-        if !is_stuck {
+    /// So many bytes went out, or the client takes none. Over HTTP/2 answers to pings go out, too: they are no progress.
+    fn writes(&self, taken: Option<usize>) {
+        if let Some(taken) = taken {
             self.stuck.store(0, Ordering::Relaxed);
-            self.moves();
+            if self.is_http1 || taken >= WORTH_NOTING && self.owed.load(Ordering::Relaxed) > 0 {
+                self.moves();
+            }
         } else if self.stuck.load(Ordering::Relaxed) == 0 {
             self.stuck.store(self.now(), Ordering::Relaxed);
         }
@@ -167,7 +172,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.pulse.writes(polled.is_pending());
+        self.pulse.writes(taken(&polled));
         polled
     }
 
@@ -177,7 +182,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.pulse.writes(polled.is_pending());
+        self.pulse.writes(taken(&polled));
         polled
     }
 
@@ -191,6 +196,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// How many bytes were taken; `None` while the client takes none.
+fn taken(polled: &Poll<io::Result<usize>>) -> Option<usize> {
+    match polled {
+        Poll::Ready(written) => Some(*written.as_ref().unwrap_or(&0)),
+        Poll::Pending => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::client::Net;
 use super::error::ApiError;
@@ -118,6 +118,9 @@ impl Allowance {
 
     /// Tells the client what is left: of the limit that it meets first.
     pub fn tell(&self, reply: &mut Reply) {
+        if reply.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
         let of_user = self.of_user.get().copied().flatten();
         let Some(left) = self.left.into_iter().chain(of_user).min_by_key(|left| left.remaining) else {
             return;

@@ -133,7 +133,8 @@ struct Place {
 
 impl Place {
     fn class(&self, method: &Method) -> Class {
-        let own = self.limited.iter().find(|(verb, _)| *verb == method.as_str());
+        let verb = if method == Method::HEAD { "GET" } else { method.as_str() };
+        let own = self.limited.iter().find(|(of, _)| *of == verb);
         own.map_or(Class::Usual, |(_, class)| *class)
     }
 }

@@ -176,12 +176,17 @@ impl Cards {
     /// Reads from the journal what came of the last hour's payments.
     pub fn catch_up(&self, tx: &impl Reads) -> Result<(), StoreError> {
         let since = tx.now().minus(HOUR);
-        let mut looked_at = 0;
+        let mut found = Vec::new();
         PAYMENTS.scan(tx, Span::all(Direction::Down), |id, payment| {
-            looked_at += 1;
-            if looked_at > MOST_PAYMENTS || payment.created_at < since {
+            if found.len() >= MOST_PAYMENTS || payment.created_at < since {
                 return ControlFlow::Break(());
             }
+            found.push((id, payment));
+            ControlFlow::Continue(())
+        })?;
+        // Oldest first, as they came.
+        found.sort_by_key(|(_, payment)| payment.updated_at);
+        for (id, payment) in found {
             if let Some(user) = Some(payment.user).filter(|_| payment.provider != BY_HAND)
                 && let Some(caps) = &self.caps
             {
@@ -189,8 +194,8 @@ impl Cards {
                 let _ = caps.of_user.take(&Payer::User(user));
             }
             self.count(id, None, &payment, payment.updated_at);
-            ControlFlow::Continue(())
-        })
+        }
+        Ok(())
     }
 
     /// Takes over what a commit says of payments.

@@ -68,13 +68,13 @@ struct Counts {
     hour: Time,
     of: HashMap<(Reason, String), u64>,
     /// Of hours that are over.
-    left: Vec<(StoppedKey, u64)>,
+    left: HashMap<StoppedKey, u64>,
 }
 
 impl Counts {
     /// Takes out what is not written down.
     fn take(&mut self) -> Vec<(StoppedKey, u64)> {
-        let mut all = std::mem::take(&mut self.left);
+        let mut all: Vec<_> = std::mem::take(&mut self.left).into_iter().collect();
         for ((reason, network), count) in self.of.iter_mut().filter(|(_, count)| **count > 0) {
             all.push(((self.hour, (reason.as_str().to_owned(), network.clone())), std::mem::take(count)));
         }
@@ -87,7 +87,7 @@ impl Stops {
         let mut counts = self.counts();
         let hour = Time(now.0.div_euclid(HOUR) * HOUR);
         if counts.hour != hour {
-            counts.left = counts.take();
+            counts.left = counts.take().into_iter().collect();
             counts.of.clear();
             counts.hour = hour;
         }
@@ -114,7 +114,10 @@ pub async fn note_stopped(app: &App) -> Result<(), StoreError> {
     let noted =
         app.store.write(move |tx| rows.iter().try_for_each(|(key, count)| add(tx, key, *count))).await;
     if noted.is_err() {
-        app.cards.stops.counts().left.extend(new);
+        let mut counts = app.cards.stops.counts();
+        for (key, count) in new {
+            *counts.left.entry(key).or_default() += count;
+        }
     }
     noted
 }
@@ -178,7 +181,9 @@ struct Report {
 async fn list(req: Req) -> Answer {
     req.admin(Scope::PaymentsRead)?;
     let page = req.page()?;
-    note_stopped(&req.app).await?;
+    if let Err(error) = note_stopped(&req.app).await {
+        tracing::warn!(%error, "what was stopped lately is not written down yet");
+    }
     let found = req.app.store.read(|tx| STOPPED.page(tx, page, Direction::Down))?;
     let rows =
         found.map(|((hour, (reason, network)), StoppedCount { count })| Row { hour, reason, network, count });

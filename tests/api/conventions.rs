@@ -1,8 +1,11 @@
 //! What holds on every route: slashes, media types, limits, problem details, idempotency keys, request ids.
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use http::{HeaderMap, HeaderValue};
 use reqwest::Method;
 use serde_json::json;
+use till::http::{Body, Incoming, Origin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Shop, address};
@@ -449,4 +452,30 @@ async fn a_key_that_is_none_is_refused_where_nothing_is_begun_too() {
     let buyer = shop.buyer().await;
     let asking = buyer.asks(Method::POST, "/api/orders/").header("Idempotency-Key", "a b");
     asking.json(&json!({"payment_id": 1})).send().await.faults(&["Idempotency-Key"]);
+}
+
+#[tokio::test]
+async fn a_body_whose_length_nobody_says_is_read() {
+    let shop = Shop::open().await;
+    // As over HTTP/2, where neither Content-Length nor Transfer-Encoding need be there.
+    let ask = async |media_type: Option<&'static str>, body: &'static str| {
+        let mut headers = HeaderMap::new();
+        if let Some(media_type) = media_type {
+            headers.insert("content-type", HeaderValue::from_static(media_type));
+        }
+        let body: Body = Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(body.as_bytes()))]));
+        let incoming = Incoming {
+            method: Method::POST,
+            path: "/api/admin/check/".into(),
+            query: String::new(),
+            headers,
+            body: Some(body),
+            origin: Origin::Operator,
+        };
+        till::http::answer(&shop.app, incoming).await.status.as_u16()
+    };
+    assert_eq!(ask(None, "").await, 200);
+    assert_eq!(ask(Some("application/json"), r#"{"repair": false}"#).await, 200);
+    assert_eq!(ask(Some("application/json"), r#"{"repair": 7}"#).await, 422, "it is not passed over");
+    assert_eq!(ask(None, r#"{"repair": true}"#).await, 415);
 }
