@@ -11,6 +11,7 @@ use super::http::new_password;
 use super::known;
 use super::links;
 use super::model::Email;
+use super::ops;
 use crate::http::input::{Fields, Input, Nothing, text, word};
 use crate::http::{Answer, ApiError, Reply, Req, Routes, for_everybody, post};
 
@@ -114,6 +115,8 @@ async fn reset(mut req: Req) -> Answer {
         Ok(known::note(tx, &app.keys, user, net)?)
     })
     .await?;
+    let email = req.app.store.read(|tx| ops::get(tx, user))?.email;
+    req.app.guesses.forget(email.as_str(), net);
     Ok(Reply::no_content())
 }
 

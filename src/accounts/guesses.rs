@@ -63,6 +63,13 @@ impl Guesses {
         })
     }
 
+    /// Whoever chose a new password by mail begins anew, from there and from everywhere.
+    pub(super) fn forget(&self, email: &str, net: Option<Net>) {
+        for home in [None, net] {
+            self.is_now(email, home, None);
+        }
+    }
+
     /// The last try was right; or there was none, and what was known before it holds.
     fn is_now(&self, email: &str, home: Option<Net>, wrong: Option<Wrong>) {
         self.wrong.with(&(email, home), |known| *known = wrong);

@@ -22,6 +22,8 @@ use crate::orders::store::{BY_USER, ORDERS};
 use crate::pace::{Hourly, Limiter, Pace, Slots};
 use crate::store::{Commit, Direction, Key, Reads, Record, Span, StoreError};
 
+/// So many declines of one account in an hour weigh in the shop's share of them.
+const MOST_OF_ONE: u32 = 5;
 /// How many accounts and addresses are remembered, and of how many payments where they came from.
 const KEYS: usize = 1 << 14;
 /// How long ago somebody must have paid to be a known customer: before whatever goes on now began.
@@ -221,16 +223,20 @@ impl Cards {
         if !is_declined && !is_paid {
             return;
         }
-        self.outcomes().add(at, u32::from(is_declined), u32::from(is_paid));
+        let mut weighs = true;
         if is_declined {
             let net = self.came_from.get(&id).and_then(|(_, net)| net).map(Payer::Net);
             for payer in std::iter::once(Payer::User(after.user)).chain(net) {
+                let is_user = matches!(payer, Payer::User(_));
                 self.declines.with(&payer, |known| {
                     let hourly = Hourly::now(*known, at);
+                    // One account alone must not have the shop pause.
+                    weighs &= !is_user || hourly.count < MOST_OF_ONE;
                     *known = Some(Hourly { count: hourly.count.saturating_add(1), ..hourly });
                 });
             }
         }
+        self.outcomes().add(at, u32::from(is_declined && weighs), u32::from(is_paid));
         self.tell(at);
     }
 
@@ -285,12 +291,13 @@ impl Cards {
         {
             return stop(Reason::DeclinesOfAddress, of_net.rest(now));
         }
-        if let Some(wait) = payer.1.and_then(|payer| caps.of_net.take(&payer).err()) {
-            return stop(Reason::PaymentsOfAddress, wait);
+        // Who has had enough takes nothing from others at the same address.
+        if let Err(wait) = caps.of_user.take(&payer.0) {
+            return stop(Reason::PaymentsOfAccount, wait);
         }
-        match caps.of_user.take(&payer.0) {
-            Err(wait) => stop(Reason::PaymentsOfAccount, wait),
-            Ok(_) => Ok(()),
+        match payer.1.and_then(|payer| caps.of_net.take(&payer).err()) {
+            Some(wait) => stop(Reason::PaymentsOfAddress, wait),
+            None => Ok(()),
         }
     }
 

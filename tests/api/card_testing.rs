@@ -200,3 +200,21 @@ async fn webhooks_and_all_else_go_on_while_payments_are_paused() {
     assert_eq!(payment["status"], "succeeded");
     assert_eq!(ann.order(number(&payment["order_id"])).await["payment_status"], "paid");
 }
+
+#[tokio::test]
+async fn one_account_alone_neither_pauses_the_shop_nor_uses_up_its_neighbours_payments() {
+    let limits = [("limits.payments_of_user", "3/hour"), ("limits.payments", "5/hour")];
+    let shop = limited(&limits).await;
+    let (tea, eve, ann) = (shop.product("tea", "4.00", 90).await, shop.buyer().await, shop.buyer().await);
+    let payment = number(&pays(&eve, HERE, &tea).await.status(201).json["id"]);
+    for _ in 0..30 {
+        eve.decides(payment, json!({"outcome": "decline"})).await.status(200);
+        eve.decides(payment, json!({"outcome": "require_action"})).await.status(200);
+    }
+    let report = stopped(&shop).await;
+    assert_eq!((&report["declined"], &report["paused_until"]), (&json!(5), &Value::Null), "{report}");
+    for _ in 0..9 {
+        pays(&eve, HERE, &tea).await.refused(429, "rate_limited");
+    }
+    pays(&ann, HERE, &tea).await.status(201);
+}

@@ -245,6 +245,30 @@ async fn whoever_is_locked_out_by_strangers_comes_in_by_mail() {
 }
 
 #[tokio::test]
+async fn a_new_password_by_mail_is_good_where_others_guess_at_the_same_address() {
+    let shop = limited(&[]).await;
+    let ann = shop.named("ann@example.com", Role::Customer).await;
+    let office = "192.0.2.44";
+    log_in(&shop, office, "ann@example.com", PASSWORD).await.status(200);
+    for _ in 0..7 {
+        log_in(&shop, office, "ann@example.com", "wrong").await;
+    }
+    log_in(&shop, office, "ann@example.com", PASSWORD).await.refused(429, "rate_limited");
+    let asking = shop.request(Method::POST, "/api/auth/password/reset/").header("X-Forwarded-For", office);
+    asking.json(&json!({"email": "ann@example.com"})).send().await.status(202);
+    shop.app.store.probe().await.expect("it can write");
+    let token = shop
+        .app
+        .store
+        .read(|tx| till::accounts::reset_token(tx, &shop.app.keys, UserId(ann.id), shop.app.clock.now()));
+    let (token, _) = token.expect("the shop can be read").expect("a link was asked for");
+    let asking =
+        shop.request(Method::POST, "/api/auth/password/reset/confirm/").header("X-Forwarded-For", office);
+    asking.json(&json!({"token": token, "new_password": "another fine password"})).send().await.status(204);
+    log_in(&shop, office, "ann@example.com", "another fine password").await.status(200);
+}
+
+#[tokio::test]
 async fn a_password_that_is_asked_for_again_can_t_be_guessed_either() {
     let shop = limited(&[]).await;
     let ann = shop.named("ann@example.com", Role::Customer).await;
