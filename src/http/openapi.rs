@@ -89,7 +89,8 @@ pub fn document(currency: Currency) -> Value {
         "info": {
             "title": "till",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "A whole online shop. Every path works with and without its trailing slash.",
+            "description": "A whole online shop. Every path works with and without its trailing slash; a parameter of \
+                the query that is empty is one that is not given.",
         },
         "servers": [{"url": "/"}],
         "tags": tags(&paths),
@@ -154,13 +155,7 @@ fn operation(verb: &str, path: &str, routed: &Routed, schemas: &mut SchemaGenera
 fn parameter(param: &Param) -> Value {
     let schema = (param.schema)();
     let schema = if param.is_many { json!({"type": "array", "items": schema}) } else { schema };
-    let mut described =
-        json!({"name": param.name, "in": param.place, "description": param.says, "schema": schema});
-    if param.place == "query" {
-        // As forms send what nobody filled in: it counts as not given.
-        described["allowEmptyValue"] = json!(true);
-    }
-    described
+    json!({"name": param.name, "in": param.place, "description": param.says, "schema": schema})
 }
 
 fn security(op: &Op) -> Value {

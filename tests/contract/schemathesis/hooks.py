@@ -41,6 +41,12 @@ BEYOND_SCHEMAS = re.compile(
 )
 
 
+@schemathesis.serializer("application/jsonl", "application/x-ndjson")
+def json_lines(ctx, value):
+    """Lines of JSON are text to the description."""
+    return str(value).encode()
+
+
 @schemathesis.check
 def valid_data_is_not_called_invalid(ctx, response, case):
     """A request that fits its description is never a `validation_error`."""
