@@ -40,6 +40,7 @@ pub fn routes() -> Routes {
                         (409, "refund_pending"),
                         (409, "payment_closing"),
                         (409, "order_disputed"),
+                        (409, "user_erased"),
                     ]),
             ),
         )

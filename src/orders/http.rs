@@ -104,6 +104,7 @@ impl From<OrderError> for ApiError {
             OrderError::Returning => ApiError::new(409, "refund_pending", error),
             OrderError::ParcelLines(said) => ApiError::field("lines", said),
             OrderError::NoParcel => ApiError::new(404, "not_found", error),
+            OrderError::Erased => ApiError::new(409, "user_erased", error),
             OrderError::InvoiceNotReady => ApiError::new(404, "invoice_not_ready", error),
             OrderError::Store(error) => error.into(),
         }

@@ -243,6 +243,8 @@ pub enum OrderError {
     ParcelLines(String),
     #[error("The order has no such parcel.")]
     NoParcel,
+    #[error("Whose order it was has been erased; nothing is noted on it any more.")]
+    Erased,
     #[error("There is an invoice once the order is paid.")]
     InvoiceNotReady,
     #[error(transparent)]

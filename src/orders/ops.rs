@@ -161,6 +161,10 @@ pub fn note_refund(tx: &mut WriteTx, id: OrderId, note: RefundNote) -> Result<()
 
 pub fn set_note(tx: &mut WriteTx, id: OrderId, note: &str) -> Result<(), OrderError> {
     let mut order = get(tx, id)?;
+    // Nobody would take out of it again what it says of them.
+    if order.email.is_nobodys() {
+        return Err(OrderError::Erased);
+    }
     note.clone_into(&mut order.note);
     Ok(save(tx, id, &mut order)?)
 }

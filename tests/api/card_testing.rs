@@ -207,7 +207,7 @@ async fn one_account_alone_neither_pauses_the_shop_nor_uses_up_its_neighbours_pa
     let shop = limited(&limits).await;
     let (tea, eve, ann) = (shop.product("tea", "4.00", 90).await, shop.buyer().await, shop.buyer().await);
     let payment = number(&pays(&eve, HERE, &tea).await.status(201).json["id"]);
-    for _ in 0..30 {
+    for _ in 0..12 {
         eve.decides(payment, json!({"outcome": "decline"})).await.status(200);
         eve.decides(payment, json!({"outcome": "require_action"})).await.status(200);
     }

@@ -184,6 +184,9 @@ async fn nobody_is_erased_while_something_is_under_way() {
     zoe.post(&format!("/api/orders/{order}/cancel/"), json!({})).await.status(200);
     shop.run_jobs().await;
     admin.post(&erase, json!({})).await.status(204);
+    // What staff would note on an order that is over is nobody's to have erased again.
+    let note = admin.patch(&format!("/api/admin/orders/{order}/"), json!({"note": "Zoe rang"})).await;
+    note.refused(409, "user_erased");
     admin.post(&erase, json!({})).await.status(404);
     let looked = admin.get("/api/admin/audit/?act=user").await.status(200).json;
     assert_eq!(looked["count"], 1, "the erasure");
