@@ -7,37 +7,48 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::accounts::{Guesses, KeySource, Keys, Passwords, Ring};
+use crate::audit;
 use crate::cart::totals::Charges;
 use crate::catalogue::Listings;
+use crate::certs::Https;
 use crate::checkout::Rules;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::idempotency::InFlights;
-use crate::http::{Client, Limits, Origin};
+use crate::http::{Client, Limits, Meters, Origin};
 use crate::mail::{Mailer, Transport};
+use crate::metrics::Changes;
 use crate::money::{Currency, Money};
 use crate::orders::Seller;
 use crate::outbox;
 use crate::payments::gateway::paypal::{PayPal, Trust};
 use crate::payments::gateway::stripe::Stripe;
 use crate::payments::gateway::test::TestGateway;
+use crate::payments::gateway::watched::{Calls, Watched};
 use crate::payments::gateway::wire::HttpWire;
 use crate::payments::gateway::{Gateway, Gateways, Mode};
 use crate::payments::{Cards, Terms};
-use crate::store::{Disk, FileDisk, META, OpenError, Options, Store, StoreError};
+use crate::store::{
+    ANSWERED_FORMAT, Disk, FORMAT, FileDisk, META, OpenError, Options, Store, StoreError, answered_format,
+};
+use crate::telemetry::Errors;
+use crate::telemetry::otlp::Otlp;
 
 /// In the data directory.
 pub const DATA_FILE: &str = "till.redb";
 const KEY_FILE: &str = "signing.key";
+/// Among the file's properties: the version that last answered.
+const ANSWERED_BY: &str = "answered_by";
 
 pub struct App {
     pub store: Arc<Store>,
@@ -49,13 +60,24 @@ pub struct App {
     pub passwords: Passwords,
     pub guesses: Guesses,
     pub gateways: Gateways,
+    /// What was asked of the gateways.
+    pub gateway_calls: Vec<Arc<Calls>>,
     pub cards: Arc<Cards>,
     pub mail: Mailer,
     pub listings: Arc<Listings>,
+    /// What became of orders, payments and mails since the start.
+    pub changes: Arc<Changes>,
     pub in_flight: InFlights,
     pub limits: Limits,
+    /// How requests go.
+    pub requests: Meters,
+    /// Who is told of the shop by OTLP.
+    pub otlp: Option<Otlp>,
     /// Whether this is a demo, which says so.
     pub demo: bool,
+    /// Where errors are told.
+    pub errors: Arc<Errors>,
+    https: OnceLock<Https>,
     /// Where customers reach this process, once it listens.
     pub listening: OnceLock<SocketAddr>,
     /// Whether the process has been asked to stop: long work ends where it can be gone on with.
@@ -70,6 +92,8 @@ pub struct App {
     pub probed_at: AtomicI64,
     /// The API's description, once somebody asked for it.
     pub openapi: OnceLock<Bytes>,
+    /// When it was opened, by the machine's own clock.
+    pub started: SystemTime,
     request_ids: AtomicU64,
     /// Whether it was said that a proxy is not among those that are believed.
     met_unknown_proxy: AtomicBool,
@@ -89,6 +113,8 @@ pub struct Parts {
     /// What letters are handed to, in the place of the mail server of the configuration.
     pub mail: Option<Arc<dyn Transport>>,
     pub demo: bool,
+    /// Where errors are told; nowhere by itself, because only a shop that runs tells them.
+    pub errors: Arc<Errors>,
 }
 
 /// Why the shop could not be opened.
@@ -115,6 +141,8 @@ pub enum AppError {
          it off, or put test keys in"
     )]
     TestBesideLive { provider: &'static str },
+    #[error("HTTPS: {0}")]
+    Https(String),
     #[error("{said}, the shop's currency; take the settings under payment.{provider} out")]
     NotTaken { provider: &'static str, said: String },
 }
@@ -152,6 +180,7 @@ impl Parts {
             gateways: Vec::new(),
             mail: None,
             demo: false,
+            errors: Arc::default(),
             config,
         })
     }
@@ -159,7 +188,7 @@ impl Parts {
 
 impl App {
     pub fn open(parts: Parts) -> Result<Arc<App>, AppError> {
-        let Parts { config, clock, disk, seed, keys, threaded, gateways, mail, demo } = parts;
+        let Parts { config, clock, disk, seed, keys, threaded, gateways, mail, demo, errors } = parts;
         let store = Store::open(Options { disk, clock: Arc::clone(&clock), seed, threaded })?;
         let store = Arc::new(store);
         fix_currency(&store, config.shop_currency)?;
@@ -178,16 +207,11 @@ impl App {
 
         let shop = store.read(|tx| META.expect(tx, &"shop_id".to_owned()))?;
         let mut all = gateways;
-        all.extend(outside_gateways(&config, &shop, &clock));
+        let (outside, gateway_calls) = outside_gateways(&config, &shop, &clock);
+        all.extend(outside);
         let test: Arc<dyn Gateway> = Arc::new(TestGateway::new(Arc::clone(&store)));
-        if let Some(live) = all.iter().find(|gateway| gateway.mode() == Mode::Live) {
-            let provider = live.provider();
-            if demo {
-                return Err(AppError::LiveDemo { provider });
-            }
-            if config.payment_test_enabled {
-                return Err(AppError::TestBesideLive { provider });
-            }
+        if let Some(fault) = unfit(&all, &config, demo).next() {
+            return Err(fault);
         }
         if demo {
             // The demo's guide pays with it.
@@ -195,13 +219,9 @@ impl App {
         } else if config.payment_test_enabled {
             all.push(Arc::clone(&test));
         }
-        let currency = config.shop_currency;
-        let some = Money { minor: 10_i64.pow(currency.decimals() + 2), currency };
-        if let Some((gateway, said)) =
-            all.iter().find_map(|gateway| Some((gateway, gateway.takes(some).err()?)))
-        {
-            return Err(AppError::NotTaken { provider: gateway.provider(), said });
-        }
+        let changes = Arc::new(Changes::new(all.iter().map(|gateway| gateway.provider())));
+        let heard = Arc::clone(&changes);
+        store.on_commit(move |commit| heard.hear(commit));
         Ok(Arc::new(App {
             charges: config.charges(),
             seller: config.seller(),
@@ -209,18 +229,25 @@ impl App {
             passwords: Passwords::default(),
             guesses: Guesses::new(&config),
             gateways: Gateways::new(all, test),
+            gateway_calls,
             cards,
             mail: Mailer::new(&config, mail, demo),
+            https: OnceLock::new(),
             in_flight: InFlights::default(),
             openapi: OnceLock::new(),
             limits: Limits::new(&config, &clock),
+            requests: Meters::new(&crate::http::operations()),
+            otlp: config.otlp().map(|settings| Otlp::new(settings, &shop)),
             met_unknown_proxy: AtomicBool::new(false),
+            started: SystemTime::now(),
             request_ids: AtomicU64::new(rand::make_rng::<StdRng>().random()),
             store,
             clock,
             config,
             listings,
+            changes,
             demo,
+            errors,
             listening: OnceLock::new(),
             stopping: AtomicBool::new(false),
             shop,
@@ -228,6 +255,24 @@ impl App {
             events_came: Notify::new(),
             probed_at: AtomicI64::new(0),
         }))
+    }
+
+    /// Notes, before the first request is answered, which till answers from now on. What an older one can't read and
+    /// nobody was told of can be taken back (`till upgrade`); what somebody was told can't.
+    pub fn begin_to_answer(&self) -> Result<(), StoreError> {
+        let version = env!("CARGO_PKG_VERSION");
+        let known = self.store.read(|tx| META.get(tx, &ANSWERED_BY.to_owned()))?;
+        if known.as_deref() == Some(version) && self.store.read(answered_format)? == Some(FORMAT) {
+            return Ok(());
+        }
+        self.store.write_now(move |tx| {
+            if let Some(known) = known.as_deref().filter(|known| *known != version) {
+                let [before, after] = [known, version].map(|version| json!({ "till": version }));
+                audit::note(tx, "operator", "shop.upgrade", "shop", before, after)?;
+            }
+            tx.set_meta(ANSWERED_BY, version)?;
+            tx.set_meta(ANSWERED_FORMAT, &FORMAT.to_string())
+        })
     }
 
     pub fn currency(&self) -> Currency {
@@ -270,6 +315,28 @@ impl App {
         Some(client)
     }
 
+    /// Begins with HTTPS, where the settings call for it: whoever serves the shop needs it, and nobody else.
+    ///
+    /// # Errors
+    /// Files of certificates that are no good.
+    pub fn begin_https(&self) -> Result<(), AppError> {
+        if let Some(https) = Https::open(&self.config, self.clock.now()).map_err(AppError::Https)? {
+            let _ = self.https.set(https);
+        }
+        Ok(())
+    }
+
+    /// What HTTPS is served with, where the shop is served so.
+    pub fn https(&self) -> Option<&Https> {
+        self.https.get()
+    }
+
+    /// Where this process listens, as a URL without a slash at the end.
+    pub fn own_url(&self) -> String {
+        let address = self.listening.get().copied().unwrap_or(self.config.listen());
+        format!("{}://{address}", self.config.scheme())
+    }
+
     /// An id for a request that brought none: unlike those of other processes, and counting up.
     pub fn new_request_id(&self) -> String {
         format!("{:016x}", self.request_ids.fetch_add(1, Ordering::Relaxed))
@@ -285,20 +352,56 @@ fn is_near(address: IpAddr) -> bool {
 }
 
 /// The gateways of others that the settings have keys for.
-fn outside_gateways(config: &Config, shop: &str, clock: &Arc<dyn Clock>) -> Vec<Arc<dyn Gateway>> {
+pub fn outside_gateways(
+    config: &Config,
+    shop: &str,
+    clock: &Arc<dyn Clock>,
+) -> (Vec<Arc<dyn Gateway>>, Vec<Arc<Calls>>) {
     let (stripe, paypal) = (config.stripe(shop), config.paypal());
     if stripe.is_none() && paypal.is_none() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    let wire = Arc::new(HttpWire::new(config.payment_timeout(), Vec::new()));
-    let mut all: Vec<Arc<dyn Gateway>> = Vec::new();
+    let http = Arc::new(HttpWire::new(config.payment_timeout(), Vec::new()));
+    let wire = |calls: &Arc<Calls>| Arc::new(Watched { wire: http.clone(), calls: Arc::clone(calls) });
+    let (mut all, mut calls): (Vec<Arc<dyn Gateway>>, Vec<_>) = (Vec::new(), Vec::new());
     if let Some(settings) = stripe {
-        all.push(Arc::new(Stripe::new(settings, wire.clone())));
+        let own = Calls::of("stripe");
+        all.push(Arc::new(Stripe::new(settings, wire(&own))));
+        calls.push(own);
     }
     if let Some(settings) = paypal {
-        all.push(Arc::new(PayPal::new(settings, wire, Arc::clone(clock), Trust::System)));
+        let own = Calls::of("paypal");
+        all.push(Arc::new(PayPal::new(settings, wire(&own), Arc::clone(clock), Trust::System)));
+        calls.push(own);
     }
-    all
+    (all, calls)
+}
+
+/// What can't be served with settings that are good each by itself: gateways that do not go with the shop, certificates
+/// that are none.
+pub fn unservable(config: &Config, demo: bool) -> Vec<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let gateways = outside_gateways(config, "", &clock).0;
+    let https = Https::check(config, clock.now()).map_err(AppError::Https);
+    let faults = unfit(&gateways, config, demo).chain(https.err());
+    faults.map(|fault| fault.to_string()).collect()
+}
+
+/// What is wrong with having these gateways, the others' ones, in this shop.
+fn unfit(gateways: &[Arc<dyn Gateway>], config: &Config, demo: bool) -> impl Iterator<Item = AppError> {
+    let currency = config.shop_currency;
+    let some = Money { minor: 10_i64.pow(currency.decimals() + 2), currency };
+    let has_test = config.payment_test_enabled;
+    gateways.iter().flat_map(move |gateway| {
+        let (provider, is_live) = (gateway.provider(), gateway.mode() == Mode::Live);
+        let live = match () {
+            () if is_live && demo => Some(AppError::LiveDemo { provider }),
+            () if is_live && has_test => Some(AppError::TestBesideLive { provider }),
+            () => None,
+        };
+        let not_taken = gateway.takes(some).err().map(|said| AppError::NotTaken { provider, said });
+        live.into_iter().chain(not_taken)
+    })
 }
 
 /// Fixes the shop's currency at the first start, and holds the configuration against it at every other.

@@ -1,7 +1,6 @@
 //! The demo shop: products in several categories, customers, past orders, and an administrator. All of it is made
 //! by the shop's own acts, on a clock that begins a month ago.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -421,7 +420,7 @@ fn products(app: &App) -> Vec<Draft> {
 }
 
 /// What to paste, to walk from login to a paid order.
-pub fn guide(login: &Login, address: SocketAddr) -> String {
+pub fn guide(login: &Login, url: &str) -> String {
     let password = &login.password;
     format!(
         r#"
@@ -433,7 +432,7 @@ This is a demo shop. Nothing here costs money: the built-in test gateway is on.
 
 From login to a paid order; paste into a shell:
 
-SHOP=http://{address}
+SHOP={url}
 JSON='Content-Type: application/json'
 TOKEN=$(curl -s $SHOP/api/auth/login/ -H "$JSON" -d '{{"email": "{CUSTOMER}", "password": "{password}"}}' | sed 's/.*"access":"\([^"]*\)".*/\1/')
 curl -s "$SHOP/api/products/?category=tea&in_stock=true&ordering=price&page_size=3"; echo

@@ -2,12 +2,14 @@
 //!
 //! The rooms, in the order of who may know whom: a room calls those above it, never one below.
 //!
-//! - [`money`], [`clock`], [`id`], [`page`], [`pace`], [`hex`], [`address`], [`cells`], [`described`]: the words that
-//!   every room uses.
+//! - [`money`], [`clock`], [`id`], [`page`], [`pace`], [`hex`], [`address`], [`advice`], [`cells`], [`described`],
+//!   [`meters`]: the words that every room uses.
 //! - [`audit`], [`outbox`], [`accounts`], [`inventory`], [`catalogue`], [`promotions`], [`cart`], [`orders`],
 //!   [`payments`], [`checkout`], [`reviews`], [`wishlist`], [`reports`], [`mail`], [`privacy`]: the shop.
 //! - [`check`] looks at all of it; [`jobs`] is what happens on a clock; [`backup`] makes
 //!   copies, seals them, takes them elsewhere and back; [`upkeep`] keeps the file small.
+//! - [`certs`] has the certificate that the shop is known by over HTTPS.
+//! - [`telemetry`] is how whoever watches over the shop is told, [`metrics`] the figures that they are told.
 //! - [`http`] and [`store`] are the machine underneath. They know the rooms only where `http/mod.rs` mounts them
 //!   and `store/schema.rs` lists their tables.
 //! - [`app`] puts the shop together, [`config`] says how, [`demo`] fills one to try things out, [`cli`] is the
@@ -18,12 +20,14 @@
 
 pub mod accounts;
 pub mod address;
+pub mod advice;
 pub mod app;
 pub mod audit;
 pub mod backup;
 pub mod cart;
 pub mod catalogue;
 pub mod cells;
+pub mod certs;
 pub mod check;
 pub mod checkout;
 pub mod cli;
@@ -37,6 +41,8 @@ pub mod id;
 pub mod inventory;
 pub mod jobs;
 pub mod mail;
+pub mod meters;
+pub mod metrics;
 pub mod money;
 pub mod orders;
 pub mod outbox;
@@ -48,5 +54,6 @@ pub mod promotions;
 pub mod reports;
 pub mod reviews;
 pub mod store;
+pub mod telemetry;
 pub mod upkeep;
 pub mod wishlist;

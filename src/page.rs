@@ -1,7 +1,7 @@
 //! One page of a list.
 
 /// Which page was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Page {
     /// From 1.
     pub number: u64,

@@ -4,10 +4,11 @@
 #![allow(dead_code)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use till::accounts::{NewUser, Role};
 use till::app::{App, Parts};
-use till::catalogue::{Draft, VariantDraft, create};
+use till::catalogue::{Draft, Rating, VariantDraft, create, rate};
 use till::config::{Config, Flags};
 use till::id::{ProductId, UserId};
 use till::inventory::Cause;
@@ -35,7 +36,14 @@ pub fn shop(products: usize) -> Bench {
         let chunk = chunk.to_vec();
         let act = move |tx: &mut till::store::WriteTx| {
             let cause = Cause::Adjustment { reason: "bench".into() };
-            chunk.iter().map(|n| Ok(create(tx, &draft(*n, currency), &cause, "bench")?.0)).collect()
+            let one = |n: &usize| {
+                let (id, _) = create(tx, &draft(*n, currency), &cause, "bench")?;
+                let count = (n % 9) as u64;
+                // Every ninth is rated by nobody.
+                rate(tx, id, Rating { sum: count * (1 + (n % 5) as u64), count })?;
+                Ok(id)
+            };
+            chunk.iter().map(one).collect()
         };
         made.extend(
             app.store
@@ -43,21 +51,42 @@ pub fn shop(products: usize) -> Bench {
                 .expect("products are made"),
         );
     }
-    let new = NewUser {
-        email: "bench@example.com".parse().expect("an address"),
-        name: "Bench".into(),
-        role: Role::Customer,
-        password_hash: String::new(),
-    };
-    let (buyer, _) =
-        app.store.write_now(move |tx| till::accounts::create_user(tx, &new)).expect("a buyer is made");
-    Bench { app, buyer, products: made, dir }
+    let bench = Bench { app, buyer: UserId(0), products: made, dir };
+    let buyer = bench.buyers(1)[0];
+    Bench { buyer, ..bench }
 }
 
+impl Bench {
+    /// More buyers.
+    pub fn buyers(&self, count: usize) -> Vec<UserId> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let one = |_| {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let new = NewUser {
+                email: format!("bench{n}@example.com").parse().expect("an address"),
+                name: "Bench".into(),
+                role: Role::Customer,
+                password_hash: String::new(),
+            };
+            let made = self.app.store.write_now(move |tx| till::accounts::create_user(tx, &new));
+            made.expect("a buyer is made").0
+        };
+        (0..count).map(one).collect()
+    }
+}
+
+/// The words of its products' texts.
+const WORDS: [&str; 24] = [
+    "ocean", "blue", "shirt", "cotton", "wool", "classic", "modern", "tea", "green", "black", "cup", "mug",
+    "plate", "steel", "wood", "light", "heavy", "small", "large", "winter", "summer", "kitchen", "garden",
+    "office",
+];
+
 fn draft(n: usize, currency: till::money::Currency) -> Draft {
+    let word = |m: usize| WORDS[(n * 7 + m * m * 5 + n / 24) % WORDS.len()];
     Draft {
-        name: format!("Product {n} of the bench"),
-        description: "Something that is described in about as many words as products usually are.".into(),
+        name: format!("{} {} {n}", word(1), word(2)),
+        description: (0..25).map(word).collect::<Vec<_>>().join(" "),
         category: Some(format!("Category {}", n % 20)),
         tags: vec![format!("tag{}", n % 7)],
         variants: vec![VariantDraft {

@@ -20,6 +20,7 @@ use crate::http::{Answer, ApiError, Reply, Req, Routes, Stored, created, delete,
 use crate::id::{TokenId, UserId};
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, ReadTx, Span, StoreError};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -88,7 +89,7 @@ async fn list(req: Req) -> Answer {
     let (page, filter) = (req.page()?, Filter::of(&req)?);
     // A search may read every user, so it is done off the async threads.
     let app = std::sync::Arc::clone(&req.app);
-    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| filter.find(tx, page)));
+    let found = aside(move || app.store.read(|tx| filter.find(tx, page)));
     let users = found.await.map_err(ApiError::internal)??;
     req.list(page, users.map(|(id, user)| UserView::new(id, user)))
 }

@@ -18,6 +18,7 @@ use crate::clock::Time;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, ApiError, Req, Routes, Stored, created, get, post};
 use crate::page::Paged;
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -98,7 +99,7 @@ async fn rotate(mut req: Req) -> Answer {
     req.write(move |tx| Ok(ops::confirm(tx, &may)?)).await?;
     let (app, now) = (Arc::clone(&req.app), req.now());
     let work = move || app.keys.rotate(now, app.refresh_lasts(), revoke);
-    let ring = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)??;
+    let ring = aside(work).await.map_err(ApiError::internal)??;
     let Some(made) = views(&ring, now).next() else { return Err(ApiError::internal("a ring without keys")) };
     let subject = format!("key:{}", made.id);
     tracing::warn!(key = made.id, revoke, "there is a new signing key");

@@ -37,6 +37,6 @@ pub use ops::{
     SessionView, active, confirm, create_user, erase, find, forget_sessions, get, may_change, name_of,
     pass_over_sessions, sessions, set_password_of, shown_name,
 };
-pub use password::{Passwords, random_password};
+pub use password::{Passwords, acceptable as good_password, random_password};
 pub use scope::Scope;
 pub use tokens::{KeySource, Keys, Purpose};

@@ -84,7 +84,11 @@ impl Described for Email {
         let (local, label) =
             (r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?");
         let pattern = format!(r"^{local}@{label}(\.{label})+$");
-        json!({"type": "string", "maxLength": 254, "pattern": pattern, "description": "An e-mail address."})
+        let nobody = format!("{}$", NOBODYS.replace('.', r"\."));
+        json!({
+            "type": "string", "maxLength": 254, "pattern": pattern, "not": {"pattern": nobody},
+            "description": "An e-mail address.",
+        })
     }
 }
 

@@ -12,6 +12,9 @@ use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
 
+use crate::telemetry::aside;
+use crate::telemetry::trace::{self, Kind};
+
 /// Those that everybody tries first, in lower case: of the 20,000 that Royce Williams counted in leaks
 /// (gist.github.com/roycewilliams/226886fd01572964e1431ac8afc999ce, as Django has it), those of 8 characters and more.
 static COMMONEST: LazyLock<HashSet<&str>> =
@@ -46,12 +49,21 @@ const WORK: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// Hashes and compares passwords with argon2id, on at most half of the cores.
 #[derive(Clone)]
 pub struct Passwords {
+    /// How many are computed at a time.
+    most: usize,
     places: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     /// What an unknown address' password is compared with, so that it takes as long as any other.
     nobody: Arc<str>,
     /// How many hashes were computed.
     computed: Arc<AtomicU64>,
+}
+
+/// How full the pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub computing: usize,
+    pub waiting: usize,
 }
 
 /// What comparing a password came to.
@@ -92,8 +104,10 @@ fn is_weak(hash: &str) -> bool {
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = (cores / 2).max(1);
         Passwords {
-            places: Arc::new(Semaphore::new((cores / 2).max(1))),
+            most,
+            places: Arc::new(Semaphore::new(most)),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             nobody: NOBODY.into(),
             computed: Arc::default(),
@@ -108,6 +122,7 @@ const NOBODY: &str =
 impl Passwords {
     async fn in_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Busy)?;
+        let span = trace::child("password", Kind::Internal);
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Busy)?;
         // The work keeps its place to its end, also when whoever asked has hung up.
         let held = move || {
@@ -115,7 +130,11 @@ impl Passwords {
             drop((waiting, place));
             done
         };
-        tokio::task::spawn_blocking(held).await.map_err(|_| Busy)
+        let done = aside(held).await.map_err(|_| Busy);
+        if let Some(span) = span {
+            span.end();
+        }
+        done
     }
 
     pub async fn hash(&self, password: String) -> Result<String, Busy> {
@@ -137,6 +156,13 @@ impl Passwords {
             Compared { is_right, stronger: stronger.filter(|_| is_right) }
         })
         .await
+    }
+
+    /// How many are in the pool just now: being computed, and waiting for a place.
+    pub fn load(&self) -> Load {
+        let taken = MOST_WAITING - self.waiting.available_permits();
+        let computing = taken.min(self.most - self.places.available_permits());
+        Load { computing, waiting: taken - computing }
     }
 
     /// How many hashes were computed since the process started: figures of the load, and of whether all logins are the

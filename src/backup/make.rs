@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::crypt::{Lock, seal};
 use super::digest::Digesting;
@@ -21,6 +20,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::outbox::{self, Cause};
 use crate::store::{META, Reads, StoreError, WriteTx};
+use crate::telemetry::aside;
 
 /// What is known of the last backups, among the file's properties.
 const NAME: &str = "backups";
@@ -144,7 +144,7 @@ async fn try_to_make(app: &Arc<App>, keeping: Option<Keeping>) -> Result<Kept, M
     let (path, lock) = (scratch.path().join("made"), app.config.backup_lock());
     let is_sealed = lock.is_some();
     let (of, to) = (Arc::clone(app), path.clone());
-    let working = spawn_blocking(move || work(&of, lock.as_ref(), &to));
+    let working = aside(move || work(&of, lock.as_ref(), &to));
     let made = working.await.map_err(|error| BackupError::Unfit(error.to_string()))??;
 
     let mut name = made.header.file_name();

@@ -10,11 +10,11 @@ use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
 
 use super::bucket::{Bucket, BucketError, BucketUrl};
 use crate::clock::Time;
 use crate::config::Config;
+use crate::telemetry::aside;
 
 /// How much of a file is read at a time (bytes).
 const PIECE: usize = 256 << 10;
@@ -37,6 +37,9 @@ pub struct Kept {
     pub bytes: u64,
     pub encrypted: bool,
 }
+
+/// In the data directory, where no other place is set.
+pub const BACKUPS: &str = "backups";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ShelfError {
@@ -70,7 +73,7 @@ impl Kept {
 pub fn pieces(file: File) -> impl stream::Stream<Item = io::Result<Bytes>> + Send {
     stream::unfold(Some(file), |file| async {
         let mut file = file?;
-        let read = spawn_blocking(move || {
+        let read = aside(move || {
             let mut piece = vec![0; PIECE];
             let read = file.read(&mut piece)?;
             piece.truncate(read);
@@ -88,7 +91,7 @@ impl Shelf {
     /// The one that the settings name.
     pub fn of(config: &Config) -> Result<Shelf, ShelfError> {
         match config.backup_to.as_str() {
-            "" => Ok(Shelf::Dir(config.data_dir.join("backups"))),
+            "" => Ok(Shelf::Dir(config.data_dir.join(BACKUPS))),
             url if url.starts_with("s3://") => Shelf::bucket(url.parse().map_err(ShelfError::Url)?, config),
             dir => Ok(Shelf::Dir(dir.into())),
         }
@@ -112,7 +115,7 @@ impl Shelf {
         let mut found = match self {
             Shelf::Dir(path) => {
                 let path = path.clone();
-                let listed = spawn_blocking(move || {
+                let listed = aside(move || {
                     list_dir(&path).map_err(|error| ShelfError::Dir { path: path.clone(), error })
                 });
                 listed.await.expect("listing a directory does not panic")?
@@ -122,7 +125,7 @@ impl Shelf {
                 objects.into_iter().filter_map(|object| Kept::of(&object.name, object.size)).collect()
             }
         };
-        found.sort_by(|a, b| (b.created_at, &b.name).cmp(&(a.created_at, &a.name)));
+        found.sort_by(|a, b| (b.created_at, b.commit, &b.name).cmp(&(a.created_at, a.commit, &a.name)));
         Ok(found)
     }
 
@@ -131,7 +134,7 @@ impl Shelf {
         match self {
             Shelf::Dir(path) => {
                 let (dir, to) = (path.clone(), path.join(name));
-                let moved = spawn_blocking(move || {
+                let moved = aside(move || {
                     fs::set_permissions(&made, Permissions::from_mode(0o600))?;
                     File::open(&made)?.sync_all()?;
                     move_to(&made, &dir, &to)?;

@@ -11,6 +11,7 @@ use crate::accounts::{Scope, for_staff};
 use crate::cells::{guarded, joined};
 use crate::http::{Answer, ApiError, FileFormat, LINES, Pipe, Req, Routes, get, piped};
 use crate::store::{ReadTx, Reads, StoreError};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     let op = for_staff(Scope::ProductsRead, "All products that are not archived, as a file")
@@ -27,7 +28,7 @@ async fn export(req: Req) -> Answer {
     let format = req.query.word::<FileFormat>("format")?.unwrap_or_default();
     let app = Arc::clone(&req.app);
     // So that whoever waits for the file can see how much is to come.
-    let total = tokio::task::spawn_blocking(move || app.store.read(|tx| count(tx, format))).await;
+    let total = aside(move || app.store.read(|tx| count(tx, format))).await;
     let total = total.map_err(ApiError::internal)??;
     let app = Arc::clone(&req.app);
     let body = piped(move |pipe| app.store.read(|tx| write(tx, format, pipe)));

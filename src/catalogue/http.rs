@@ -2,23 +2,23 @@
 
 use std::str::FromStr;
 
+use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::listing::{Among, By, Filter, Listing, Order, words};
 use super::model::{CatalogueError, Category, Product};
+use super::ops;
 use super::store::{CATEGORIES, PRODUCTS};
 use super::view::ProductView;
-use super::{ops, view};
 use crate::accounts::Scope;
 use crate::described::Described;
-use crate::http::{Answer, ApiError, Reply, Req, Routes, for_everybody, get, ok};
+use crate::http::{Answer, ApiError, Reply, Req, Routes, etag, for_everybody, get, ok};
 use crate::id::ProductId;
 use crate::money::Money;
 use crate::page::Paged;
-use crate::store::{ReadTx, Reads, StoreError};
+use crate::store::{ReadTx, Reads};
 
 /// Most words of a search; the rest are passed over.
 const MOST_WORDS: usize = 10;
@@ -122,19 +122,14 @@ async fn list(req: Req) -> Answer {
     let is_staff = req.is_staff(Scope::ProductsRead)?;
     let filter = filter(&req, is_staff)?;
     let page = req.page()?;
-    let look = |listing: &Listing, tx: &ReadTx| {
-        let found = listing.page(&filter, page);
-        let render = |id| {
-            let product = PRODUCTS.expect(tx, &id)?;
-            let body = String::from_utf8(view::render(tx, id, &product)?).expect("JSON is UTF-8");
-            Ok(RawValue::from_string(body).expect("it was just written"))
-        };
-        let items = found.items.into_iter().map(render).collect::<Result<_, StoreError>>()?;
-        Ok(Paged { count: found.count, items })
-    };
-    let found = req.app.listings.read(&req.app.store, look).await?;
-    let body = req.envelope(page, found)?;
-    Ok(cached(ok(&body), is_staff))
+    let found = req.app.listings.page(&req.app.store, &filter, page).await?;
+    let envelope = req.envelope(page, Paged { count: found.count, items: Vec::<()>::new() })?;
+    let products = found.items.iter().map(|product| &product.json[..]);
+    let reply = Reply::bytes(StatusCode::OK, "application/json", envelope.around(products));
+    // The tags of its products say all of the list that they are.
+    let tags = found.items.iter().map(|product| product.tag.as_bytes());
+    let tag = etag(&envelope.around(tags));
+    Ok(cached(reply.header(header::ETAG, &tag), is_staff))
 }
 
 fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
@@ -171,14 +166,19 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
 
 async fn show(req: Req, product: ProductRef) -> Answer {
     let is_staff = req.is_staff(Scope::ProductsRead)?;
-    let body = req.app.store.read(|tx| {
-        let (id, found) = product.find(tx)?;
-        if !is_staff && !found.is_public() {
-            return Err(CatalogueError::NotFound);
-        }
-        Ok(view::render(tx, id, &found)?)
-    })?;
-    Ok(cached(Reply::bytes(http::StatusCode::OK, "application/json", body), is_staff))
+    let id = match product {
+        ProductRef::Id(id) => Some(id),
+        ProductRef::Slug(slug) => req.app.store.read(|tx| ops::find_slug(tx, &slug))?,
+    };
+    let found = match id {
+        Some(id) => req.app.listings.product(&req.app.store, id).await?,
+        None => None,
+    };
+    let found = found.filter(|(_, is_public)| *is_public || is_staff);
+    let (product, _) = found.ok_or_else(ApiError::not_found)?;
+    let mut reply = Reply::bytes(StatusCode::OK, "application/json", product.json);
+    reply.push(header::ETAG, product.tag);
+    Ok(cached(reply, is_staff))
 }
 
 /// A category: there is one as long as there is a product in it.
@@ -203,13 +203,13 @@ async fn categories(req: Req) -> Answer {
         Ok(all)
     };
     let all = req.app.listings.read(&req.app.store, look).await?;
-    Ok(cached(ok(&all), false))
+    Ok(cached(ok(&all).tagged(), false))
 }
 
 /// May be kept, but must be asked after: stock is part of it.
 fn cached(reply: Reply, is_staff: bool) -> Reply {
     let control = if is_staff { "private, no-cache" } else { "no-cache" };
-    reply.tagged().header(http::header::CACHE_CONTROL, control).header(http::header::VARY, "Authorization")
+    reply.header(header::CACHE_CONTROL, control).header(header::VARY, "Authorization")
 }
 
 impl From<CatalogueError> for ApiError {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -91,6 +93,24 @@ pub fn options(product: &Product, variant: &Variant) -> BTreeMap<String, String>
         .zip(&variant.choices)
         .map(|(option, value)| (option.name.clone(), value.clone()))
         .collect()
+}
+
+/// A product as it is sent.
+#[derive(Clone)]
+pub struct Rendered {
+    pub json: Bytes,
+    /// Its strong ETag.
+    pub tag: HeaderValue,
+}
+
+impl Rendered {
+    /// # Errors
+    /// What the store says.
+    pub fn of(tx: &impl Reads, id: ProductId, product: &Product) -> Result<Rendered, StoreError> {
+        let json = render(tx, id, product)?;
+        let tag = HeaderValue::try_from(etag(&json)).expect("tags are letters and digits");
+        Ok(Rendered { json: json.into(), tag })
+    }
 }
 
 /// The whole representation, as bytes.

@@ -13,6 +13,7 @@ use crate::audit;
 use crate::http::input::{Fields, Input, boolean};
 use crate::http::{Answer, ApiError, Req, Routes, Teller, ok, post, teller};
 use crate::store::StoreError;
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new().at("/api/admin/check/", post(
@@ -55,7 +56,7 @@ async fn look(app: &Arc<App>, teller: &Teller) -> Result<Report, ApiError> {
             teller.tell(&json!({"stage": stage, "done": done, "of": of}))
         })
     };
-    Ok(tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)??)
+    Ok(aside(look).await.map_err(ApiError::internal)??)
 }
 
 async fn run(mut req: Req) -> Answer {

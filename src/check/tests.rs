@@ -81,6 +81,7 @@ fn shop(seed: u8) -> Arc<App> {
         gateways: Vec::new(),
         mail: None,
         demo: true,
+        errors: Arc::default(),
     })
     .expect("it opens");
     let price = app.currency().parse("4.00").expect("an amount");

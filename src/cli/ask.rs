@@ -13,7 +13,7 @@ pub fn confirm(yes: bool, question: &str) -> Result<(), CliError> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(CliError("this can't be taken back; say --yes where nobody can be asked".into()));
+        return Err(CliError::failed("this can't be taken back; say --yes where nobody can be asked"));
     }
     eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
@@ -21,6 +21,6 @@ pub fn confirm(yes: bool, question: &str) -> Result<(), CliError> {
     std::io::stdin().lock().read_line(&mut line)?;
     match line.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(CliError("nothing was done".into())),
+        _ => Err(CliError::failed("nothing was done")),
     }
 }

@@ -107,14 +107,19 @@ fn listed(items: &[Value], out: &Output) {
     out.list(items, &columns);
 }
 
-/// Lists what is in a directory or bucket, whosever it is.
-pub fn list(from: &Path, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
-    let shelf = match in_bucket(from) {
+/// What is in a directory or bucket, the newest first.
+pub fn kept_in(place: &Path, global: &Global) -> Result<Vec<Kept>, CliError> {
+    let shelf = match in_bucket(place) {
         Some(url) => Shelf::Bucket(Box::new(bucket(url, global)?)),
-        None => Shelf::Dir(from.to_owned()),
+        None => Shelf::Dir(place.to_owned()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let kept = runtime.block_on(shelf.list())?;
+    Ok(runtime.block_on(shelf.list())?)
+}
+
+/// Lists what is in a directory or bucket, whosever it is.
+pub fn list(from: &Path, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+    let kept = kept_in(from, global)?;
     listed(&kept.iter().map(|kept| json!(kept)).collect::<Vec<_>>(), out);
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +128,7 @@ pub fn list(from: &Path, global: &Global, out: &Output) -> Result<ExitCode, CliE
 pub fn verify(options: &Verify, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     let looked = look(&options.file, options.deep, &options.unlock, global, out)?;
     if looked.header.is_none() {
-        return Err(CliError(format!("{}: this is no backup of till", options.file.display())));
+        return Err(CliError::failed(format!("{}: this is no backup of till", options.file.display())));
     }
     Ok(shown(looked, out))
 }
@@ -133,8 +138,9 @@ impl Create {
         if !self.recipient.is_empty() {
             // Not read by clap, which would print what may be a secret key.
             let parsed = self.recipient.iter().map(|text| text.parse::<Recipient>());
-            let parsed =
-                parsed.collect::<Result<_, _>>().map_err(|said| CliError(format!("--recipient {said}")))?;
+            let parsed = parsed
+                .collect::<Result<_, _>>()
+                .map_err(|said| CliError::usage(format!("--recipient {said}")))?;
             return Ok(Some(Lock::Recipients(parsed)));
         }
         if let Some(file) = &self.passphrase_file {
@@ -144,16 +150,16 @@ impl Create {
             return Ok(None);
         }
         if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-            return Err(CliError(
-                "--passphrase-file says with what it is encrypted; there is no terminal to ask at".into(),
+            return Err(CliError::failed(
+                "--passphrase-file says with what it is encrypted; there is no terminal to ask at",
             ));
         }
         let passphrase = asked("Passphrase: ")?;
         if passphrase.reveal().is_empty() {
-            return Err(CliError("the passphrase must not be empty".into()));
+            return Err(CliError::failed("the passphrase must not be empty"));
         }
         if passphrase.reveal() != asked("Once more: ")?.reveal() {
-            return Err(CliError("the two are not the same".into()));
+            return Err(CliError::failed("the two are not the same"));
         }
         Ok(Some(Lock::Passphrase(passphrase)))
     }
@@ -165,7 +171,7 @@ impl Create {
         let mut answering = shop.open(Method::POST, "/api/admin/backup/", None, Payload::None).await?;
         if answering.status >= 400 {
             let answered = answering.whole().await?;
-            return Err(CliError(refusal(&answered.json(), answered.status)));
+            return Err(CliError::failed(refusal(&answered.json(), answered.status)));
         }
         let name = file_name(&answering, lock.is_some());
         if let Some(path) = self.out.as_deref().filter(|_| target.is_none()) {
@@ -176,7 +182,7 @@ impl Create {
             (Some(_), _) => passing.insert(tempfile::NamedTempFile::new()?).path().to_owned(),
             (None, Some(path)) => path,
             (None, None) if Path::new(&name).exists() => {
-                return Err(CliError(format!("{name} is there already; --out names another file")));
+                return Err(CliError::failed(format!("{name} is there already; --out names another file")));
             }
             (None, None) => PathBuf::from(&name),
         };
@@ -215,7 +221,7 @@ fn not_the_shops_own(path: &Path, global: &Global) -> Result<(), CliError> {
         _ => false,
     };
     if is_own && path.exists() {
-        return Err(CliError(format!("{} is the shop's own file; name another", path.display())));
+        return Err(CliError::failed(format!("{} is the shop's own file; name another", path.display())));
     }
     Ok(())
 }
@@ -234,7 +240,7 @@ async fn copy(answering: &mut Answering, to: &mut Target, progress: &mut Progres
     loop {
         let piece = tokio::select! {
             piece = answering.body.next() => piece,
-            () = stopped() => return Err(CliError("stopped; no backup was made".into())),
+            () = stopped() => return Err(CliError::failed("stopped; no backup was made")),
         };
         let Some(piece) = piece else { return Ok(bytes) };
         let piece = piece.map_err(|said| broken_off(&said))?;

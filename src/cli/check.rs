@@ -65,7 +65,7 @@ pub fn run_on_file(options: Options, global: &Global, out: &Output) -> Result<Ex
             if std::os::unix::net::UnixStream::connect(find_socket(&config.data_dir)).is_ok() {
                 let said = "the shop is running, and --deep needs its file alone: stop it, or look at a fresh backup:\n  \
                             till backup create --out fresh.backup && till check fresh.backup --deep";
-                return Err(CliError(said.into()));
+                return Err(CliError::failed(said));
             }
             config.data_dir.join(DATA_FILE)
         }
@@ -119,10 +119,10 @@ pub fn look(
     std::panic::set_hook(hook);
     progress.end();
     looked.map_err(|error| match error {
-        BackupError::InUse => CliError(format!(
+        BackupError::InUse => CliError::failed(format!(
             "{shown} is in use by another process: `till check` without FILE checks a shop that runs"
         )),
-        error => CliError(format!("{shown}: {error}")),
+        error => CliError::failed(format!("{shown}: {error}")),
     })
 }
 

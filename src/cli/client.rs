@@ -1,16 +1,20 @@
 //! The shop at three distances: elsewhere by URL and token, running here by its socket, or stopped, opened in
 //! this process. The same requests, the same answers.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
+use rustix::process::geteuid;
 use serde_json::Value;
+use tokio::net::UnixStream;
 
 use super::output::Output;
-use super::{CliError, Global, stopped};
+use super::{CliError, Global, from_env, stopped};
 use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
 use crate::http::input::decode;
@@ -52,44 +56,50 @@ pub struct Answered {
 impl Shop {
     /// Finds the shop that the command is for. Where there is none, a command that `begins` one does.
     pub async fn find(global: &Global, begins: bool) -> Result<Shop, CliError> {
-        let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // A data directory that is named on the command line beats a URL in the environment.
-        let url = global
-            .url
-            .clone()
-            .or_else(|| if global.data_dir.is_none() { from_env("TILL_URL") } else { None });
-        if let Some(url) = url {
+        if let Some(base) = global.shop_url() {
             let token = global.token.clone().or_else(|| from_env("TILL_TOKEN"));
             if token.is_none() && !global.quiet {
                 eprintln!("without --token the shop shows what it shows to everybody");
             }
-            let base = url.trim_end_matches('/').to_owned();
             return Ok(Shop::Elsewhere { client: outgoing().build()?, base, token });
         }
         let config = global.load_config(Flags::default())?;
-        let socket = find_socket(&config.data_dir);
-        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            let client = outgoing().unix_socket(socket).build()?;
-            return Ok(Shop::Elsewhere { client, base: "http://till".into(), token: None });
+        if let Some(running) = Shop::running(&config.data_dir).await? {
+            return Ok(running);
         }
         let dir = config.data_dir.display();
         if config.data_dir.is_file() {
-            return Err(CliError(format!("{dir} is a file; --data-dir names a directory")));
+            return Err(CliError::failed(format!("{dir} is a file; --data-dir names a directory")));
         }
+        is_own(&config.data_dir)?;
         let is_there = config.data_dir.join(DATA_FILE).try_exists().map_err(|error| {
-            CliError(format!("{dir} can't be looked into: {error}; run this as the user whose shop it is"))
+            CliError::failed(format!(
+                "{dir} can't be looked into: {error}; run this as the user whose shop it is"
+            ))
         })?;
         if !is_there {
             if !begins {
                 let said =
                     "`till serve` or `till product import` begins one; --data-dir names another directory";
-                return Err(CliError(format!("there is no shop in {dir}; {said}")));
+                return Err(CliError::failed(format!("there is no shop in {dir}; {said}")));
             }
             if !global.quiet {
                 eprintln!("a new shop begins in {dir}");
             }
         }
-        Ok(Shop::Here(App::open(Parts::real(config)?)?))
+        let app = App::open(Parts::real(config)?)?;
+        app.begin_to_answer()?;
+        Ok(Shop::Here(app))
+    }
+
+    /// The shop that runs in a data directory, if one does.
+    pub async fn running(data_dir: &Path) -> Result<Option<Shop>, CliError> {
+        let socket = find_socket(data_dir);
+        if UnixStream::connect(&socket).await.is_err() {
+            return Ok(None);
+        }
+        let client = outgoing().unix_socket(socket).build()?;
+        Ok(Some(Shop::Elsewhere { client, base: "http://till".into(), token: None }))
     }
 
     /// Sends a request; `accept` says what is wanted back, where that is not JSON.
@@ -174,7 +184,7 @@ impl Shop {
             return Ok(body);
         }
         let said = if body["code"] == "not_found" { missing(path) } else { None };
-        Err(CliError(said.unwrap_or_else(|| refusal(&body, answered.status))))
+        Err(CliError::failed(said.unwrap_or_else(|| refusal(&body, answered.status))))
     }
 
     /// [`Shop::call`] of long work, which is shown while it goes on.
@@ -191,12 +201,12 @@ impl Shop {
         };
         let followed = tokio::select! {
             followed = following => followed,
-            () = stopped() => Err(CliError("stopped".into())),
+            () = stopped() => Err(CliError::failed("stopped")),
         };
         progress.end();
         match followed? {
             (status, body) if status < 400 => Ok(body),
-            (status, problem) => Err(CliError(refusal(&problem, status))),
+            (status, problem) => Err(CliError::failed(refusal(&problem, status))),
         }
     }
 
@@ -225,7 +235,7 @@ impl Shop {
         loop {
             let mut body = self.get(&format!("{path}{lead}page={page}&page_size={size}")).await?;
             let Value::Array(mut items) = body["results"].take() else {
-                return Err(CliError("the shop's answer is not the list that was asked for".into()));
+                return Err(CliError::failed("the shop's answer is not the list that was asked for"));
             };
             items.truncate(most - taken);
             taken += items.len();
@@ -272,9 +282,22 @@ impl Answering {
     }
 }
 
+/// Whether files that are made in a data directory will be of the user whose it is: those of root are closed to the shop.
+pub fn is_own(data_dir: &Path) -> Result<(), CliError> {
+    let owner = data_dir.metadata().map_or(0, |dir| dir.uid());
+    if owner == 0 || !geteuid().is_root() {
+        return Ok(());
+    }
+    let dir = data_dir.display();
+    Err(CliError::failed(format!(
+        "the shop in {dir} does not run, and is not root's, who would take its files away from it. Start it, or run this as \
+         the user whose it is: runuser -u $(stat -c %U {dir}) -- till …"
+    )))
+}
+
 /// An answer that did not come to its end.
 pub fn broken_off(said: &str) -> CliError {
-    CliError(format!("the shop's answer broke off: {said}"))
+    CliError::failed(format!("the shop's answer broke off: {said}"))
 }
 
 impl Answered {
@@ -285,11 +308,11 @@ impl Answered {
 }
 
 fn unreachable(base: &str, error: &reqwest::Error) -> CliError {
-    CliError(format!("the shop at {base} can't be reached: {}", deepest(error)))
+    CliError::failed(format!("the shop at {base} can't be reached: {}", deepest(error)))
 }
 
 /// What lies at the bottom of an error.
-fn deepest(error: &reqwest::Error) -> String {
+pub fn deepest(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

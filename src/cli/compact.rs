@@ -11,7 +11,7 @@ use super::output::Output;
 /// Makes the data file as small as what is in it, while the shop sells
 ///
 /// A new file is filled beside the old one, which takes as much room meanwhile; orders wait some milliseconds while
-/// the two change places. The metric till_data_file_ratio says when it is worth it.
+/// the two change places. The metric till_data_used_ratio says when it is worth it.
 ///
 /// till compact
 #[derive(Args)]

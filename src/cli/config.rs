@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use super::output::{Column, Output, print};
 use super::{CliError, Global};
+use crate::app::unservable;
 use crate::config::{Config, Flags};
 use crate::mail::Templates;
 
 #[derive(Subcommand)]
 pub enum Options {
-    /// Says whether the settings, and the shop's own mail templates, are good; every fault with its file and line
+    /// Says whether the settings are good, and the certificates and mail templates that they name: every fault, and where
+    /// it stands
     ///
     /// till config check --config /etc/till/config.toml
     #[command(verbatim_doc_comment)]
@@ -32,15 +34,7 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
         Options::Example => print(&Config::example()),
         Options::Check => {
             let file = global.config_file();
-            let config = global.load_config(Flags::default())?;
-            let dir = &config.mail_templates;
-            let faults = if dir.is_empty() { Vec::new() } else { Templates::with(Path::new(dir)).1 };
-            if !faults.is_empty() {
-                return Err(CliError(format!(
-                    "the settings are good, but for mail.templates ({dir}); the built-in ones are used instead of\n  {}",
-                    faults.join("\n  ")
-                )));
-            }
+            global.load_config_and(Flags::default(), faults)?;
             let from = file
                 .map_or("no file, defaults and environment only".into(), |path| path.display().to_string());
             out.document(&json!({"ok": true, "file": from}), |_| {
@@ -64,4 +58,13 @@ pub fn run(options: &Options, global: &Global, out: &Output) -> Result<ExitCode,
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong beside the settings themselves.
+fn faults(config: &Config) -> Vec<String> {
+    let dir = &config.mail_templates;
+    let of_templates = if dir.is_empty() { Vec::new() } else { Templates::with(Path::new(dir)).1 };
+    let of_templates =
+        of_templates.into_iter().map(|fault| format!("mail.templates: {fault}; the built-in one is used"));
+    unservable(config, false).into_iter().chain(of_templates).collect()
 }

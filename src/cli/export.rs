@@ -54,7 +54,7 @@ impl Export {
         let answering = shop.open(Method::GET, &format!("{path}&format={name}"), None, Payload::None).await?;
         if answering.status >= 400 {
             let answered = answering.whole().await?;
-            return Err(CliError(refusal(&answered.json(), answered.status)));
+            return Err(CliError::failed(refusal(&answered.json(), answered.status)));
         }
         let mut records = Records { is_csv: format == Format::Csv, ..Records::default() };
         // What is for sale is for everybody to see; who buys it is not.
@@ -89,7 +89,7 @@ async fn copy(
             piece = answering.body.next() => piece,
             () = stopped() => {
                 progress.end();
-                return Err(CliError("stopped; nothing was exported".into()));
+                return Err(CliError::failed("stopped; nothing was exported"));
             }
         };
         let Some(piece) = piece else { break };

@@ -27,10 +27,10 @@ impl OutFile {
         let failed = |error: io::Error| said(path, &error);
         let there = path.metadata().ok();
         if there.is_none() && path.is_symlink() {
-            return Err(CliError(format!("{} is a link that leads nowhere", path.display())));
+            return Err(CliError::failed(format!("{} is a link that leads nowhere", path.display())));
         }
         if there.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-            return Err(CliError(format!("{} is a directory", path.display())));
+            return Err(CliError::failed(format!("{} is a directory", path.display())));
         }
         if there.as_ref().is_some_and(|there| !there.is_file()) {
             let file = File::options().write(true).open(path).map_err(failed)?;
@@ -41,7 +41,8 @@ impl OutFile {
         let mode = Permissions::from_mode(if is_secret { 0o600 } else { 0o666 });
         let file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
         if let Some(there) = there {
-            file.as_file().set_permissions(there.permissions()).map_err(failed)?;
+            let mode = there.permissions().mode() & if is_secret { 0o660 } else { 0o777 };
+            file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         }
         Ok(OutFile::Temporary(BufWriter::new(file), target))
     }
@@ -87,5 +88,5 @@ impl Write for OutFile {
 /// Why a file can't be written. The name of the temporary one is nobody's business.
 fn said(path: &Path, error: &io::Error) -> CliError {
     let error = error.to_string();
-    CliError(format!("{}: {}", path.display(), error.split(" at path ").next().unwrap_or_default()))
+    CliError::failed(format!("{}: {}", path.display(), error.split(" at path ").next().unwrap_or_default()))
 }

@@ -90,10 +90,10 @@ impl Import {
     /// Looks for the file before a shop is looked for, or begun.
     pub fn is_readable(&self) -> Result<(), CliError> {
         let Some(file) = self.file.as_deref().filter(|file| *file != "-") else { return Ok(()) };
-        let failed = |error: io::Error| CliError(format!("{file}: {error}"));
+        let failed = |error: io::Error| CliError::failed(format!("{file}: {error}"));
         let about = std::fs::metadata(file).map_err(failed)?;
         if about.is_dir() {
-            return Err(CliError(format!("{file} is a directory")));
+            return Err(CliError::failed(format!("{file} is a directory")));
         }
         // A pipe can be opened once.
         if about.is_file() {
@@ -124,13 +124,13 @@ impl Import {
         };
         progress.end();
         match is_over {
-            None => Err(CliError(how_far(shop, &heard, &self.again(file)).await)),
-            Some(Err(CliError(said))) => match heard.id {
-                None => Err(CliError(said)),
+            None => Err(CliError::failed(how_far(shop, &heard, &self.again(file)).await)),
+            Some(Err(CliError { said, .. })) => match heard.id {
+                None => Err(CliError::failed(said)),
                 Some(_) => {
                     let far = format!("{} of {} entries are known to be dealt with", heard.done, heard.of);
                     let on = format!("{} goes on once the shop is there again", self.again(file));
-                    Err(CliError(format!("{said}\n{far}; {on}")))
+                    Err(CliError::failed(format!("{said}\n{far}; {on}")))
                 }
             },
             Some(Ok(())) => {
@@ -141,7 +141,7 @@ impl Import {
     }
 
     fn upload(&self, file: &str, sent: Arc<AtomicU64>) -> Result<Upload, CliError> {
-        let failed = |error: io::Error| CliError(format!("{file}: {error}"));
+        let failed = |error: io::Error| CliError::failed(format!("{file}: {error}"));
         let (mut reader, length): (Box<dyn Read + Send>, _) = if file == "-" {
             (Box::new(io::stdin()), None)
         } else {
@@ -174,10 +174,10 @@ impl Import {
                 None => "the shop was stopped; nothing was imported".to_owned(),
                 Some(id) => stopped_at(id, &report["done"], &report["of"], &self.again(file)),
             };
-            return Err(CliError(said));
+            return Err(CliError::failed(said));
         }
         if report["rows"].is_null() {
-            return Err(CliError(refusal(report, status)));
+            return Err(CliError::failed(refusal(report, status)));
         }
         out.document(report, |report| people(report, self.dry_run));
         for error in report["errors"].as_array().into_iter().flatten().filter(|_| !out.json) {
@@ -196,11 +196,11 @@ impl Import {
         if status != 200 {
             let said = "some rows are not right, so nothing was imported; mend them and import the file again, or \
                         leave them out with --skip-bad";
-            return Err(CliError(said.into()));
+            return Err(CliError::failed(said));
         }
         if failed > 0 && !self.skip_bad {
             let said = "the shop was changed while the file was imported: these rows were left out, all others are in";
-            return Err(CliError(said.into()));
+            return Err(CliError::failed(said));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -343,7 +343,7 @@ async fn undo(id: u64, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> 
                 let import = shop.get(&format!("/api/admin/products/imports/{id}/")).await?;
                 let [restored, archived] = ["restored", "archived"].map(|name| text_of(&import, name));
                 let far = format!("stopped: so far {restored} products restored, {archived} archived, each whole");
-                return Err(CliError(format!("{far}\ntill product import --undo {id}   goes on")));
+                return Err(CliError::failed(format!("{far}\ntill product import --undo {id}   goes on")));
             }
         }
     };

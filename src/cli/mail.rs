@@ -110,7 +110,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         Options::Show { id, html } => {
             let mail = shop.get(&format!("/api/admin/mails/{id}/")).await?;
             if html {
-                let html = mail["html"].as_str().ok_or_else(|| CliError(senseless(&mail)))?;
+                let html = mail["html"].as_str().ok_or_else(|| CliError::failed(senseless(&mail)))?;
                 print(html);
             } else {
                 out.document(&mail, people);
@@ -180,10 +180,10 @@ fn people(mail: &Value) -> String {
 /// Writes the built-in templates.
 pub fn templates(options: &Templates, out: &Output) -> Result<ExitCode, CliError> {
     let dir = &options.write;
-    fs::create_dir_all(dir).map_err(|error| CliError(format!("{}: {error}", dir.display())))?;
+    fs::create_dir_all(dir).map_err(|error| CliError::failed(format!("{}: {error}", dir.display())))?;
     let there: Vec<_> = BUILT_IN.iter().filter(|(name, _)| dir.join(name).exists()).collect();
     if let (Some((name, _)), false) = (there.first(), options.force) {
-        return Err(CliError(format!(
+        return Err(CliError::failed(format!(
             "{} is there already, and nothing was written; --force writes over what is there",
             dir.join(name).display()
         )));
@@ -203,7 +203,7 @@ fn write(path: &Path, source: &str, force: bool) -> Result<(), CliError> {
     options.write(true).truncate(true).create(force).create_new(!force);
     let written = options.open(path).and_then(|mut file| file.write_all(source.as_bytes()));
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => CliError(format!("{} is there already", path.display())),
-        _ => CliError(format!("{}: {error}", path.display())),
+        ErrorKind::AlreadyExists => CliError::failed(format!("{} is there already", path.display())),
+        _ => CliError::failed(format!("{}: {error}", path.display())),
     })
 }

@@ -8,8 +8,11 @@ mod client;
 mod compact;
 mod config;
 mod coupon;
+mod doctor;
+mod errors;
 mod export;
 mod file;
+mod healthcheck;
 mod import;
 mod init;
 mod keys;
@@ -18,16 +21,19 @@ mod notify;
 mod order;
 mod output;
 mod payment;
+mod platform;
 pub(crate) mod product;
 mod progress;
 mod restore;
 mod review;
 mod sealed;
 mod serve;
+mod service;
 mod stats;
 mod stock;
 mod table;
 mod token;
+mod upgrade;
 mod user;
 
 use std::path::PathBuf;
@@ -37,6 +43,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, ConfigError, Flags};
+use crate::store::FORMAT;
 use client::Shop;
 use output::{Output, print};
 
@@ -85,7 +92,7 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    Init(init::Options),
+    Init(Box<init::Options>),
     Serve(serve::Options),
     /// Accounts: customers, staff, administrators
     #[command(subcommand)]
@@ -117,6 +124,9 @@ enum Command {
     /// Mails: what was sent and what waits, try the mail server, change the templates
     #[command(subcommand)]
     Mail(mail::Options),
+    /// Errors: whether they are reported
+    #[command(subcommand)]
+    Errors(errors::Options),
     /// The settings: check them, see where each comes from
     #[command(subcommand)]
     Config(config::Options),
@@ -125,7 +135,13 @@ enum Command {
     Backup(backup::Options),
     Restore(restore::Options),
     Check(check::Options),
+    Doctor(doctor::Options),
+    Healthcheck(healthcheck::Options),
     Compact(compact::Options),
+    /// The shop as a service of systemd: install it, look at it, remove it
+    #[command(subcommand)]
+    Service(service::Options),
+    Upgrade(upgrade::Options),
     Stats(stats::Options),
     /// The audit trail: who changed what, and when
     #[command(subcommand)]
@@ -143,11 +159,32 @@ enum Command {
 
 /// Why a command failed. What is shown says what to do.
 #[derive(Debug)]
-pub struct CliError(pub String);
+pub struct CliError {
+    pub said: String,
+    code: u8,
+}
+
+impl CliError {
+    /// It was refused, or did not work.
+    pub fn failed(said: impl Into<String>) -> CliError {
+        CliError { said: said.into(), code: 1 }
+    }
+
+    /// What it was told is no good: the settings, or a flag.
+    pub fn usage(said: impl Into<String>) -> CliError {
+        CliError { said: said.into(), code: 2 }
+    }
+}
 
 impl<E: std::error::Error> From<E> for CliError {
     fn from(error: E) -> CliError {
-        CliError(error.to_string())
+        CliError::failed(error.to_string())
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(faults: ConfigError) -> CliError {
+        CliError::usage(faults.to_string())
     }
 }
 
@@ -160,9 +197,9 @@ pub fn main() -> ExitCode {
     let out = Output::new(&global);
     match run(&global, command, &out) {
         Ok(code) => code,
-        Err(CliError(said)) => {
+        Err(CliError { said, code }) => {
             out.error(&said);
-            ExitCode::FAILURE
+            code.into()
         }
     }
 }
@@ -177,7 +214,8 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            out.document(&serde_json::json!({"version": version}), |_| format!("till {version}\n"));
+            let document = serde_json::json!({"version": version, "format": FORMAT});
+            out.document(&document, |_| format!("till {version}\n"));
             return Ok(ExitCode::SUCCESS);
         }
         Command::Openapi => {
@@ -187,7 +225,6 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             ));
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Init(options) => return init::run(&options, global, out),
         Command::Config(options) => return config::run(&options, global, out),
         Command::Mail(mail::Options::Templates(options)) => return mail::templates(&options, out),
         Command::Check(options) if options.of_file() => return check::run_on_file(options, global, out),
@@ -198,11 +235,19 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
         Command::Backup(backup::Options::Verify(options)) => return backup::verify(&options, global, out),
         _ => {}
     }
+    let inherited = serve::inherited();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        if let Command::Serve(options) = command {
-            return serve::run(options, global, out).await;
-        }
+        // What looks at the machine, too, and finds the shop by itself.
+        let command = match command {
+            Command::Serve(options) => return serve::run(options, inherited, global, out).await,
+            Command::Service(options) => return service::run(&options, global, out).await,
+            Command::Upgrade(options) => return upgrade::run(options, global, out).await,
+            Command::Init(options) => return init::run(&options, global, out).await,
+            Command::Healthcheck(options) => return healthcheck::run(&options, global, out).await,
+            Command::Doctor(options) => return doctor::run(&options, global, out).await,
+            other => other,
+        };
         let begins = match &command {
             Command::User(user::Options::Create(_)) => true,
             Command::Product(product::Options::Import(import)) => import.begins(),
@@ -223,6 +268,7 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Coupon(options) => coupon::run(options, &shop, out).await,
             Command::Review(options) => review::run(options, &shop, out).await,
             Command::Mail(options) => mail::run(options, &shop, out).await,
+            Command::Errors(options) => errors::run(options, &shop, out).await,
             Command::Compact(_) => compact::run(&shop, out).await,
             Command::Stats(options) => stats::run(&options, &shop, out).await,
             Command::Audit(options) => audit::run(options, &shop, out).await,
@@ -231,6 +277,10 @@ fn run(global: &Global, command: Command, out: &Output) -> Result<ExitCode, CliE
             Command::Init(_)
             | Command::Restore(_)
             | Command::Serve(_)
+            | Command::Service(_)
+            | Command::Upgrade(_)
+            | Command::Doctor(_)
+            | Command::Healthcheck(_)
             | Command::Config(_)
             | Command::Openapi
             | Command::Completions { .. }
@@ -266,23 +316,53 @@ async fn stopped() {
     }
 }
 
+/// What the environment says, if that is anything.
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the environment says, as far as that is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 impl Global {
+    /// Where the shop is, if it is elsewhere. A data directory that is named on the command line beats a URL in the
+    /// environment.
+    fn shop_url(&self) -> Option<String> {
+        let url =
+            self.url.clone().or_else(|| if self.data_dir.is_none() { from_env("TILL_URL") } else { None });
+        url.map(|url| url.trim_end_matches('/').to_owned())
+    }
+
     /// The settings file: the one that is named, or the first that is there of the usual ones.
     fn config_file(&self) -> Option<PathBuf> {
-        let named = self.config.clone().or_else(|| std::env::var_os("TILL_CONFIG").map(PathBuf::from));
         let usual = || {
             ["config.toml", "/etc/till/config.toml"].map(PathBuf::from).into_iter().find(|path| path.exists())
         };
-        named.or_else(usual)
+        self.named_config().or_else(usual)
+    }
+
+    /// The settings file that is named.
+    fn named_config(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| std::env::var_os("TILL_CONFIG").map(PathBuf::from))
     }
 
     /// The settings, with `flags` above all.
-    pub fn load_config(&self, mut flags: Flags) -> Result<Config, ConfigError> {
+    pub fn load_config(&self, flags: Flags) -> Result<Config, ConfigError> {
+        self.load_config_and(flags, |_| Vec::new())
+    }
+
+    /// The settings, where `look` has nothing to say against them either.
+    fn load_config_and(
+        &self,
+        mut flags: Flags,
+        look: impl FnOnce(&Config) -> Vec<String>,
+    ) -> Result<Config, ConfigError> {
         if let Some(dir) = &self.data_dir {
             flags.0.push(("data.dir", "--data-dir", dir.display().to_string()));
         }
-        let environment =
-            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Config::load(self.config_file().as_deref(), environment, &flags)
+        Config::load_and(self.config_file().as_deref(), environment(), &flags, look)
     }
 }

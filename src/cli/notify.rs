@@ -1,6 +1,5 @@
 //! What a service manager (systemd) is told, where it asks: that the shop runs, that it stops, and that it lives.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +43,9 @@ pub fn starting() -> Telling {
     }))
 }
 
-/// The shop answers at `address`. Where there is a watchdog it is kept quiet for as long as the store answers.
-pub fn ready(app: &Arc<App>, address: Option<SocketAddr>) -> Option<Telling> {
-    let status = address.map_or_else(String::new, |address| format!("listening on http://{address}"));
+/// The shop answers. Where there is a watchdog it is kept quiet for as long as the store answers.
+pub fn ready(app: &Arc<App>) -> Option<Telling> {
+    let status = format!("listening on {}", app.own_url());
     tell(&[Ready, Status(&status)]);
     let every = watchdog_enabled()? / 2;
     let store = Arc::clone(&app.store);

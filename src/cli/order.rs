@@ -130,7 +130,7 @@ impl Paper {
         let path = format!("{path}?format={}", self.format());
         let answered = shop.send(Method::GET, &path, Payload::None).await?;
         if answered.status != 200 {
-            return Err(CliError(refusal(&answered.json(), answered.status)));
+            return Err(CliError::failed(refusal(&answered.json(), answered.status)));
         }
         let mut to = OutFile::create(&self.out, true)?;
         to.write_all(&answered.body)?;

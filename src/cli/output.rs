@@ -48,6 +48,11 @@ impl Output {
         eprintln!("{label} {}", said.chars().map(plain).collect::<String>());
     }
 
+    /// Text for stdout in a colour (of ECMA-48), where it takes colours.
+    pub fn colored(&self, color: &str, text: &str) -> String {
+        if self.colors.0 { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
     /// Something for the reader, not for scripts.
     pub fn note(&self, said: &str) {
         if !self.quiet {
@@ -130,7 +135,7 @@ fn shown(value: &Value) -> String {
 
 /// What somebody wrote, in one line and in its place: it must not look like the rows around it, nor speak to the
 /// terminal.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let plain = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
         '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => '\u{FFFD}',

@@ -201,14 +201,13 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
             let errors =
                 || report["results"].as_array().into_iter().flatten().filter_map(|row| row["error"].as_str());
             if errors().any(|error| error.starts_with("needs a person")) {
-                return Err(CliError(
-                    "refunds that need a person failed at their gateway: pay the customer some other way, or refund again"
-                        .into(),
+                return Err(CliError::failed(
+                    "refunds that need a person failed at their gateway: pay the customer some other way, or refund again",
                 ));
             }
             if errors().next().is_some() && report["restored"].is_null() {
-                return Err(CliError(
-                    "some could not be asked after; they are tried again by themselves".into(),
+                return Err(CliError::failed(
+                    "some could not be asked after; they are tried again by themselves",
                 ));
             }
         }
@@ -222,7 +221,7 @@ pub async fn run(options: Options, shop: &Shop, out: &Output) -> Result<ExitCode
         Options::Refund { id, refund } => {
             let payment = shop.get(&format!("/api/admin/payments/{id}/")).await?;
             let order =
-                payment["order_id"].as_u64().ok_or_else(|| CliError("the payment has no order".into()))?;
+                payment["order_id"].as_u64().ok_or_else(|| CliError::failed("the payment has no order"))?;
             order::refund(shop, out, order, Some(id), &refund).await?;
         }
     }
@@ -264,7 +263,7 @@ async fn report(what: &Report, shop: &Shop, out: &Output) -> Result<(), CliError
         let lead = if path.ends_with('?') { "" } else { "&" };
         let answered = shop.send(Method::GET, &format!("{path}{lead}format=csv"), Payload::None).await?;
         if answered.status != 200 {
-            return Err(CliError(refusal(&answered.json(), answered.status)));
+            return Err(CliError::failed(refusal(&answered.json(), answered.status)));
         }
         let mut file = OutFile::create(&what.out, false)?;
         file.write_all(&answered.body)?;

@@ -34,7 +34,8 @@ impl Unlock {
     fn keys(&self, global: &Global) -> Result<Keys, CliError> {
         if let Some(file) = &self.identity {
             let text = read_text(file)?;
-            return Keys::identities(&text).map_err(|said| CliError(format!("{}: {said}", file.display())));
+            return Keys::identities(&text)
+                .map_err(|said| CliError::failed(format!("{}: {said}", file.display())));
         }
         if let Some(file) = &self.passphrase_file {
             return Ok(Keys::Passphrase(passphrase_in(file)?));
@@ -45,7 +46,7 @@ impl Unlock {
         }
         if !io::stdin().is_terminal() {
             let said = "the backup is encrypted; --passphrase-file or --identity says with what it is opened";
-            return Err(CliError(said.into()));
+            return Err(CliError::failed(said));
         }
         Ok(Keys::Passphrase(asked("Passphrase of the backup: ")?))
     }
@@ -53,20 +54,20 @@ impl Unlock {
 
 /// Asks for a secret at the terminal.
 pub fn asked(prompt: &str) -> Result<Secret, CliError> {
-    Secret::read(&rpassword::prompt_password(prompt)?).map_err(CliError)
+    Secret::read(&rpassword::prompt_password(prompt)?).map_err(CliError::failed)
 }
 
 /// The passphrase in a file: its first line.
 pub fn passphrase_in(file: &Path) -> Result<Secret, CliError> {
     let text = read_text(file)?;
     match text.lines().next().filter(|line| !line.trim().is_empty()) {
-        Some(line) => Secret::read(line).map_err(CliError),
-        None => Err(CliError(format!("{}: its first line must be the passphrase", file.display()))),
+        Some(line) => Secret::read(line).map_err(CliError::failed),
+        None => Err(CliError::failed(format!("{}: its first line must be the passphrase", file.display()))),
     }
 }
 
 fn read_text(file: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(file).map_err(|error| CliError(format!("{}: {error}", file.display())))
+    std::fs::read_to_string(file).map_err(|error| CliError::failed(format!("{}: {error}", file.display())))
 }
 
 /// A file that is read from its beginning, opened where it is encrypted.
@@ -80,7 +81,7 @@ pub struct Source {
 impl Source {
     /// `-` is stdin, `s3://BUCKET/PREFIX/NAME` a bucket's.
     pub fn open(file: &Path, unlock: &Unlock, global: &Global) -> Result<Source, CliError> {
-        let said = |error: io::Error| CliError(format!("{}: {error}", file.display()));
+        let said = |error: io::Error| CliError::failed(format!("{}: {error}", file.display()));
         let input: Box<dyn Read> = if file == Path::new("-") {
             Box::new(io::stdin())
         } else if let Some(url) = in_bucket(file) {
@@ -94,7 +95,7 @@ impl Source {
         }
         let keys = unlock.keys(global)?;
         let opened = crypt::open(&keys, source);
-        let opened = opened.map_err(|error| CliError(format!("{}: {error}", file.display())))?;
+        let opened = opened.map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
         let source = Source::of(Box::new(opened)).map_err(said)?;
         Ok(Source { is_sealed: true, ..source })
     }
@@ -127,7 +128,9 @@ impl Fetched {
     fn open(url: &str, global: &Global) -> Result<Fetched, CliError> {
         let Some((prefix, name)) = url.rsplit_once('/').filter(|(prefix, _)| prefix.len() > "s3://".len())
         else {
-            return Err(CliError(format!("{url}: a backup in a bucket is named s3://BUCKET/PREFIX/NAME")));
+            return Err(CliError::failed(format!(
+                "{url}: a backup in a bucket is named s3://BUCKET/PREFIX/NAME"
+            )));
         };
         let bucket = bucket(prefix, global)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -152,7 +155,7 @@ impl Read for Fetched {
 
 /// A bucket, asked with what the settings say.
 pub fn bucket(url: &str, global: &Global) -> Result<Bucket, CliError> {
-    let parsed: BucketUrl = url.parse().map_err(|said| CliError(format!("{url} {said}")))?;
+    let parsed: BucketUrl = url.parse().map_err(|said| CliError::usage(format!("{url} {said}")))?;
     Ok(Bucket::new(parsed, global.load_config(Flags::default())?.s3())?)
 }
 

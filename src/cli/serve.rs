@@ -1,6 +1,6 @@
 //! `till serve`
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
@@ -8,24 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
+use listenfd::ListenFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{CliError, Global, Output, notify};
-use crate::app::{App, Parts};
-use crate::config::{Config, Flags, LogFormat, Setting, Source};
-use crate::http::{Listeners, find_socket};
+use super::{CliError, Global, Output, notify, platform};
+use crate::app::{App, Parts, unservable};
+use crate::config::{Config, Flags, Setting, Source};
+use crate::http::{Door, Inherited, Listeners, find_socket};
 use crate::payments::gateway::test::PROVIDER;
+use crate::telemetry::{Errors, otlp, start_log, watch_panics};
 use crate::{demo, jobs};
 
 /// Runs the shop
 ///
-/// Prints `listening on http://ADDRESS:PORT` on stdout when it answers; logs on stderr.
+/// Prints `listening on http://ADDRESS:PORT` (https:// with HTTPS) on stdout when it answers; logs on stderr.
 /// SIGTERM and Ctrl-C let running requests finish; a second one stops at once.
 /// systemd is told when it asks (Type=notify, WatchdogSec=).
 ///
 /// till serve --demo
 /// till serve --listen 0.0.0.0:8080
+/// till serve --domain shop.example.com
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {
@@ -36,15 +39,51 @@ pub struct Options {
     /// Where to listen; port 0 picks a free one [default: the setting server.listen, 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", value_parser = <SocketAddr as Setting>::read)]
     listen: Option<SocketAddr>,
+    /// Speaks HTTPS as this name, with certificates from Let's Encrypt; several by giving it again
+    #[arg(long, value_name = "NAME")]
+    domain: Vec<String>,
 }
 
-pub async fn run(options: Options, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
+/// Most sockets that are handed in.
+const MOST_SOCKETS: usize = 64;
+
+/// The sockets that a service manager has opened for the shop and hands in (sd_listen_fds(3)). What says so is taken
+/// out of the environment, which no thread may read meanwhile: so this comes before there are any.
+pub fn inherited() -> Inherited {
+    let said = |name: &str| std::env::var(name).ok();
+    let is_for_us = said("LISTEN_PID").is_some_and(|process| process == std::process::id().to_string());
+    let count = said("LISTEN_FDS").and_then(|count| count.parse::<usize>().ok());
+    if !is_for_us || count.is_none_or(|count| count > MOST_SOCKETS) {
+        return Inherited::default();
+    }
+    let mut handed = ListenFd::from_env();
+    let sockets = (0..handed.len()).filter_map(|at| {
+        let taken = handed.take_tcp_listener(at);
+        taken.inspect_err(|error| eprintln!("a socket that was handed in can't be used: {error}")).ok()?
+    });
+    Inherited::new(sockets.collect())
+}
+
+pub async fn run(
+    options: Options,
+    mut inherited: Inherited,
+    global: &Global,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let mut flags = Flags::default();
     if let Some(listen) = &options.listen {
         flags.0.push(("server.listen", "--listen", listen.to_string()));
     }
-    let mut config = global.load_config(flags)?;
-    start_log(&config)?;
+    if !options.domain.is_empty() {
+        flags.0.push(("https.domain", "--domain", options.domain.join(",")));
+    }
+    // Before anything is made.
+    let mut config = global.load_config_and(flags, |config| unservable(config, options.demo))?;
+    let errors = Arc::new(Errors::new(&config));
+    let said = start_log(&config.log_level.0, config.log_format, &errors);
+    said.map_err(|error| CliError::failed(format!("log.level is {:?}: {error}", config.log_level.0)))?;
+    watch_panics(&errors);
+    platform::tell_port(&config);
     let starting = notify::starting();
 
     let mut temporary = None;
@@ -57,8 +96,10 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
             temporary = Some(dir);
         }
         login = Some(demo::prepare(&config).await?);
+    } else {
+        platform::may_start(&config).await?;
     }
-    let parts = Parts { demo: options.demo, ..Parts::real(config)? };
+    let parts = Parts { demo: options.demo, errors: Arc::clone(&errors), ..Parts::real(config)? };
     let app = App::open(parts)?;
     let (version, data) = (env!("CARGO_PKG_VERSION"), app.config.data_dir.display().to_string());
     tracing::info!(version, data, currency = %app.currency(), "till starts");
@@ -79,30 +120,34 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
         tracing::info!("mails are kept and not sent: `till mail list`");
     }
 
-    let address = app.config.server_listen;
-    let listeners = Listeners::tcp(address).await.map_err(|error| {
-        CliError(format!(
-            "can't listen on {address}: {error}. Another program may; --listen picks another port"
-        ))
-    })?;
+    app.begin_https()?;
+    let listeners = open_doors(&app.config, &mut inherited)?;
+    for unused in inherited.addresses() {
+        tracing::warn!(address = %unused, "a socket was handed in for an address where the shop does not listen");
+    }
+    // Whoever connects there is to be refused, and not to wait.
+    drop(inherited);
+    app.begin_to_answer()?;
     let running = listeners.with_socket(&app.config.data_dir)?.serve(&app);
     warn_of_root(&app.config);
     let (stop, stopping) = watch::channel(false);
     // Before anybody is told that the shop runs: whoever is told may stop it.
     let mut stops = Stops::new()?;
-    let clock = tokio::spawn(jobs::run(Arc::clone(&app), stopping));
+    let clock = tokio::spawn(jobs::run(Arc::clone(&app), stopping.clone()));
+    let told = tokio::spawn(otlp::run(Arc::clone(&app), stopping));
 
-    if let Some(address) = running.address() {
-        println!("listening on http://{address}");
-        if let Some(login) = &login
-            && !out.quiet
-        {
-            print!("{}", demo::guide(login, address));
-        }
-        std::io::stdout().flush()?;
+    if let Some(address) = running.address(Door::Operations) {
+        tracing::info!(%address, "whoever watches is answered");
     }
+    println!("listening on {}", app.own_url());
+    if let Some(login) = &login
+        && !out.quiet
+    {
+        print!("{}", demo::guide(login, &app.own_url()));
+    }
+    std::io::stdout().flush()?;
     starting.end().await;
-    let alive = notify::ready(&app, running.address());
+    let alive = notify::ready(&app);
     stops.next().await;
     notify::stopping();
     tracing::info!("stopping: requests that run may finish; a second signal stops at once");
@@ -114,13 +159,30 @@ pub async fn run(options: Options, global: &Global, out: &Output) -> Result<Exit
     running.stop().await;
     let _ = stop.send(true);
     clock.await?;
+    told.await?;
     if let Some(alive) = alive {
         alive.end().await;
     }
     drop(app);
+    errors.close().await;
     drop(temporary);
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The ways in that the settings call for.
+fn open_doors(config: &Config, inherited: &mut Inherited) -> Result<Listeners, CliError> {
+    config.doors().into_iter().try_fold(Listeners::default(), |listeners, (door, setting, address)| {
+        listeners.open(door, address, inherited).map_err(|error| {
+            let why = match error.kind() {
+                ErrorKind::PermissionDenied => "a port below 1024 takes root, or CAP_NET_BIND_SERVICE",
+                _ => "another program may",
+            };
+            CliError::failed(format!(
+                "can't listen on {address}: {error}; {why}. The setting {setting} picks another"
+            ))
+        })
+    })
 }
 
 /// The signals that ask for a stop, from the moment that this is made.
@@ -150,17 +212,4 @@ fn warn_of_root(config: &Config) {
             "the shop runs as root and needs not: have a user of its own own the data directory and run it"
         );
     }
-}
-
-fn start_log(config: &Config) -> Result<(), CliError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level.0)
-        .map_err(|error| CliError(format!("log.level is {:?}: {error}", config.log_level.0)))?;
-    // A log that can't be written (a full disk, a reader that is gone) must not stop the shop.
-    let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
-    let log = log.with_writer(std::io::stderr).with_target(false);
-    match config.log_format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-    }
-    Ok(())
 }

@@ -130,7 +130,7 @@ async fn variant(shop: &Shop, sku: &str) -> Result<Value, CliError> {
     match found {
         Some(variant) => Ok(variant["id"].clone()),
         None => sku.parse::<u64>().map(Value::from).map_err(|_| {
-            CliError(format!(
+            CliError::failed(format!(
                 "no variant has the SKU {sku}; `till product list` shows SKUs, and the ids of variants without one"
             ))
         }),

@@ -236,7 +236,9 @@ async fn find(shop: &Shop, who: &str) -> Result<u64, CliError> {
     }
     let (found, _) = shop.list(&format!("/api/admin/users/?email={}", encode(who)), 1).await?;
     let id = found.first().and_then(|user| user["id"].as_u64());
-    id.ok_or_else(|| CliError(format!("nobody has the address {who}; `till user list` shows who there is")))
+    id.ok_or_else(|| {
+        CliError::failed(format!("nobody has the address {who}; `till user list` shows who there is"))
+    })
 }
 
 fn people(user: &Value) -> String {
@@ -272,5 +274,5 @@ fn from_stdin() -> Result<String, CliError> {
         std::io::stdin().lock().read_line(&mut line)?;
     }
     let line = line.trim_end_matches(['\r', '\n']).to_owned();
-    if line.is_empty() { Err(CliError("there is no password on stdin".into())) } else { Ok(line) }
+    if line.is_empty() { Err(CliError::failed("there is no password on stdin")) } else { Ok(line) }
 }

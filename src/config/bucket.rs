@@ -1,5 +1,6 @@
 //! What the settings say about where backups go.
 
+use super::read::Faults;
 use super::{Config, Secret};
 use crate::backup::bucket::S3Settings;
 
@@ -14,17 +15,12 @@ pub(super) const KEYS: [(&str, &str); 3] = [
 ];
 
 /// What one setting's check can't see.
-pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
-    let endpoint = &config.backup_s3_endpoint;
-    if !(endpoint.is_empty() || endpoint.starts_with("https://") || endpoint.starts_with("http://")) {
-        return Err(("backup.s3_endpoint", "must begin with https:// or http://".into()));
-    }
+pub(super) fn check(config: &Config, faults: &mut Faults) {
     let (key, secret) = (&config.backup_s3_access_key, config.backup_s3_secret_key.reveal());
     if key.is_empty() != secret.is_empty() {
         let missing = if key.is_empty() { "backup.s3_access_key" } else { "backup.s3_secret_key" };
-        return Err((missing, "is missing: s3_access_key and s3_secret_key go together".into()));
+        faults.say(missing, "is missing: s3_access_key and s3_secret_key go together");
     }
-    Ok(())
 }
 
 impl Config {

@@ -2,44 +2,36 @@
 
 use std::time::Duration;
 
+use super::read::Faults;
 use super::value::list;
 use super::{Config, Secret, Setting};
 use crate::payments::gateway::{paypal, stripe};
 
 /// What one setting's check can't see.
-pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
+pub(super) fn check(config: &Config, faults: &mut Faults) {
     let key = config.payment_stripe_secret_key.reveal();
-    if key.starts_with("pk_") {
-        let said =
-            "is a publishable key (pk_…); the shop needs the secret one (sk_…), and the browser this one";
-        return Err(("payment.stripe.secret_key", said.into()));
-    }
-    if key.starts_with("whsec_") {
-        let said = "is a webhook secret (whsec_…); that belongs into payment.stripe.webhook_secret";
-        return Err(("payment.stripe.secret_key", said.into()));
-    }
-    if !(key.is_empty() || key.starts_with("sk_") || key.starts_with("rk_")) {
-        let said = "must be a secret key of Stripe's: sk_test_…, sk_live_…, or a restricted one, rk_…";
-        return Err(("payment.stripe.secret_key", said.into()));
-    }
-    let is_header = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_header(key) {
-        return Err(("payment.stripe.secret_key", "must be visible ASCII characters, without blanks".into()));
-    }
-    for (name, base) in [
-        ("payment.stripe.api_base", &config.payment_stripe_api_base),
-        ("payment.paypal.api_base", &config.payment_paypal_api_base),
-        ("payment.paypal.return_url", &config.payment_paypal_return_url),
-    ] {
-        let is_url = (base.starts_with("https://") || base.starts_with("http://")) && is_header(base);
-        if !(is_url || (base.is_empty() && name.ends_with("return_url"))) {
-            return Err((name, "must begin with https:// or http://".into()));
-        }
-    }
+    faults.of("payment.stripe.secret_key", stripe_key(key));
     let (id, secret) = (&config.payment_paypal_client_id, config.payment_paypal_client_secret.reveal());
     if id.is_empty() != secret.is_empty() {
         let missing = if id.is_empty() { "payment.paypal.client_id" } else { "payment.paypal.client_secret" };
-        return Err((missing, "is missing: PayPal's client_id and client_secret go together".into()));
+        faults.say(missing, "is missing: PayPal's client_id and client_secret go together");
+    }
+}
+
+fn stripe_key(key: &str) -> Result<(), &'static str> {
+    if key.starts_with("pk_") {
+        return Err(
+            "is a publishable key (pk_…); the shop needs the secret one (sk_…), and the browser this one",
+        );
+    }
+    if key.starts_with("whsec_") {
+        return Err("is a webhook secret (whsec_…); that belongs into payment.stripe.webhook_secret");
+    }
+    if !(key.is_empty() || key.starts_with("sk_") || key.starts_with("rk_")) {
+        return Err("must be a secret key of Stripe's: sk_test_…, sk_live_…, or a restricted one, rk_…");
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be visible ASCII characters, without blanks");
     }
     Ok(())
 }
@@ -58,14 +50,14 @@ impl Config {
 
     /// What PayPal is asked with, if there is a key for it.
     pub fn paypal(&self) -> Option<paypal::Settings> {
-        let back = [&self.payment_paypal_return_url, &self.server_public_url];
+        let back = [self.payment_paypal_return_url.clone(), self.public_url()];
         (!self.payment_paypal_client_id.is_empty()).then(|| paypal::Settings {
             client_id: self.payment_paypal_client_id.clone(),
             client_secret: self.payment_paypal_client_secret.clone(),
             webhook_id: self.payment_paypal_webhook_id.clone(),
             api_base: self.payment_paypal_api_base.trim_end_matches('/').to_owned(),
             cert_hosts: list(&self.payment_paypal_cert_hosts).map(str::to_owned).collect(),
-            return_url: back.into_iter().find(|url| !url.is_empty()).cloned(),
+            return_url: back.into_iter().find(|url| !url.is_empty()),
         })
     }
 

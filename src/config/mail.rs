@@ -2,30 +2,21 @@
 
 use std::time::Duration;
 
+use super::read::Faults;
 use super::{Config, value};
 use crate::accounts::Email;
 use crate::mail::{Server, Voice, sender};
 
 /// What one setting's check can't see.
-pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
-    let server = config.mail_server().map_err(|said| ("mail.smtp_url", said))?;
+pub(super) fn check(config: &Config, faults: &mut Faults) {
+    faults.of("mail.smtp_url", config.mail_server());
     let from = &config.mail_from;
-    if server.is_some() && from.is_empty() {
-        return Err(("mail.from", "is missing: mails must be from somebody".into()));
-    }
     if !from.is_empty() {
-        sender(from).map_err(|said| ("mail.from", said))?;
+        faults.of("mail.from", sender(from));
+    } else if !config.mail_smtp_url.reveal().is_empty() {
+        faults.say("mail.from", "is missing: mails must be from somebody");
     }
-    for (key, url) in [
-        ("mail.order_url", &config.mail_order_url),
-        ("mail.reset_url", &config.mail_reset_url),
-        ("mail.verify_url", &config.mail_verify_url),
-    ] {
-        if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://")) {
-            return Err((key, "must begin with https:// or http://".into()));
-        }
-    }
-    config.admins_by_mail().map(drop)
+    faults.of("mail.admin_to", config.admins_by_mail());
 }
 
 impl Config {
@@ -44,8 +35,8 @@ impl Config {
     }
 
     /// Who gets the administrators' mails, where the settings say so.
-    fn admins_by_mail(&self) -> Result<Vec<Email>, (&'static str, String)> {
-        let read = |text: &str| text.parse().map_err(|said| ("mail.admin_to", format!("{text}: {said}")));
+    fn admins_by_mail(&self) -> Result<Vec<Email>, String> {
+        let read = |text: &str| text.parse().map_err(|said| format!("{text}: {said}"));
         value::list(&self.mail_admin_to).map(read).collect()
     }
 

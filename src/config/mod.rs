@@ -2,28 +2,38 @@
 //! each beating the one before, and every fault is said at once, with where it stands and what is allowed.
 
 mod bucket;
+mod errors;
 mod gateways;
+mod https;
 mod limits;
 mod mail;
+mod otlp;
 mod read;
 mod schedule;
+#[cfg(test)]
+mod tests;
+mod urls;
 mod value;
+mod written;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use https::Domains;
 pub use read::{ConfigError, Flags};
-pub use value::{LogFormat, LogLevel, Secret, Setting};
+pub use value::{Environment, LogFormat, LogLevel, Secret, Setting};
 
 use crate::accounts::SHORTEST;
 use crate::cart::totals::Charges;
 use crate::http::{Origins, Proxies, ProxyHeader};
-use crate::money::{Currency, Rate};
+use crate::money::{Currency, Money, Rate};
 use crate::orders::{Carriers, Seller};
 use crate::pace::Pace;
 use crate::store::Upgrade;
+use crate::telemetry::otlp::Temporality;
+use read::Faults;
 
 /// One setting as a table row: what it is called, what it is for, and what it is when nobody says.
 pub struct Declared {
@@ -97,10 +107,15 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where the shop listens: address and port. Port 0 picks a free one.
+    /// Where the shop listens: address and port. Port 0 picks a free one. Where this is not set, it is [::]:443 with HTTPS,
+    /// and $PORT on all addresses on platforms that tell a program its port so.
     "server.listen" server_listen: SocketAddr = "127.0.0.1:8080";
+    /// Where whoever watches over the process asks for /metrics, /healthz and /readyz, such as 127.0.0.1:9180: a listener
+    /// of its own, which is there for nothing else and asks nobody who they are. Bind it to this machine or to a private
+    /// network. Empty: these are on the operator's socket, and all but /metrics on server.listen.
+    "server.ops_listen" server_ops_listen: Option<SocketAddr> = "";
     /// What customers call the shop, such as https://shop.example.com: links in answers begin with it.
-    /// Empty: whatever the request was sent to.
+    /// Empty: the first https.domain, or whatever the request was sent to.
     "server.public_url" server_public_url: String = "";
     /// Proxies whose word on who asks is believed: addresses and nets with commas between them, such as
     /// 127.0.0.1,10.0.0.0/8. All others are clients, whatever they say.
@@ -108,6 +123,9 @@ settings! {
     /// Where these proxies write whom they speak for: x-forwarded-for (with X-Forwarded-Proto and X-Forwarded-Host), or
     /// forwarded (RFC 7239). The other is not looked at, because a proxy passes on what it does not write.
     "server.proxy_header" server_proxy_header: ProxyHeader = "x-forwarded-for";
+    /// What this shop is called among others that tell the same places of errors and by OTLP, such as staging: 1 to 64
+    /// characters.
+    "server.environment" server_environment: Environment = "production";
     /// Most connections at a time, in all (16 to 1000000), and from one address, proxies excepted (1 to 1000000).
     "server.max_connections" server_max_connections: MaxConnections = "4096";
     /// See max_connections.
@@ -115,6 +133,23 @@ settings! {
     /// Sites whose pages may use the API from a browser, such as https://www.example.com, with commas between them; *
     /// for all. Empty: none.
     "server.cors_origins" server_cors_origins: Origins = "";
+    /// The names that the shop answers to by HTTPS, such as shop.example.com,www.example.com: certificates for them are
+    /// had from a certificate authority by ACME, and renewed, by themselves. Empty: plain HTTP, unless there is a
+    /// cert_file. With HTTPS, server.listen is [::]:443 where nothing else is set.
+    "https.domain" https_domain: Domains = "";
+    /// The authority's ACME directory; Let's Encrypt's for trying things out is
+    /// https://acme-staging-v02.api.letsencrypt.org/directory.
+    "https.acme_directory" https_acme_directory: String = "https://acme-v02.api.letsencrypt.org/directory";
+    /// Where the authority may write to about the account.
+    "https.acme_email" https_acme_email: String = "";
+    /// Certificates (PEM) that the directory's own server is trusted by, in the place of the system's.
+    "https.acme_ca_file" https_acme_ca_file: String = "";
+    /// A certificate with its chain (PEM), in the place of ACME; it is read again when it changes.
+    "https.cert_file" https_cert_file: String = "";
+    /// The certificate's private key (PEM).
+    "https.key_file" https_key_file: String = "";
+    /// Where plain HTTP is sent on to HTTPS, and the authority's questions are answered. Empty: nowhere.
+    "https.http_listen" https_http_listen: Option<SocketAddr> = "[::]:80";
     /// Where the data file, the signing key and the operator's socket are kept.
     "data.dir" data_dir: PathBuf = "./till-data";
     /// Memory for the data file's pages, in mebibytes (4 to 65536).
@@ -255,6 +290,30 @@ settings! {
     "mail.low_stock_minutes" mail_low_stock_minutes: LowStockMinutes = "60";
     /// How long the mail server may take over each step, in seconds (1 to 120).
     "mail.timeout_seconds" mail_timeout_seconds: TimeoutSeconds = "60";
+    /// Where errors are reported to Sentry: the project's DSN, https://KEY@HOST/PROJECT. Empty: they are not.
+    "errors.sentry_dsn" errors_sentry_dsn: Secret = "";
+    /// The token that errors are reported to Rollbar with, of the scope post_server_item. Empty: they are not.
+    "errors.rollbar_token" errors_rollbar_token: Secret = "";
+    /// Where Rollbar takes items.
+    "errors.rollbar_url" errors_rollbar_url: String = "https://api.rollbar.com/api/1/item/";
+    /// How many of a hundred errors are reported (1 to 100).
+    "errors.sample_percent" errors_sample_percent: Percent = "100";
+    /// Where traces and metrics are sent by OTLP over HTTP, such as http://127.0.0.1:4318 for a collector on this machine:
+    /// /v1/traces and /v1/metrics are added. deploy/monitoring/README.md has what several services want here. Empty:
+    /// nothing is sent.
+    "otlp.endpoint" otlp_endpoint: String = "";
+    /// What the receiver wants to see with each message, as NAME=VALUE with commas between them: its key, mostly.
+    "otlp.headers" otlp_headers: Secret = "";
+    /// How many of a hundred requests are traced (0 to 100).
+    "otlp.trace_percent" otlp_trace_percent: TracePercent = "10";
+    /// Whether a traceparent that comes with a request decides instead (W3C Trace Context). Only for a shop whose
+    /// callers are one's own: others could have everything traced.
+    "otlp.follow_callers" otlp_follow_callers: bool = "false";
+    /// How often metrics are sent, in seconds (1 to 3600; 0: never).
+    "otlp.interval_seconds" otlp_interval_seconds: IntervalSeconds = "60";
+    /// Whether counts are told from the start of the shop on (cumulative) or since they were told last (delta, which
+    /// Datadog wants).
+    "otlp.temporality" otlp_temporality: Temporality = "cumulative";
     /// What is logged: error, warn, info, debug or trace, or a filter such as till=debug,hyper=warn.
     "log.level" log_level: LogLevel = "info";
     /// How it is logged: text or json.
@@ -282,7 +341,7 @@ macro_rules! ranged {
         }
     )+};
 }
-ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, MaxConnections 16..=1_000_000, PerAddress 1..=1_000_000, WrongPasswords 1..=100, Declines 1..=10_000, Percent 1..=100, LowStockMinutes 1..=10_080, Kept 0..=1000);
+ranged!(CacheSize 4..=65_536, AccessMinutes 1..=1440, RefreshDays 1..=365, HoldMinutes 1..=43_200, TimeoutSeconds 1..=120, MaxConnections 16..=1_000_000, PerAddress 1..=1_000_000, WrongPasswords 1..=100, Declines 1..=10_000, Percent 1..=100, LowStockMinutes 1..=10_080, TracePercent 0..=100, IntervalSeconds 0..=3600, Kept 0..=1000);
 
 impl Config {
     /// Reads the settings: the file, if there is one, then the environment, then the flags.
@@ -294,13 +353,33 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &Flags,
     ) -> Result<Config, ConfigError> {
+        Config::load_and(file, environment, flags, |_| Vec::new())
+    }
+
+    /// [`Config::load`], where `look` has nothing to say against the settings either.
+    ///
+    /// # Errors
+    /// Every fault of the settings, and what `look` says of them, as far as they can be read.
+    pub fn load_and(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+        look: impl FnOnce(&Config) -> Vec<String>,
+    ) -> Result<Config, ConfigError> {
         let mut given = read::Given::gather(file, environment, flags)?;
         let config = Config::assemble(&mut given);
-        if let Err((key, said)) = config.cross_check() {
-            given.fault(key, &said);
-        }
+        let mut faults = given.faults();
+        config.cross_check(&mut faults);
+        given.note(faults);
+        given.note_all(look(&config));
         given.finish()?;
         Ok(config)
+    }
+
+    /// Whether somebody set `key`.
+    fn is_set(&self, key: &str) -> bool {
+        let at = SETTINGS.iter().position(|setting| setting.key == key).expect("it is a setting");
+        self.sources[at] != Source::Default
     }
 
     /// What a shop is on that nobody configured.
@@ -309,55 +388,58 @@ impl Config {
     }
 
     /// What one setting's check can't see.
-    fn cross_check(&self) -> Result<(), (&'static str, String)> {
-        self.amounts().map(drop)?;
+    fn cross_check(&self, faults: &mut Faults) {
+        if faults.can_judge("shop.currency") {
+            faults.of("shipping.flat", self.amount(&self.shipping_flat));
+            faults.of("shipping.free_from", self.free_from());
+        }
         let key = self.auth_signing_key.reveal();
         if !key.is_empty() && key.len() < SHORTEST {
-            return Err(("auth.signing_key", format!("must have at least {SHORTEST} characters")));
+            faults.say("auth.signing_key", format!("must have at least {SHORTEST} characters"));
         }
         if self.old_signing_keys().any(|old| old.len() < SHORTEST) {
             let said = format!("must be keys of at least {SHORTEST} characters, with commas between them");
-            return Err(("auth.signing_keys_old", said));
+            faults.say("auth.signing_keys_old", said);
         }
         if key.is_empty() && self.old_signing_keys().next().is_some() {
-            return Err(("auth.signing_keys_old", "goes with auth.signing_key, which is empty".into()));
-        }
-        let url = &self.server_public_url;
-        if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(("server.public_url", "must begin with https:// or http://".into()));
+            faults.say("auth.signing_keys_old", "goes with auth.signing_key, which is empty");
         }
         let Seller { name, address } = self.seller();
         if name.chars().count() > 200 {
-            return Err(("shop.name", "must have at most 200 characters".into()));
+            faults.say("shop.name", "must have at most 200 characters");
         }
         if address.lines().count() > 15 || address.lines().any(|line| line.chars().count() > 200) {
-            return Err(("shop.address", "must have at most 15 lines of at most 200 characters".into()));
+            faults.say("shop.address", "must have at most 15 lines of at most 200 characters");
         }
-        gateways::check(self)?;
-        schedule::check(self)?;
-        bucket::check(self)?;
-        mail::check(self)
+        urls::check(self, faults);
+        https::check(self, faults);
+        gateways::check(self, faults);
+        schedule::check(self, faults);
+        bucket::check(self, faults);
+        mail::check(self, faults);
+        errors::check(self, faults);
+        otlp::check(self, faults);
     }
 
-    fn amounts(&self) -> Result<Charges, (&'static str, String)> {
+    fn amount(&self, text: &str) -> Result<Money, String> {
         let currency = self.shop_currency;
-        let amount =
-            |key, text: &str| currency.parse(text).map_err(|said| (key, format!("{said}, in {currency}")));
-        let from = &self.shipping_free_from;
-        Ok(Charges {
-            currency,
-            shipping: amount("shipping.flat", &self.shipping_flat)?,
-            free_shipping_from: if from.is_empty() {
-                None
-            } else {
-                Some(amount("shipping.free_from", from)?)
-            },
-            tax: self.tax_percent,
-        })
+        currency.parse(text).map_err(|said| format!("{said}, in {currency}"))
     }
 
+    fn free_from(&self) -> Result<Option<Money>, String> {
+        let text = &self.shipping_free_from;
+        if text.is_empty() { Ok(None) } else { self.amount(text).map(Some) }
+    }
+
+    /// What an order is reckoned by.
     pub fn charges(&self) -> Charges {
-        self.amounts().expect("checked when the settings were read")
+        let known = "checked when the settings were read";
+        Charges {
+            currency: self.shop_currency,
+            shipping: self.amount(&self.shipping_flat).expect(known),
+            free_shipping_from: self.free_from().expect(known),
+            tax: self.tax_percent,
+        }
     }
 
     pub fn seller(&self) -> Seller {
@@ -376,97 +458,8 @@ impl Config {
         Duration::from_secs(60 * self.orders_hold_minutes.0)
     }
 
-    /// The commented example: every setting with its default.
-    pub fn example() -> String {
-        Config::written(&[])
-    }
-
-    /// A commented settings file: these settings with their values, and all others with their defaults.
-    pub fn written(values: &[(&'static str, String)]) -> String {
-        let mut out = String::from(
-            "# till's settings. Every one is optional; what is commented out stands at its default.\n\
-             # An environment variable beats the file: TILL_ + section + __ + key, such as TILL_SERVER__LISTEN.\n\
-             # A flag beats both. Secrets can come from a file of their own: write its path under key_file.\n",
-        );
-        let mut section = "";
-        for setting in SETTINGS {
-            let (own, key) = setting.key.rsplit_once('.').expect("settings have a section");
-            if own != section {
-                out.push_str(&format!("\n[{own}]\n"));
-                section = own;
-            }
-            for line in setting.doc {
-                out.push_str(&format!("#{line}\n"));
-            }
-            let shown = |value: &str| if setting.is_text { quoted(value) } else { value.to_owned() };
-            match values.iter().find(|(key, _)| *key == setting.key) {
-                Some((_, value)) => out.push_str(&format!("{key} = {}\n", shown(value))),
-                None => out.push_str(&format!("# {key} = {}\n", shown(setting.default))),
-            }
-        }
-        out
-    }
-
     /// A setting's default, as it is written.
     pub fn default_of(key: &str) -> &'static str {
         SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.default)
-    }
-}
-
-/// A basic string of TOML.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out + "\""
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_file_is_in_step() {
-        let file = include_str!("../../config.toml.example");
-        assert_eq!(
-            file,
-            Config::example(),
-            "write it anew: cargo run -- config example > config.toml.example"
-        );
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let name = "Ann's \"Corner\" \\ Shöp\t";
-        let text = Config::written(&[("shop.name", name.into()), ("orders.hold_minutes", "90".into())]);
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, text).expect("written");
-        let config = Config::load(Some(&path), [], &Flags::default()).expect("a good file");
-        assert_eq!((config.shop_name.as_str(), config.orders_hold_minutes.0), (name, 90));
-        assert_eq!(config.shop_currency.code(), "USD");
-    }
-
-    #[test]
-    fn the_example_file_is_good_when_its_defaults_are_switched_on() {
-        let text: String = Config::example()
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
-                    format!("{rest}\n")
-                }
-                _ => format!("{line}\n"),
-            })
-            .collect();
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, text).expect("written");
-        let config = Config::load(Some(&path), [], &Flags::default()).expect("a good file");
-        assert!(config.shown().iter().all(|(_, _, source)| matches!(source, Source::File { .. })));
     }
 }

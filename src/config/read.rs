@@ -8,11 +8,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::{SETTINGS, Setting, Source, bucket};
 
+/// What `server.environment` took the place of.
+const RENAMED: [&str; 2] = ["errors.environment", "otlp.environment"];
+
 /// What is wrong with the settings, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<String>);
-
-impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,6 +29,8 @@ pub struct Flags(pub Vec<(&'static str, &'static str, String)>);
 pub struct Given {
     values: HashMap<&'static str, (String, Source)>,
     faults: Vec<String>,
+    /// What was given and can't be read.
+    unread: Vec<&'static str>,
 }
 
 impl Given {
@@ -36,7 +39,7 @@ impl Given {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &Flags,
     ) -> Result<Given, ConfigError> {
-        let mut given = Given { values: HashMap::new(), faults: Vec::new() };
+        let mut given = Given { values: HashMap::new(), faults: Vec::new(), unread: Vec::new() };
         if let Some(path) = file {
             given.read_file(path)?;
         }
@@ -54,6 +57,7 @@ impl Given {
             given.borrow(&[(name, key)], &environment);
         }
         given.borrow(&bucket::KEYS, &environment);
+        given.borrow_port(&environment);
         for (key, flag, value) in &flags.0 {
             given.put(key, value.clone(), Source::Flag(flag));
         }
@@ -72,6 +76,10 @@ impl Given {
                 Ok(text) => drop(self.values.insert(setting.key, (text.trim_end().to_owned(), source))),
                 Err(error) => self.faults.push(format!("{source}: {key}: {value} can't be read: {error}")),
             }
+            return;
+        }
+        if RENAMED.contains(&key) {
+            self.faults.push(format!("{source}: {key} is server.environment now, for errors and OTLP alike"));
             return;
         }
         let nearest = SETTINGS.iter().map(|s| (strsim::jaro_winkler(s.key, key), s.key));
@@ -95,6 +103,14 @@ impl Given {
             {
                 self.put(key, value.clone(), Source::Environment((*name).to_owned()));
             }
+        }
+    }
+
+    /// Listens where a platform has its programs listen, unless it is said where.
+    fn borrow_port(&mut self, environment: &[(String, String)]) {
+        let port = environment.iter().find(|(name, value)| name == "PORT" && !value.is_empty());
+        if let Some((name, port)) = port.filter(|_| !self.values.contains_key("server.listen")) {
+            self.put("server.listen", format!("0.0.0.0:{port}"), Source::Environment(name.clone()));
         }
     }
 
@@ -130,19 +146,56 @@ impl Given {
             Err(said) => {
                 let shown = if T::IS_SECRET { "********" } else { text };
                 self.faults.push(format!("{source}: {key} is {shown:?}; it {said}"));
+                self.unread.push(key);
                 (fallback(), Source::Default)
             }
         }
     }
 
-    /// A fault that was found after reading.
-    pub fn fault(&mut self, key: &'static str, said: &str) {
-        let source = self.values.get(key).map_or(Source::Default, |(_, source)| source.clone());
-        self.faults.push(format!("{source}: {key}: {said}"));
+    /// Faults that were found after reading.
+    pub fn note(&mut self, faults: Faults) {
+        for (key, said) in faults.found {
+            let place = self.values.get(key).map(|(_, source)| format!("{source}: ")).unwrap_or_default();
+            self.faults.push(format!("{place}{key}: {said}"));
+        }
+    }
+
+    /// What is to be found by looking at the settings as they were read.
+    pub fn faults(&self) -> Faults {
+        Faults { found: Vec::new(), unread: self.unread.clone() }
+    }
+
+    /// Faults that say themselves what they are about.
+    pub fn note_all(&mut self, said: Vec<String>) {
+        self.faults.extend(said);
     }
 
     pub fn finish(self) -> Result<(), ConfigError> {
         if self.faults.is_empty() { Ok(()) } else { Err(ConfigError(self.faults)) }
+    }
+}
+
+/// What one setting's own check can't see, as it is found.
+pub struct Faults {
+    found: Vec<(&'static str, String)>,
+    unread: Vec<&'static str>,
+}
+
+impl Faults {
+    pub fn say(&mut self, key: &'static str, said: impl Into<String>) {
+        self.found.push((key, said.into()));
+    }
+
+    /// Notes what is wrong with a setting, if anything is.
+    pub fn of<T>(&mut self, key: &'static str, found: Result<T, impl Into<String>>) {
+        if let Err(said) = found {
+            self.say(key, said);
+        }
+    }
+
+    /// Whether a setting is as it was given: its default stands in for what can't be read, and is nobody's fault.
+    pub fn can_judge(&self, key: &str) -> bool {
+        !self.unread.contains(&key)
     }
 }
 
@@ -255,6 +308,19 @@ mod tests {
             faults[0].contains("backup.s3_secret_key") && faults[0].contains("go together"),
             "{faults:?}"
         );
+    }
+
+    #[test]
+    fn a_platforms_port_is_listened_on_where_nobody_says_otherwise() {
+        let listen =
+            |text, environment: &[_]| load(text, environment).expect("good").server_listen.to_string();
+        assert_eq!(listen("", &[("PORT", "10000")]), "0.0.0.0:10000");
+        assert_eq!(listen("", &[("PORT", "")]), "127.0.0.1:8080");
+        assert_eq!(listen("[server]\nlisten = \"127.0.0.1:9000\"\n", &[("PORT", "10000")]), "127.0.0.1:9000");
+        let own = [("PORT", "10000"), ("TILL_SERVER__LISTEN", "[::1]:9000")];
+        assert_eq!(listen("", &own), "[::1]:9000");
+        let faults = load("", &[("PORT", "http")]).expect_err("no port").0;
+        assert!(faults[0].starts_with("$PORT: server.listen is \"0.0.0.0:http\"; it must be"), "{faults:?}");
     }
 
     #[test]

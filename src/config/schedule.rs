@@ -1,28 +1,28 @@
 //! What the settings say about the backups that the shop makes by itself.
 
 use super::Config;
+use super::read::Faults;
 use super::value::list;
 use crate::backup::bucket::BucketUrl;
 use crate::backup::crypt::{Lock, Recipient};
 use crate::backup::{Keeping, Schedule};
 
 /// What one setting's check can't see.
-pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
-    minute_of_day(&config.backup_daily_at).map_err(|said| ("backup.daily_at", said))?;
-    recipients(&config.backup_recipients).map_err(|said| ("backup.recipients", said))?;
+pub(super) fn check(config: &Config, faults: &mut Faults) {
+    faults.of("backup.daily_at", minute_of_day(&config.backup_daily_at));
+    faults.of("backup.recipients", recipients(&config.backup_recipients));
     if !config.backup_passphrase.reveal().is_empty() && !config.backup_recipients.is_empty() {
         let said =
             "can't stand beside backup.passphrase: a backup is encrypted with the one or for the others";
-        return Err(("backup.recipients", said.into()));
+        faults.say("backup.recipients", said);
     }
-    if let Some(Err(said)) = bucket(&config.backup_to) {
-        return Err(("backup.to", said));
+    if let Some(bucket) = bucket(&config.backup_to) {
+        faults.of("backup.to", bucket);
     }
     let keeping = config.keeping();
     if keeping.daily + keeping.weekly + keeping.monthly == 0 {
-        return Err(("backup.keep_daily", "must not be 0 beside keep_weekly and keep_monthly of 0".into()));
+        faults.say("backup.keep_daily", "must not be 0 beside keep_weekly and keep_monthly of 0");
     }
-    Ok(())
 }
 
 /// The bucket that is named, if it is one.

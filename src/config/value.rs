@@ -127,6 +127,16 @@ impl Setting for SocketAddr {
     }
 }
 
+impl Setting for Option<SocketAddr> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { SocketAddr::read(text).map(Some) }
+    }
+
+    fn show(&self) -> String {
+        self.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
 impl Setting for Currency {
     fn read(text: &str) -> Result<Self, String> {
         Currency::from_str(text).map_err(|said| format!("must be {said}"))
@@ -144,6 +154,31 @@ impl Setting for Rate {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+/// What a shop is called among others of its owner's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Environment(pub String);
+
+impl Environment {
+    /// Most characters, at Sentry; others take more.
+    const LONGEST: usize = 64;
+}
+
+impl Setting for Environment {
+    fn read(text: &str) -> Result<Self, String> {
+        let is_good = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+        let is_known = (1..=Self::LONGEST).contains(&text.chars().count()) && text.chars().all(is_good);
+        // Sentry keeps the word None for itself.
+        if is_known && text != "None" {
+            return Ok(Environment(text.to_owned()));
+        }
+        Err(format!("must be a name of 1 to {} characters without spaces and slashes", Self::LONGEST))
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
     }
 }
 

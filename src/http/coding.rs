@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::reply::{Content, Reply, vary};
 use super::request::Body;
+use crate::telemetry::aside;
 
 /// A smaller body goes in one packet anyway (bytes).
 const SMALLEST: usize = 1024;
@@ -127,7 +128,7 @@ impl Coding {
     pub async fn apply(self, mut reply: Reply) -> Result<Reply, io::Error> {
         reply.body = match reply.body {
             Content::Whole(bytes) if bytes.len() > LARGE => {
-                let work = tokio::task::spawn_blocking(move || self.whole(&bytes));
+                let work = aside(move || self.whole(&bytes));
                 Content::Whole(work.await.map_err(io::Error::other)??.into())
             }
             Content::Whole(bytes) => Content::Whole(self.whole(&bytes)?.into()),

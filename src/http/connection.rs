@@ -17,7 +17,9 @@ pub const HEADER_TIME: Duration = Duration::from_secs(10);
 const READ_TIME: Duration = Duration::from_secs(30);
 /// How long a connection is kept on which nothing is asked. Proxies keep theirs for a minute, and are to be the first to
 /// close them.
-pub const IDLE_TIME: Duration = Duration::from_secs(75);
+const IDLE_TIME: Duration = Duration::from_secs(75);
+/// How long, when the shop stops, is waited for who has just come or was just answered: what they ask may be on its way.
+pub const ASK_TIME: Duration = Duration::from_secs(1);
 /// Over HTTP/2, from how many bytes at once on an answer is gone on with: more than frames that carry none of it have.
 const WORTH_NOTING: usize = 256;
 /// How often is looked.
@@ -118,6 +120,18 @@ impl Pulse {
             Some(Over::Idle)
         } else {
             None
+        }
+    }
+
+    /// Waits until nothing runs, and nobody has asked or was answered for a moment.
+    pub async fn left(&self) {
+        loop {
+            let moved = self.moved.load(Ordering::Relaxed).max(self.asking.load(Ordering::Relaxed));
+            let still = self.now().saturating_sub(moved);
+            if self.is_quiet() && still > ASK_TIME.as_millis() as u64 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::reply::Reply;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::meters::Counter;
 use crate::pace::{Left, Limiter, Slots, whole_seconds};
 
 /// How many addresses and users are remembered, by all limits together: in two megabytes at the most.
@@ -32,6 +33,9 @@ pub enum Class {
     Free,
 }
 
+/// The classes that have limits, in their order, by the names of their settings.
+const CLASSES: [&str; 6] = ["requests", "logins", "registrations", "mails", "guesses", "webhooks"];
+
 /// Whose requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Whom {
@@ -52,6 +56,8 @@ pub struct Limits {
     mail: Limiter<Key>,
     guess: Limiter<Key>,
     webhook: Limiter<Key>,
+    /// Requests that were turned away, by class.
+    refused: [Counter; CLASSES.len()],
 }
 
 impl Limits {
@@ -67,6 +73,7 @@ impl Limits {
             mail: limiter(config.limits_mails),
             guess: limiter(config.limits_guesses),
             webhook: limiter(config.limits_webhooks),
+            refused: Default::default(),
         }
     }
 
@@ -85,7 +92,15 @@ impl Limits {
             (Class::Guess, _) => &self.guess,
             (Class::Webhook, _) => &self.webhook,
         };
-        limiter.take(&(class, whom)).map(Some).map_err(rate_limited)
+        limiter.take(&(class, whom)).map(Some).map_err(|wait| {
+            self.refused[class as usize].add(1);
+            rate_limited(wait)
+        })
+    }
+
+    /// How many requests were turned away since the start, by which limit.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CLASSES.into_iter().zip(self.refused.iter().map(Counter::get))
     }
 }
 

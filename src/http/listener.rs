@@ -1,10 +1,9 @@
-//! The accept loop: TCP and the data directory's Unix socket, over hyper with warp's service on top. It never waits for a
+//! The accept loop: the doors of the network and the data directory's Unix socket, over hyper with warp's service on top. It never waits for a
 //! client.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,102 +16,131 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::{Reply as _, Response};
 
-use super::connection::{HEADER_TIME, IDLE_TIME, Over, Owed, Pulse, Watched};
+use super::arrival::{Arrival, Secured, Speaks};
+use super::connection::{ASK_TIME, HEADER_TIME, Over, Owed, Pulse, Watched};
+use super::doors::{Door, Inherited, listen};
 use super::linger::linger;
 use super::places::{Places, room_for};
+use super::redirect;
+use super::socket::bind_socket;
 use super::{Body, Content, Incoming, Net, Origin, Reply};
 use crate::app::App;
-use crate::hex::hex;
 
-/// Most connections of the operator at a time.
+/// Most connections of the operator at a time, and of whoever watches over the process.
 const OPERATORS: usize = 4096;
-/// What an HTTP/2 client says first (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long requests that run may go on after the stop was asked for.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// The longest path that a Unix socket's address holds on every system (bytes).
-const SOCKET_PATH: usize = 100;
-/// In the data directory: the socket, and, where its path would be too long, a file that says where it is.
-const SOCKET: &str = "till.sock";
-const SOCKET_ELSEWHERE: &str = "till.sock.path";
 
-/// The bound sockets, not yet served.
+/// The open sockets, not yet served.
+#[derive(Default)]
 pub struct Listeners {
-    tcp: Option<TcpListener>,
+    doors: Vec<(Door, TcpListener)>,
     unix: Option<(UnixListener, PathBuf)>,
 }
 
 /// Sockets that are served.
 pub struct Running {
-    address: Option<SocketAddr>,
+    addresses: Vec<(Door, SocketAddr)>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     socket: Option<PathBuf>,
 }
 
 impl Listeners {
-    pub async fn tcp(address: SocketAddr) -> io::Result<Listeners> {
-        Ok(Listeners { tcp: Some(TcpListener::bind(address).await?), unix: None })
+    /// Adds a door at `address`, on the socket that was handed in for it, or on a new one.
+    pub fn open(
+        mut self,
+        door: Door,
+        address: SocketAddr,
+        inherited: &mut Inherited,
+    ) -> io::Result<Listeners> {
+        self.doors.push((door, listen(address, inherited)?));
+        Ok(self)
     }
 
     /// Adds the operator's socket in `data_dir`, for this user alone.
     pub fn with_socket(mut self, data_dir: &Path) -> io::Result<Listeners> {
-        let path = make_socket_path(data_dir)?;
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        self.unix = Some((listener, path));
+        self.unix = Some(bind_socket(data_dir)?);
         Ok(self)
     }
 
     /// Starts to answer.
     pub fn serve(self, app: &Arc<App>) -> Running {
         let (stop, stopping) = watch::channel(false);
-        let address = self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-        if let Some(address) = address {
-            // Only the first listener of a process is the shop's.
-            let _ = app.listening.set(address);
-        }
-        let mut tasks = Vec::new();
-        if let Some(tcp) = self.tcp {
+        let mut running = Running { addresses: Vec::new(), stop, tasks: Vec::new(), socket: None };
+        let [most, of_one] = app.config.connections();
+        let shoppers = Places::new(room_for(most), of_one);
+        for (door, tcp) in self.doors {
+            if let Ok(address) = tcp.local_addr() {
+                tracing::debug!(?door, %address, "a door is open");
+                running.addresses.push((door, address));
+            }
+            // Each way in has places of its own, so that customers can't lock out the operator.
+            let places = match door {
+                Door::Shop | Door::SecureShop | Door::Redirect => Arc::clone(&shoppers),
+                Door::Operations => Places::new(OPERATORS, OPERATORS),
+            };
             let accept = async move || {
                 let (stream, peer) = tcp.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((stream, Origin::Network(peer.ip())))
+                let is_shop = door != Door::Operations;
+                Ok((stream, if is_shop { Origin::Network(peer.ip()) } else { Origin::Operations }))
             };
-            let [most, of_one] = app.config.connections();
-            let places = Places::new(room_for(most), of_one);
-            tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), places, stopping.clone())));
+            let (app, stopping) = (Arc::clone(app), stopping.clone());
+            running.tasks.push(match door {
+                Door::Shop | Door::Operations => {
+                    tokio::spawn(accept_all(accept, shop(&app), app, places, stopping))
+                }
+                Door::Redirect => tokio::spawn(accept_all(accept, sent_on(&app), app, places, stopping)),
+                Door::SecureShop => {
+                    let https = app.https().expect("this door is opened where there is HTTPS");
+                    let tls = TlsAcceptor::from(Arc::new(https.tls()));
+                    let accept = async move || {
+                        let (stream, origin) = accept().await?;
+                        Ok((Secured { stream, tls: tls.clone() }, origin))
+                    };
+                    tokio::spawn(accept_all(accept, shop(&app), app, places, stopping))
+                }
+            });
         }
-        let mut socket = None;
+        if let Some(address) = running.shop_address() {
+            // Only the first listener of a process is the shop's.
+            let _ = app.listening.set(address);
+        }
         if let Some((unix, path)) = self.unix {
-            socket = Some(path);
+            running.socket = Some(path);
             let accept = async move || unix.accept().await.map(|(stream, _)| (stream, Origin::Operator));
-            // Each way in has places of its own, so that customers can't lock out the operator.
             let places = Places::new(OPERATORS, OPERATORS);
-            tasks.push(tokio::spawn(accept_all(accept, Arc::clone(app), places, stopping)));
+            running.tasks.push(tokio::spawn(accept_all(
+                accept,
+                shop(app),
+                Arc::clone(app),
+                places,
+                stopping,
+            )));
         }
-        Running { address, stop, tasks, socket }
+        running
     }
 }
 
 impl Running {
-    /// Where the shop listens.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+    /// Where `door` is, if it is open.
+    pub fn address(&self, door: Door) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(own, _)| *own == door).map(|(_, address)| *address)
+    }
+
+    /// Where customers come in.
+    pub fn shop_address(&self) -> Option<SocketAddr> {
+        self.address(Door::SecureShop).or_else(|| self.address(Door::Shop))
     }
 
     /// Accepts nothing more, lets what runs finish, and returns when it has, or when it took too long.
@@ -127,58 +155,18 @@ impl Running {
     }
 }
 
-/// A connection that was accepted.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Waits until the client has said which version of HTTP it speaks: whether it is HTTP/1.
-    fn greeting(&self) -> impl Future<Output = io::Result<bool>> + Send;
-
-    /// Says that there is no place left, as far as that takes no time.
-    fn turn_away(self);
-}
-
-impl Stream for TcpStream {
-    /// hyper puts no limit on how long this takes, so it is done before: whoever connects and says nothing must
-    /// not keep a place.
-    async fn greeting(&self) -> io::Result<bool> {
-        let mut said = [0; PREFACE.len()];
-        loop {
-            let count = self.peek(&mut said).await?;
-            let is_http1 = !PREFACE.starts_with(&said[..count]);
-            if count == 0 || count == said.len() || is_http1 {
-                return Ok(is_http1);
-            }
-            // The preface of HTTP/2 is cut in pieces; peeking does not wait for more of it.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn turn_away(self) {
-        let _ = self.try_write(NO_PLACE.as_bytes());
-    }
-}
-
-/// What who finds no place is told.
-const NO_PLACE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
-    Cache-Control: no-store\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 198\r\n\r\n\
-    {\"type\":\"urn:till:problem:too_many_connections\",\"title\":\"too many connections\",\"status\":503,\
-    \"detail\":\"There are too many connections; try again soon.\",\"code\":\"too_many_connections\",\"request_id\":\"-\"}";
-
-impl Stream for UnixStream {
-    /// The operator is trusted to speak.
-    async fn greeting(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-
-    fn turn_away(self) {}
-}
-
-async fn accept_all<S, A>(accept: A, app: Arc<App>, places: Arc<Places>, mut stopping: watch::Receiver<bool>)
-where
-    S: Stream,
+async fn accept_all<S, A>(
+    accept: A,
+    routes: BoxedFilter<(Response,)>,
+    app: Arc<App>,
+    places: Arc<Places>,
+    mut stopping: watch::Receiver<bool>,
+) where
+    S: Arrival,
     A: AsyncFn() -> io::Result<(S, Origin)>,
 {
     let server = server();
-    let routes = TowerToHyperService::new(warp::service(filter(&app)));
+    let routes = TowerToHyperService::new(warp::service(routes));
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
@@ -196,14 +184,17 @@ where
         // A proxy speaks for many.
         let net = match origin {
             Origin::Network(peer) if !app.config.server_trusted_proxies.has(peer) => Some(Net::of(peer)),
-            Origin::Network(_) | Origin::Operator => None,
+            Origin::Network(_) | Origin::Operations | Origin::Operator => None,
         };
         let Some(place) = places.take(net) else {
+            app.requests.connections(origin).refused.add(1);
             stream.turn_away();
             continue;
         };
         let (server, routes, stopping) = (server.clone(), routes.clone(), stopping.clone());
+        let app = Arc::clone(&app);
         tokio::spawn(async move {
+            let _open = app.requests.connections(origin).open.enter();
             serve(&server, routes, stream, origin, stopping).await;
             drop(place);
         });
@@ -223,10 +214,8 @@ fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
-        .timer(TokioTimer::new())
-        // The connection's own watch cuts off a slow head sooner; to hyper, a head begins when the last answer ended.
-        .header_read_timeout(IDLE_TIME + HEADER_TIME)
-        .max_headers(512)
+        // The connection's own watch cuts off a slow head, without a timer for each request.
+        .header_read_timeout(None)
         .max_buf_size(128 << 10);
     // What a client can have us keep for it: so many requests at a time, with so much of their bodies and answers.
     server
@@ -247,7 +236,7 @@ fn server() -> auto::Builder<TokioExecutor> {
 }
 
 /// Serves one connection to its end.
-async fn serve<S: Stream>(
+async fn serve<S: Arrival>(
     server: &auto::Builder<TokioExecutor>,
     routes: impl Service<
         hyper::Request<hyper::body::Incoming>,
@@ -256,19 +245,28 @@ async fn serve<S: Stream>(
         Future: Send,
     > + Send
     + 'static,
-    stream: S,
+    arrival: S,
     origin: Origin,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let came = tokio::time::Instant::now();
+    let mut stopped = stopping.clone();
     let greeted = tokio::select! {
-        greeted = tokio::time::timeout(HEADER_TIME, stream.greeting()) => greeted,
-        // Who has asked for nothing must not hold up the stop.
-        _ = stopping.wait_for(|stop| *stop) => return,
+        greeted = tokio::time::timeout(HEADER_TIME, arrival.greet()) => greeted,
+        // Who has asked for nothing must not hold up the stop, and who has just come may be about to.
+        () = async {
+            let _ = stopped.wait_for(|stop| *stop).await;
+            tokio::time::sleep_until(came + ASK_TIME).await;
+        } => return,
     };
-    let Ok(Ok(is_http1)) = greeted else { return };
-    let pulse = Pulse::new(is_http1);
+    let Ok(Ok((stream, speaks))) = greeted else { return };
+    let server = match speaks {
+        Speaks::Http1 => server.clone().http1_only(),
+        Speaks::Http2 => server.clone().http2_only(),
+    };
+    let pulse = Pulse::new(speaks == Speaks::Http1);
     let watched = Watched::new(stream, Arc::clone(&pulse));
-    let own = Arc::clone(&pulse);
+    let (own, is_stopping) = (Arc::clone(&pulse), stopping.clone());
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         let (run, pulse) = (own.run(), Arc::clone(&own));
         // CONNECT names a host and no path, which warp does not expect; like any other method it is refused.
@@ -281,10 +279,17 @@ async fn serve<S: Stream>(
             request.headers_mut().entry(header::HOST).or_insert(host);
         }
         request.extensions_mut().insert(origin);
-        let answering = routes.call(request);
+        let (answering, is_stopping) = (routes.call(request), is_stopping.clone());
         async move {
-            let answer = answering.await;
+            let mut answer = answering.await;
             drop(run);
+            // Who is told asks elsewhere; a connection that is closed without a word may have a request on it.
+            if let Ok(answer) = &mut answer
+                && speaks == Speaks::Http1
+                && *is_stopping.borrow()
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             answer.map(|answer| answer.map(|body| Owed::new(body, pulse)))
         }
     });
@@ -304,16 +309,38 @@ async fn serve<S: Stream>(
                     return;
                 }
             }
-            _ = stopping.wait_for(|stop| *stop), if !is_ending => {}
+            () = async {
+                let _ = stopping.wait_for(|stop| *stop).await;
+                if speaks == Speaks::Http1 {
+                    pulse.left().await;
+                }
+            }, if !is_ending => {}
         }
         is_ending = true;
         connection.as_mut().graceful_shutdown();
     }
 }
 
-/// All routes as one warp filter. A refusal is an answer of ours, never a rejection.
-fn filter(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+/// All routes of the shop as one warp filter.
+fn shop(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let app = Arc::clone(app);
+    filter(move |incoming| {
+        let app = Arc::clone(&app);
+        async move { super::answer(&app, incoming).await }
+    })
+}
+
+/// Plain HTTP beside HTTPS.
+fn sent_on(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let app = Arc::clone(app);
+    filter(move |incoming| std::future::ready(redirect::answer(&app, &incoming)))
+}
+
+/// Whatever answers requests as a warp filter. A refusal is an answer of ours, never a rejection.
+fn filter<F>(answer: impl Fn(Incoming) -> F + Clone + Send + Sync + 'static) -> BoxedFilter<(Response,)>
+where
+    F: Future<Output = Reply> + Send,
+{
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::ext::get())
@@ -323,7 +350,7 @@ fn filter(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream())
         .then(
             move |method: Method, origin: Origin, path: FullPath, query: String, headers: HeaderMap, body| {
-                let app = Arc::clone(&app);
+                let answer = answer.clone();
                 async move {
                     let head = method == Method::HEAD;
                     let path = path.as_str().to_owned();
@@ -331,9 +358,7 @@ fn filter(app: &Arc<App>) -> BoxedFilter<(Response,)> {
                     let waits = headers.contains_key(header::EXPECT);
                     let body = readable(body);
                     let body = Some(if waits { body } else { linger(body) });
-                    let reply =
-                        super::answer(&app, Incoming { method, path, query, headers, body, origin }).await;
-                    response(reply, head)
+                    response(answer(Incoming { method, path, query, headers, body, origin }).await, head)
                 }
             },
         )
@@ -362,39 +387,4 @@ fn response(reply: Reply, head: bool) -> Response {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-/// Where the operator's socket of `data_dir` is to be: in it, or, where the system takes no path as long as
-/// that, in a directory of this user's own, which a file in `data_dir` names.
-fn make_socket_path(data_dir: &Path) -> io::Result<PathBuf> {
-    let path = data_dir.join(SOCKET);
-    let elsewhere = data_dir.join(SOCKET_ELSEWHERE);
-    if path.as_os_str().len() <= SOCKET_PATH {
-        match std::fs::remove_file(&elsewhere) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => return Ok(path),
-        }
-    }
-    let whole = data_dir.canonicalize()?;
-    let owner = whole.metadata()?.uid();
-    let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-    let dir = std::env::temp_dir().join(format!("till-{owner}-{}", hex(&digest[..4])));
-    match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let found = dir.symlink_metadata()?;
-    if !found.is_dir() || found.uid() != owner || found.mode() & 0o077 != 0 {
-        let said = format!("{} is not a directory of this user's own", dir.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, said));
-    }
-    let path = dir.join(SOCKET);
-    std::fs::write(&elsewhere, path.as_os_str().as_encoded_bytes())?;
-    Ok(path)
-}
-
-/// Where a running shop of `data_dir` has its operator's socket.
-pub fn find_socket(data_dir: &Path) -> PathBuf {
-    let elsewhere = std::fs::read_to_string(data_dir.join(SOCKET_ELSEWHERE));
-    elsewhere.map_or_else(|_| data_dir.join(SOCKET), PathBuf::from)
 }

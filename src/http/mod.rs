@@ -1,11 +1,13 @@
 //! The machine under the routes: from a request's bytes to a handler and back. It knows the rooms only here,
 //! where they are mounted.
 
+mod arrival;
 mod client;
 mod coding;
 mod connection;
 mod cors;
 mod docs;
+mod doors;
 mod error;
 mod health;
 pub mod idempotency;
@@ -13,16 +15,20 @@ pub mod input;
 mod limits;
 mod linger;
 mod listener;
+mod meters;
 mod openapi;
 mod operation;
 mod outgoing;
 mod pipe;
 mod places;
+mod redirect;
 mod reply;
 mod request;
 mod routes;
 mod samples;
+mod socket;
 mod told;
+mod traced;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
@@ -35,27 +41,34 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use client::{Client, Net, Proxies, ProxyHeader};
 pub use cors::Origins;
+pub use doors::{Door, Inherited};
 pub use error::{ApiError, Faults};
 pub use limits::{Limits, Whom, rate_limited};
-pub use listener::{Listeners, Running, find_socket};
+pub use listener::{Listeners, Running};
+pub use meters::{Meters, Went};
 pub use openapi::document as openapi;
 pub use operation::{Access, Op, for_everybody};
 pub use outgoing::outgoing;
 pub use pipe::{FileFormat, LINES, Pipe, TOTAL, piped};
+pub use places::OTHER_FILES;
 pub use reply::{
     Answer, Content, ListBody, Reply, Stored, created, etag, names_tag, names_tag_strongly, ok, replayed,
 };
 pub use request::{Body, Origin, Req, remember, unsupported};
+use routes::verb_of;
 pub use routes::{Routes, Verbs, delete, get, patch, post, put};
+pub use socket::find_socket;
 pub use told::{Teller, teller};
 
 use crate::app::App;
+use crate::telemetry::trace::Open;
+use crate::telemetry::{Asked, Finished, on_behalf};
 use limits::{Allowance, Class};
 
 /// Most bytes of path and query.
 const URI_LIMIT: usize = 8 << 10;
-/// Most header lines, and most bytes of them.
-const HEADER_LINES: usize = 100;
+/// Most header lines, and most bytes of them. Above a hundred hyper refuses by itself, and says less.
+const HEADER_LINES: usize = 80;
 const HEADER_BYTES: usize = 16 << 10;
 
 /// What browsers are told of every answer that says nothing else of itself: it is what it says it is, loads nothing,
@@ -65,6 +78,9 @@ const GUARDS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
+
+/// What browsers that came by HTTPS are told: not to come in another way for a year (RFC 6797).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Every route of the shop.
 fn routes() -> Routes {
@@ -105,6 +121,8 @@ fn routes() -> Routes {
         .and(crate::backup::http::routes())
         .and(crate::mail::admin::routes())
         .and(crate::upkeep::routes())
+        .and(crate::telemetry::http::routes())
+        .and(crate::metrics::routes())
 }
 
 /// Operations that have limits of their own.
@@ -125,15 +143,27 @@ const LIMITED: &[(&str, &str, Class)] = &[
     ("GET", "/readyz", Class::Free),
 ];
 
+/// What the operations door leads to; all else is not there.
+const OPERATIONS: &[&str] = &["/healthz", "/metrics", "/readyz"];
+
 /// A path's verbs, and those of them that have limits of their own.
 struct Place {
+    /// As it stands in the table of routes.
+    route: &'static str,
+    /// The number of its first verb among all operations; the others follow.
+    first: usize,
     verbs: Verbs,
     limited: Vec<(&'static str, Class)>,
 }
 
 impl Place {
+    /// The number of what is asked for; `HEAD` is answered as `GET`.
+    fn operation(&self, method: &Method) -> Option<usize> {
+        self.verbs.place(method).map(|place| self.first + place)
+    }
+
     fn class(&self, method: &Method) -> Class {
-        let verb = if method == Method::HEAD { "GET" } else { method.as_str() };
+        let verb = verb_of(method);
         let own = self.limited.iter().find(|(of, _)| *of == verb);
         own.map_or(Class::Usual, |(_, class)| *class)
     }
@@ -143,17 +173,19 @@ impl Place {
 static ROUTER: LazyLock<matchit::Router<Place>> = LazyLock::new(|| {
     let mut router = matchit::Router::new();
     let mut limited = LIMITED.to_vec();
+    let mut first = 0;
     for (path, verbs) in routes().into_iter() {
         let own =
             limited.extract_if(.., |(_, of, _)| *of == path).map(|(verb, _, class)| (verb, class)).collect();
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-        router.insert(path, Place { verbs, limited: own }).expect("routes don't shadow one another");
+        let place = Place { route: path, first, verbs, limited: own };
+        first += place.verbs.count();
+        router.insert(slashless(path), place).expect("routes don't shadow one another");
     }
     assert!(limited.is_empty(), "limits of what is not routed: {limited:?}");
     router
 });
 
-/// The paths and verbs that are routed: what the documentation and the authorisation tests go by.
+/// The paths and verbs that are routed, in the order of their numbers: what the documentation and the authorisation tests go by.
 pub fn operations() -> Vec<(&'static str, &'static str)> {
     routes()
         .into_iter()
@@ -173,16 +205,74 @@ pub struct Incoming {
 }
 
 /// Answers one request: every way in ends here.
-pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
+pub async fn answer(app: &Arc<App>, mut incoming: Incoming) -> Reply {
     let started = Instant::now();
+    let _active = app.requests.active.enter();
+    let path = std::mem::take(&mut incoming.path);
+    let found = ROUTER.at(slashless(&path)).ok();
     let id = request_id(app, &incoming.headers);
-    let (method, path) = (incoming.method.clone(), incoming.path.clone());
+    let route = found.as_ref().map(|found| found.value.route);
+    let operation = found.as_ref().and_then(|found| found.value.operation(&incoming.method));
+    let span = traced::begin(app, &incoming, route);
+    let asked = Asked::new(id, incoming.method.clone(), route, span.as_ref().map(Open::context));
+    let asked = Arc::new(asked);
+    let target = Target { path: slashless(&path), found };
+    let (reply, failure) = Arc::clone(&asked).scope(reply(app, incoming, target, &asked)).await;
+    let finished = Finished {
+        asked: &asked,
+        path: &path,
+        status: reply.status,
+        took: started.elapsed(),
+        code: failure.as_ref().map(|failure| failure.code),
+        cause: failure.as_ref().and_then(|failure| failure.cause.as_deref()),
+    };
+    // Whoever watches is told here, and nowhere else.
+    on_behalf(Some(Arc::clone(&asked)), || {
+        app.errors.finished(&finished);
+        finished.log();
+    });
+    app.requests.answered(operation, finished.status, finished.took);
+    if let Some(span) = span {
+        traced::end(span, &finished);
+    }
+    reply
+}
+
+/// What a request is for.
+struct Target<'a> {
+    /// Without its trailing slash.
+    path: &'a str,
+    found: Option<matchit::Match<'a, 'a, &'static Place>>,
+}
+
+/// What an answer that is an error was made of.
+struct Failure {
+    code: &'static str,
+    cause: Option<String>,
+}
+
+/// An error's answer.
+fn failed(error: ApiError, asked: &Asked) -> (Reply, Option<Failure>) {
+    let failure = Failure { code: error.code, cause: error.cause().map(str::to_owned) };
+    (error.into_reply(&asked.id), Some(failure))
+}
+
+/// The answer, with all that every answer has.
+async fn reply(
+    app: &Arc<App>,
+    incoming: Incoming,
+    target: Target<'_>,
+    asked: &Arc<Asked>,
+) -> (Reply, Option<Failure>) {
+    let method = &asked.method;
     let of = |name: HeaderName| incoming.headers.get(name).cloned();
     let (if_none_match, accept) = (of(header::IF_NONE_MATCH), of(header::ACCEPT_ENCODING));
     let from = of(header::ORIGIN);
+    // Nobody comes in over the network by another way than TLS then, and not before there is a certificate.
+    let is_secure = app.https().is_some() && matches!(incoming.origin, Origin::Network(_));
 
     let mut allowance = None;
-    let answered = match dispatch(app, incoming, &id, &mut allowance) {
+    let answered = match dispatch(app, incoming, target, asked, &mut allowance) {
         Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -190,45 +280,44 @@ pub async fn answer(app: &Arc<App>, incoming: Incoming) -> Reply {
         }),
         Err(error) => Err(error),
     };
-    let mut reply = answered.unwrap_or_else(|error| {
-        if let Some(cause) = error.cause() {
-            tracing::error!(request_id = id, %method, path, cause, "request failed");
-        }
-        error.into_reply(&id)
-    });
+    let (mut reply, mut failure) = answered.map_or_else(|error| failed(error, asked), |reply| (reply, None));
 
-    if method == Method::GET || method == Method::HEAD {
+    if *method == Method::GET || *method == Method::HEAD {
         let coding = Coding::chosen(accept.as_ref(), &mut reply);
         reply = not_modified(reply, if_none_match.as_ref());
         if let Some(coding) = coding.filter(|_| reply.status == StatusCode::OK) {
             let coded = coding.apply(reply).await;
-            reply = coded.unwrap_or_else(|error| ApiError::internal(error).into_reply(&id));
+            (reply, failure) =
+                coded.map_or_else(|error| failed(ApiError::internal(error), asked), |reply| (reply, failure));
         }
     }
     app.config.server_cors_origins.mark(from.as_ref(), &mut reply.headers);
     for (name, value) in GUARDS {
         reply.headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if is_secure {
+        reply.headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     if !reply.headers.contains_key(header::CACHE_CONTROL) {
         reply.push(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    reply = reply.header(HeaderName::from_static("x-request-id"), &id);
+    reply = reply.header(HeaderName::from_static("x-request-id"), &asked.id);
     if let Some(allowance) = allowance {
         allowance.tell(&mut reply);
     }
-    let (status, ms) = (reply.status.as_u16(), format!("{:.2}", started.elapsed().as_secs_f64() * 1000.0));
-    tracing::info!(request_id = id, %method, path, status, %ms, "request");
-    reply
+    (reply, failure)
 }
 
 /// Finds the handler, under the limits that hold for every request.
 fn dispatch(
     app: &Arc<App>,
     incoming: Incoming,
-    id: &str,
+    target: Target<'_>,
+    asked: &Arc<Asked>,
     allowance: &mut Option<Allowance>,
 ) -> Result<BoxFuture<'static, Answer>, ApiError> {
-    let Incoming { method, path, query, headers, body, origin } = incoming;
+    let Incoming { method, path: _, query, headers, body, origin } = incoming;
+    let Target { path, found } = target;
     if path.len() + query.len() > URI_LIMIT {
         return Err(ApiError::new(
             414,
@@ -244,12 +333,12 @@ fn dispatch(
             format!("At most {HEADER_LINES} headers, {HEADER_BYTES} bytes."),
         ));
     }
-    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(&path) } else { &path };
-    let found = ROUTER.at(path);
     let class = found.as_ref().map_or(Class::Usual, |found| found.value.class(&method));
     let client = app.client(origin, &headers);
     let allowance = allowance.insert(Allowance::begin(&app.limits, class, client.as_ref().map(Client::net))?);
-    let found = found.map_err(|_| ApiError::new(404, "not_found", "There is nothing at this path."))?;
+    let is_shut = origin == Origin::Operations && !OPERATIONS.contains(&path);
+    let found = found.filter(|_| !is_shut);
+    let found = found.ok_or_else(|| ApiError::new(404, "not_found", "There is nothing at this path."))?;
     let verbs = &found.value.verbs;
     let Some(handler) = verbs.of(&method) else {
         let allow = verbs.allow();
@@ -276,7 +365,7 @@ fn dispatch(
         path: path.to_owned(),
         query: input::Query::parse(&query)?,
         headers,
-        id: id.to_owned(),
+        asked: Arc::clone(asked),
         origin,
         client,
         allowance: allowance.clone(),
@@ -285,6 +374,11 @@ fn dispatch(
         digest: [0; 32],
     };
     Ok(handler(req))
+}
+
+/// A path as the router has it: its trailing slash says nothing.
+fn slashless(path: &str) -> &str {
+    if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
 /// The client's request id where it is sane, else a new one.

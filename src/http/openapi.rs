@@ -31,6 +31,9 @@ const HEADERS: &[(&str, &str)] = &[
     ("ETag", "The version of what is answered, for If-None-Match and If-Match."),
     ("Idempotency-Replayed", "true where this is the answer that was given to this key before."),
     ("Location", "The path of what was made."),
+    ("RateLimit-Limit", "How many requests like this are allowed at once; absent where none are counted."),
+    ("RateLimit-Remaining", "How many of them are left."),
+    ("RateLimit-Reset", "In how many seconds all of them are."),
     ("Retry-After", "In how many seconds to try again."),
     ("WWW-Authenticate", "Bearer."),
     ("X-Request-Id", "The id of this request, in the answer and the shop's log."),
@@ -38,7 +41,17 @@ const HEADERS: &[(&str, &str)] = &[
 ];
 
 /// Those that an answer may lack.
-const SOMETIMES: &[&str] = &["Content-Disposition", "Idempotency-Replayed", "Retry-After"];
+const SOMETIMES: &[&str] = &[
+    "Content-Disposition",
+    "Idempotency-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+];
+
+/// Those of every answer.
+const ALWAYS: [&str; 4] = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-Id"];
 
 pub fn routes() -> Routes {
     let op = for_everybody("This description").more("OpenAPI 3.1; made from the code that answers.");
@@ -216,7 +229,7 @@ fn answer(op: &Op, given: &Given, schemas: &mut SchemaGenerator) -> Value {
     let replayed = op.is_once.then_some("Idempotency-Replayed");
     let mut described = json!({
         "description": given.says,
-        "headers": headers(given.headers.iter().copied().chain(replayed).chain(["X-Request-Id"])),
+        "headers": headers(given.headers.iter().copied().chain(replayed).chain(ALWAYS)),
     });
     if !content.is_empty() {
         described["content"] = Value::Object(content);
@@ -250,7 +263,7 @@ fn refusal(status: u16, codes: &[&str]) -> Value {
     };
     json!({
         "description": codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", "),
-        "headers": headers(own.into_iter().chain(["X-Request-Id"])),
+        "headers": headers(own.into_iter().chain(ALWAYS)),
         "content": {"application/problem+json": {"schema": schema}},
     })
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::reply::Reply;
 use super::request::Body;
+use crate::telemetry::aside;
 
 /// Pieces that an answer goes out in (bytes), and how many of them may wait.
 const PIECE: usize = 64 << 10;
@@ -76,7 +77,7 @@ pub struct Pipe {
 pub fn piped(write: impl FnOnce(&mut Pipe) -> io::Result<()> + Send + 'static) -> Body {
     let (pieces, coming) = mpsc::channel(WAITING);
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || {
+    aside(move || {
         let until = Instant::now() + LONGEST;
         let mut pipe = Pipe { pieces, buffer: Vec::with_capacity(PIECE), runtime, until };
         // A thread that dies must not leave an end that looks like one.

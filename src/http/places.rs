@@ -73,7 +73,7 @@ impl Drop for Place {
 }
 
 /// Files that are open beside connections: the data, uploads, calls to gateways.
-const OTHER_FILES: u64 = 256;
+pub const OTHER_FILES: u64 = 256;
 
 /// How many of `wanted` connections the system lets this process have. Each is an open file, and many systems begin with
 /// 1024 of these, though more may be had for the asking.

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::page::{Page, Paged};
 use crate::store::{Once, OnceKey, Seen, WriteTx};
+use crate::telemetry::{Asked, Asker};
 
 /// Most bytes a JSON body may have.
 const BODY_LIMIT: u64 = 256 << 10;
@@ -39,6 +40,8 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send + Sync>>
 pub enum Origin {
     /// Over the network, from this address: who asks is in the token.
     Network(IpAddr),
+    /// By the operations door, where nobody has an account and a few paths are open.
+    Operations,
     /// Over the data directory's socket, or in process: whoever can, is the operator.
     Operator,
 }
@@ -50,8 +53,8 @@ pub struct Req {
     pub path: String,
     pub query: Query,
     pub headers: HeaderMap,
-    /// The request id.
-    pub id: String,
+    /// Its id, and who asks, for whoever watches.
+    pub asked: Arc<Asked>,
     pub origin: Origin,
     /// Where it comes from; none for the operator.
     pub client: Option<Client>,
@@ -221,18 +224,17 @@ impl Req {
     /// proxy that is believed; the
     /// operator, who comes in by the back door, is told where customers come in.
     pub fn absolute(&self, path: &str) -> String {
-        let public = &self.app.config.server_public_url;
+        let public = self.app.config.public_url();
         if !public.is_empty() {
-            return format!("{}{path}", public.trim_end_matches('/'));
+            return format!("{public}{path}");
         }
         if self.origin == Origin::Operator {
-            let address = self.app.listening.get().unwrap_or(&self.app.config.server_listen);
-            return format!("http://{address}{path}");
+            return format!("{}{path}", self.app.own_url());
         }
         let client = self.client.as_ref();
         let said = client.and_then(|client| client.host.as_deref());
         let host = said.or_else(|| self.header(header::HOST).filter(|host| is_host(host)));
-        let scheme = client.and_then(|client| client.scheme).unwrap_or("http");
+        let scheme = client.and_then(|client| client.scheme).unwrap_or(self.app.config.scheme());
         format!("{scheme}://{}{path}", host.unwrap_or("localhost"))
     }
 
@@ -250,6 +252,11 @@ impl Req {
     /// # Errors
     /// 429 `rate_limited`.
     pub fn charge(&self, whom: Whom) -> Result<(), ApiError> {
+        match whom {
+            Whom::User(id) => self.asked.is_by(Asker::User(id)),
+            Whom::Token(id) => self.asked.is_by(Asker::Token(id)),
+            Whom::Net(_) => {}
+        }
         match self.client {
             Some(_) => self.allowance.charge(&self.app.limits, whom),
             None => Ok(()),

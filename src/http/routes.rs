@@ -105,8 +105,17 @@ verbs!(get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELET
 impl Verbs {
     /// The handler of a method; `HEAD` is answered as `GET`.
     pub(super) fn of(&self, method: &Method) -> Option<&Handler> {
-        let verb = if method == Method::HEAD { "GET" } else { method.as_str() };
-        self.0.get(verb).map(|routed| &routed.handler)
+        self.0.get(verb_of(method)).map(|routed| &routed.handler)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The how manyth is that of a method.
+    pub(super) fn place(&self, method: &Method) -> Option<usize> {
+        self.0.keys().position(|verb| *verb == verb_of(method))
     }
 
     /// The value of an `Allow` header.
@@ -122,6 +131,11 @@ impl Verbs {
     pub(super) fn each(self) -> impl Iterator<Item = (&'static str, Routed)> {
         self.0.into_iter()
     }
+}
+
+/// The verb that a method is answered by.
+pub(super) fn verb_of(method: &Method) -> &str {
+    if method == Method::HEAD { "GET" } else { method.as_str() }
 }
 
 /// A room's table of routes.

@@ -59,19 +59,20 @@ impl Told {
                 () = drain => ending.await,
             };
         }
-        let request = req.id.clone();
+        let asked = Arc::clone(&req.asked);
         let (last, end) = mpsc::channel(1);
-        tokio::spawn(async move {
+        let id = asked.id.clone();
+        tokio::spawn(asked.scope(async move {
             let reply = ending.await.unwrap_or_else(|error: ApiError| {
                 if let Some(cause) = error.cause() {
-                    tracing::error!(request_id = request, cause, "long work failed");
+                    tracing::error!(cause, "long work failed");
                 }
-                error.into_reply(&request)
+                error.into_reply(&id)
             });
             let body: Value = serde_json::from_slice(reply.body.whole()).unwrap_or(Value::Null);
             let line = json!({"stage": "end", "status": reply.status.as_u16(), "body": body});
             let _ = last.send(Bytes::from(format!("{line}\n"))).await;
-        });
+        }));
         // The work lets go of its teller before its answer comes.
         let lines = stream::unfold((told, end), |(mut told, mut end)| async {
             let line = match told.recv().await {

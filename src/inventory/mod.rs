@@ -15,4 +15,4 @@ pub(crate) mod store;
 pub use alerts::{alerts, is_marked, told};
 pub use check::check;
 pub use model::{Alert, Cause, InventoryError, MOST, Movement, Notice, Short, Stock, Want};
-pub use ops::{adjust, give_back, low, open, set, short, stock_of, take, watch};
+pub use ops::{adjust, count_low, give_back, low, open, set, short, stock_of, take, watch};

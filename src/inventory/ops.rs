@@ -142,3 +142,8 @@ pub fn low(tx: &impl Reads, page: Page) -> Result<Paged<(VariantId, Stock)>, Sto
     let items = keys.items.into_iter().map(|variant| Ok((variant, stock_of(tx, variant)?)));
     Ok(Paged { count: keys.count, items: items.collect::<Result<_, StoreError>>()? })
 }
+
+/// How many variants are low.
+pub fn count_low(tx: &impl Reads) -> Result<u64, StoreError> {
+    LOW.count(tx)
+}

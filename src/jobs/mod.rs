@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::backup;
 use crate::cart;
 use crate::catalogue;
+use crate::certs;
 use crate::checkout;
 use crate::mail;
 use crate::outbox;
@@ -54,6 +55,7 @@ pub async fn run_due(app: &App) {
     keep_house(app).await;
     finish_erasures(app).await;
     note_stopped(app).await;
+    certs::look_after(app).await;
 }
 
 /// Whose payments there may be: those that are switched on, and the built-in one.
@@ -191,6 +193,8 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             again(app, "wishes", || tell_wishers(app), pause),
             again(app, "stopped payments", || note_stopped(app), pause),
             again(app, "erasures", || finish_erasures(app), pause),
+            // Customers need it also where nothing can be written.
+            always("certificate", || certs::look_after(app), pause),
             again(app, "failed refunds", || try_again(app), || tokio::time::sleep(SWEEP_EVERY)),
             join_all(helpers),
             join_all(of_providers),
@@ -200,13 +204,16 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let stopped = async {
         let _ = stop.wait_for(|stop| *stop).await;
         // A letter that the server is about to take would go out a second time at the next start.
-        let _ = timeout(app.config.mail_timeout(), app.mail.settled()).await;
+        let _ = timeout(app.config.mail_timeout().min(LETTER_TIME), app.mail.settled()).await;
     };
     tokio::select! {
         _ = all => {}
         () = stopped => {}
     }
 }
+
+/// How long a stop waits for the mail server: customers wait, too, for whoever comes next.
+const LETTER_TIME: Duration = Duration::from_secs(10);
 
 async fn event_or_pause(app: &App) {
     tokio::select! {
@@ -219,16 +226,28 @@ async fn pause() {
     tokio::time::sleep(EVERY).await;
 }
 
-/// Does a job again and again, while there is a disk to write to. A bug in it must not end it, nor the others.
+/// Does a job again and again, while there is a disk to write to.
 async fn again<W, P>(app: &App, job: &str, work: impl Fn() -> W, pause: impl Fn() -> P)
 where
     W: Future<Output = ()>,
     P: Future<Output = ()>,
 {
-    loop {
+    let work = || async {
         if app.store.trouble().is_none() {
-            once(job, work()).await;
+            work().await;
         }
+    };
+    always(job, work, pause).await;
+}
+
+/// Does a job again and again. A bug in it must not end it, nor the others.
+async fn always<W, P>(job: &str, work: impl Fn() -> W, pause: impl Fn() -> P)
+where
+    W: Future<Output = ()>,
+    P: Future<Output = ()>,
+{
+    loop {
+        once(job, work()).await;
         pause().await;
     }
 }

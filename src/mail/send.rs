@@ -141,12 +141,8 @@ impl Mailer {
 impl App {
     /// How this shop's mails speak.
     pub fn voice(&self) -> Voice {
-        let public = self.config.server_public_url.trim_end_matches('/');
-        if public.is_empty() {
-            let address = self.listening.get().unwrap_or(&self.config.server_listen);
-            return self.config.voice(&format!("http://{address}"));
-        }
-        self.config.voice(public)
+        let public = self.config.public_url();
+        self.config.voice(&if public.is_empty() { self.own_url() } else { public })
     }
 
     /// What this shop's letters are made with.

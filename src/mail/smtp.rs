@@ -97,6 +97,16 @@ impl Server {
             timeout,
         })
     }
+
+    /// Host and port.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Whether no letter and no password goes to it in plain text.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.tls, Tls::Implicit | Tls::Required)
+    }
 }
 
 /// Reads whom mails are from.

@@ -14,6 +14,7 @@ use crate::http::{Answer, ApiError, Op, Req, Routes, get, ok};
 use crate::id::OrderId;
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -119,7 +120,7 @@ async fn list(req: Req) -> Answer {
     let filter = Filter::of(&req)?;
     // A search may read every order, so it is done off the async threads.
     let app = std::sync::Arc::clone(&req.app);
-    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    let found = aside(move || app.store.read(|tx| find(tx, &filter, page)));
     let found = found.await.map_err(ApiError::internal)??;
     let views = found.try_map(|(id, order)| req.order_view(id, order))?;
     req.list(page, views)

@@ -13,6 +13,7 @@ use crate::http::{Answer, ApiError, FileFormat, LINES, Pipe, Req, Routes, get, p
 use crate::id::OrderId;
 use crate::promotions::Code;
 use crate::store::{ReadTx, StoreError};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     let op = Filter::described(for_staff(Scope::OrdersRead, "Export orders, oldest first"))
@@ -74,7 +75,7 @@ async fn export(req: Req) -> Answer {
     let format = req.query.word::<FileFormat>("format")?.unwrap_or_default();
     let filter = Arc::new(Filter::of(&req)?);
     let (app, counted) = (Arc::clone(&req.app), Arc::clone(&filter));
-    let total = tokio::task::spawn_blocking(move || app.store.read(|tx| count(tx, &counted, format))).await;
+    let total = aside(move || app.store.read(|tx| count(tx, &counted, format))).await;
     let total = total.map_err(ApiError::internal)??;
     let (app, base) = (Arc::clone(&req.app), req.absolute(""));
     let body = piped(move |pipe| {

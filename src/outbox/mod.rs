@@ -12,6 +12,6 @@ pub mod store;
 
 pub use model::{Addressee, Cause, Mail, State};
 pub use ops::{
-    begin, cancel, complete_since, count, due, due_before, forget, get, give_up, page, post, put_off, scrub,
-    send_again, sent, to,
+    begin, cancel, complete_since, count, due, due_before, forget, get, give_up, oldest_waiting, page, post,
+    put_off, scrub, send_again, sent, to,
 };

@@ -72,6 +72,13 @@ pub fn count(tx: &impl Reads, state: State, most: u64) -> Result<u64, StoreError
     Ok(count)
 }
 
+/// When the oldest of the mails that wait was posted; looks at no more than `most`.
+pub fn oldest_waiting(tx: &impl Reads, most: usize) -> Result<Option<Time>, StoreError> {
+    let end = (place(State::Waiting), Time(i64::MAX));
+    let oldest = BY_STATE.below(tx, &end, most)?.into_iter().min();
+    Ok(oldest.map(|id| MAILS.expect(tx, &id)).transpose()?.map(|mail| mail.created_at))
+}
+
 /// Changes a mail that waits; one that does not any more is left as it is.
 fn change(tx: &mut WriteTx, id: MailId, change: impl FnOnce(&mut Mail)) -> Result<(), StoreError> {
     let Some(mut mail) = MAILS.get(tx, &id)?.filter(|mail| mail.state == State::Waiting) else {

@@ -14,6 +14,7 @@ use crate::audit;
 use crate::http::input::{Fields, Input, boolean, text};
 use crate::http::{Answer, ApiError, Req, Routes, created, get, ok, post};
 use crate::id::{PaymentId, RefundId};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -60,7 +61,7 @@ async fn list(req: Req) -> Answer {
     let (page, filter) = (req.page()?, Filter::of(&req)?);
     // Times alone may make it look at every payment, so it is done off the async threads.
     let app = std::sync::Arc::clone(&req.app);
-    let found = tokio::task::spawn_blocking(move || {
+    let found = aside(move || {
         app.store.read(|tx| find(tx, &filter, page)?.try_map(|(id, payment)| admin_view(tx, id, &payment)))
     });
     let found = found.await.map_err(ApiError::internal)??;

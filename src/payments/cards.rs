@@ -52,7 +52,7 @@ pub struct Cards {
     /// Where the payments of the last hour came from, and when.
     came_from: Slots<(Time, Option<Net>)>,
     outcomes: Mutex<Outcomes>,
-    pub(super) stops: Stops,
+    pub stops: Stops,
 }
 
 struct Caps {

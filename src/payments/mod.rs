@@ -34,6 +34,7 @@ pub mod stopped;
 pub(crate) mod store;
 mod strays;
 mod sweep;
+mod unfinished;
 mod view;
 pub mod webhook;
 
@@ -58,4 +59,5 @@ pub use returned::settle_refund;
 pub use settle::{Terms, give_up, settle};
 pub use stopped::{forget_stopped, note_stopped};
 pub use sweep::look_around;
+pub use unfinished::{Open, open, open_refunds, waiting_events};
 pub use view::{AdminView, admin_view};

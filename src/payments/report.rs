@@ -21,6 +21,7 @@ use crate::money::{AnyMoney, Currency, Money};
 use crate::orders::RefundStatus;
 use crate::orders::store::ORDERS;
 use crate::store::{Direction, Index, Key, Reads, Record, Span, StoreError, Table};
+use crate::telemetry::aside;
 
 /// Milliseconds.
 const DAY: i64 = 24 * 3600 * 1000;
@@ -323,7 +324,7 @@ async fn show(req: Req) -> Answer {
     let form: Form = req.query.word("format")?.unwrap_or_default();
     let (from, to) = (range.from.date(), Time(range.to.0 - DAY).date());
     let app = std::sync::Arc::clone(&req.app);
-    let gathered = tokio::task::spawn_blocking(move || app.store.read(|tx| gather(tx, &range))).await;
+    let gathered = aside(move || app.store.read(|tx| gather(tx, &range))).await;
     let (days, orders) = gathered.map_err(ApiError::internal)??;
 
     let rows: Vec<_> = days

@@ -15,6 +15,7 @@ use crate::accounts::{Scope, for_admin};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::{Answer, ApiError, ListBody, Net, Req, Routes, get, ok, rate_limited};
+use crate::meters::Counter;
 use crate::store::{Direction, Reads, Span, StoreError, WriteTx};
 
 /// Most rows of one hour; what is beyond them is counted as of elsewhere.
@@ -39,6 +40,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 5] = [
+        Reason::PaymentsOfAccount,
+        Reason::PaymentsOfAddress,
+        Reason::DeclinesOfAccount,
+        Reason::DeclinesOfAddress,
+        Reason::Paused,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::PaymentsOfAccount => "payments_of_account",
@@ -61,7 +70,11 @@ pub type StoppedKey = (Time, (String, String));
 
 /// What was stopped in this hour: how many of each are not written down yet. A flood of refusals is no flood of writes.
 #[derive(Default)]
-pub struct Stops(Mutex<Counts>);
+pub struct Stops {
+    counts: Mutex<Counts>,
+    /// Of each reason, since the start.
+    total: [Counter; Reason::ALL.len()],
+}
 
 #[derive(Default)]
 struct Counts {
@@ -84,6 +97,7 @@ impl Counts {
 
 impl Stops {
     pub(super) fn note(&self, now: Time, reason: Reason, net: Option<Net>) {
+        self.total[reason as usize].add(1);
         let mut counts = self.counts();
         let hour = Time(now.0.div_euclid(HOUR) * HOUR);
         if counts.hour != hour {
@@ -100,7 +114,12 @@ impl Stops {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many payments were stopped since the start, for each reason.
+    pub fn totals(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().map(|reason| (reason, self.total[reason as usize].get()))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::id::{OrderId, UserId};
 use crate::orders::{self, Status};
 use crate::payments::{self, PaymentError};
 use crate::store::{Reads, StoreError, WriteTx, answers_with, forget_answers_of, replace_answer};
+use crate::telemetry::aside;
 use crate::{audit, cart, outbox, reviews, wishlist};
 
 /// Why a person can't be erased now.
@@ -107,7 +108,7 @@ pub async fn finish(app: &App) -> Result<(), StoreError> {
         let address = json!(erasure.address).to_string();
         let store = Arc::clone(&app.store);
         let found = move || store.read(|tx| answers_with(tx, address.as_bytes()));
-        let found = tokio::task::spawn_blocking(found).await.map_err(|_| StoreError::Unavailable)??;
+        let found = aside(found).await.map_err(|_| StoreError::Unavailable)??;
         for scope in found {
             app.store.write(move |tx| replace_answer(tx, &scope, Stored::erased)).await?;
         }

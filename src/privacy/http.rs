@@ -12,6 +12,7 @@ use crate::audit;
 use crate::http::input::{Fields, Input, Nothing};
 use crate::http::{Answer, ApiError, Op, Reply, Req, Routes, delete, get, ok, post};
 use crate::id::UserId;
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -69,7 +70,7 @@ async fn export_user(req: Req, id: UserId) -> Answer {
 
 async fn exported(req: &Req, id: UserId) -> Answer {
     let (app, base) = (Arc::clone(&req.app), req.absolute(""));
-    let all = tokio::task::spawn_blocking(move || app.store.read(|tx| export(&app, tx, id, &base)));
+    let all = aside(move || app.store.read(|tx| export(&app, tx, id, &base)));
     let all = all.await.map_err(ApiError::internal)??;
     let name = format!("attachment; filename=\"user-{id}.json\"");
     Ok(ok(&all).header(header::CONTENT_DISPOSITION, &name))

@@ -22,6 +22,7 @@ use crate::orders::store::{BY_STATUS, ORDERS};
 use crate::orders::{Order, Status};
 use crate::page::Page;
 use crate::store::{Direction, Key, ReadTx, Span, StoreError};
+use crate::telemetry::aside;
 
 const DAY: Duration = Duration::from_hours(24);
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -144,8 +145,7 @@ async fn stats(req: Req) -> Answer {
     req.query.only(&["days"])?;
     let Days(days) = req.query.word("days")?.unwrap_or(Days(30));
     let (app, now) = (Arc::clone(&req.app), req.now());
-    let gathered =
-        tokio::task::spawn_blocking(move || app.store.read(|tx| gather(tx, now, days, app.currency())));
+    let gathered = aside(move || app.store.read(|tx| gather(tx, now, days, app.currency())));
     Ok(ok(&gathered.await.map_err(ApiError::internal)??))
 }
 

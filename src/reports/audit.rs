@@ -16,6 +16,7 @@ use crate::http::{Answer, ApiError, FileFormat, LINES, Op, Pipe, Req, Routes, ge
 use crate::id::{AuditId, UserId};
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Reads, Span, StoreError};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -170,7 +171,7 @@ async fn list(req: Req) -> Answer {
     let (page, filter) = (req.page()?, Filter::of(&req)?);
     // It may read every entry, so it is done off the async threads.
     let app = Arc::clone(&req.app);
-    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    let found = aside(move || app.store.read(|tx| find(tx, &filter, page)));
     let found = found.await.map_err(ApiError::internal)??;
     req.list(page, found)
 }
@@ -190,7 +191,7 @@ async fn export(req: Req) -> Answer {
         })?;
         Ok::<_, StoreError>(count)
     };
-    let counting = tokio::task::spawn_blocking(move || {
+    let counting = aside(move || {
         let total = app.store.read(|tx| count(tx, &filter))?;
         Ok::<_, StoreError>((total, filter, app))
     });

@@ -15,6 +15,7 @@ use crate::http::{Answer, ApiError, Reply, Req, Routes, get, ok};
 use crate::id::{ProductId, ReviewId, UserId};
 use crate::page::{Matches, Page, Paged};
 use crate::store::{Direction, Key, ReadTx, Span, StoreError, WriteTx};
+use crate::telemetry::aside;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -69,7 +70,7 @@ async fn list(req: Req) -> Answer {
     };
     // It may read every review, so it is done off the async threads.
     let app = Arc::clone(&req.app);
-    let found = tokio::task::spawn_blocking(move || app.store.read(|tx| find(tx, &filter, page)));
+    let found = aside(move || app.store.read(|tx| find(tx, &filter, page)));
     req.list(page, found.await.map_err(ApiError::internal)??)
 }
 

@@ -1,8 +1,8 @@
 //! Where the data file is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, StorageError};
@@ -130,13 +130,25 @@ impl FileDisk {
         path.into()
     }
 
-    /// Makes the file, for this user alone, before redb opens it.
-    fn make(&self) -> io::Result<()> {
-        let mut how = OpenOptions::new();
-        match how.append(true).create_new(true).mode(0o600).open(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            // What has this name must have it after a power cut, too.
-            _ => self.sync_dir(),
+    /// Makes the file where there is none, for this user alone. It gets its name once it is a whole one: a process that
+    /// is killed before leaves none behind that can't be opened.
+    fn make(&self) -> Result<Option<Database>, DatabaseError> {
+        if self.path.exists() {
+            return Ok(None);
+        }
+        let mine = Permissions::from_mode(0o600);
+        let made = tempfile::Builder::new().prefix(".till-").permissions(mine).tempfile_in(self.dir());
+        let made = made.map_err(StorageError::Io)?;
+        let db = Database::builder().set_cache_size(self.cache).create(made.path())?;
+        match made.persist_noclobber(&self.path) {
+            // Another process was faster.
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(failed) => Err(StorageError::Io(failed.error).into()),
+            Ok(_) => {
+                // What has this name must have it after a power cut, too.
+                self.sync_dir().map_err(StorageError::Io)?;
+                Ok(Some(db))
+            }
         }
     }
 
@@ -147,8 +159,10 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn open(&self) -> Result<Database, DatabaseError> {
-        self.make().map_err(StorageError::Io)?;
-        Database::builder().set_cache_size(self.cache).create(&self.path)
+        match self.make()? {
+            Some(db) => Ok(db),
+            None => Database::builder().set_cache_size(self.cache).create(&self.path),
+        }
     }
 
     /// The system promises room when a page is written, so nothing need be synced, and what is thrown away at once

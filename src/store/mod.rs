@@ -13,6 +13,7 @@ mod compact;
 mod disk;
 mod key;
 mod look;
+mod meters;
 mod once;
 mod open;
 mod rebuild;
@@ -28,6 +29,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use redb::ReadableDatabase;
 use tokio::sync::oneshot;
 
 pub(crate) use codec::record;
@@ -36,14 +38,19 @@ pub use compact::Compacted;
 pub use disk::{Disk, FileDisk, Upgrade};
 pub use key::Key;
 pub use look::{Finding, Look, Tell};
+pub use meters::{Cache, Meters, Ride};
 pub use once::{KeyReused, Once, OnceKey, Seen};
 pub(crate) use once::{ONCE, answers_with, forget, forget_answers_of, replace_answer};
-pub use open::{FORMAT, OpenError, Options, format_of, is_sound};
+pub use open::{
+    ANSWERED_FORMAT, FORMAT, Formats, OpenError, Options, answered_format, format_of, formats, is_sound,
+};
 pub use rebuild::Rebuild;
 pub use table::{AnyTable, Index, Indexed, Table};
 pub(crate) use table::{COUNTERS, META};
 pub use tx::{Change, Direction, ReadTx, Reads, Span, WriteTx};
 use writer::Shared;
+
+use crate::telemetry::trace::{self, Kind};
 
 /// Why the store could not do what it was asked. None of these is a refusal of the shop's rules.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -100,14 +107,15 @@ const MEASURED_EVERY: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub file_bytes: u64,
-    pub live_bytes: u64,
+    /// How much of that something was in when it was last measured; none before the first time.
+    pub live_bytes: Option<u64>,
 }
 
 impl Size {
-    /// What the file takes for each byte that is in use.
-    #[allow(clippy::cast_precision_loss)]
-    pub fn ratio(self) -> f64 {
-        self.file_bytes as f64 / self.live_bytes.max(1) as f64
+    /// The part of the file that something is in.
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    pub fn live_ratio(self) -> Option<f64> {
+        self.live_bytes.map(|live| live as f64 / self.file_bytes.max(1) as f64)
     }
 }
 
@@ -151,14 +159,23 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (send, answer) = oneshot::channel();
-        // Nobody is waiting any more when the request was cut off; what was committed stays.
-        self.shared.submit(act, move |outcome| drop(send.send(outcome)));
+        let span = trace::child("commit", Kind::Internal);
+        let answer_with = move |outcome, ride: Ride| {
+            if let Some(mut span) = span {
+                span.note("till.writer.wait", ride.waited);
+                span.note("till.writer.batch.size", ride.acts);
+                span.end();
+            }
+            // Nobody is waiting any more when the request was cut off; what was committed stays.
+            drop(send.send(outcome));
+        };
+        self.shared.submit(act, answer_with);
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into()))
     }
 
     /// Hands the writer an act that nobody waits for, and that may be lost.
     pub fn write_later(&self, act: impl Fn(&mut WriteTx) -> Result<(), StoreError> + Send + 'static) {
-        self.shared.submit(act, drop);
+        self.shared.submit(act, |_, _| {});
     }
 
     /// How many acts wait for the writer.
@@ -173,7 +190,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (send, answer) = mpsc::sync_channel(1);
-        self.shared.submit(act, move |outcome| drop(send.send(outcome)));
+        self.shared.submit(act, move |outcome, _| drop(send.send(outcome)));
         if self.writer.is_none() {
             self.step();
         }
@@ -203,20 +220,40 @@ impl Store {
         self.shared.hear(Box::new(hear));
     }
 
-    /// What the file takes, and how much of that something was in within the last hour: finding out means to read
-    /// every page.
-    pub fn measure(&self) -> Result<Size, StoreError> {
+    /// What the file takes, and how much of that is known to be in use.
+    pub fn size(&self) -> Result<Size, StoreError> {
         let file_bytes = self.shared.disk.size().map_err(|error| StoreError::Disk(error.to_string()))?;
+        let live_bytes = writer::lock(&self.shared.live).map(|(_, bytes)| bytes);
+        Ok(Size { file_bytes, live_bytes })
+    }
+
+    /// Finds out how much of the file is in use, for which every page is read: at most once an hour, and by one at a time.
+    pub fn measure(&self) -> Result<(), StoreError> {
+        let Ok(_one) = self.shared.measuring.try_lock() else { return Ok(()) };
         let now = self.shared.now();
         let known = *writer::lock(&self.shared.live);
-        let live_bytes = match known {
-            Some((at, bytes)) if now < at.plus(MEASURED_EVERY) => bytes,
-            _ => self.read(ReadTx::live_bytes)?,
-        };
-        if known.is_none_or(|(_, bytes)| bytes != live_bytes) {
-            *writer::lock(&self.shared.live) = Some((now, live_bytes));
+        if known.is_none_or(|(at, _)| now >= at.plus(MEASURED_EVERY)) {
+            let bytes = self.read(ReadTx::live_bytes)?;
+            *writer::lock(&self.shared.live) = Some((now, bytes));
         }
-        Ok(Size { file_bytes, live_bytes })
+        Ok(())
+    }
+
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// What the cache of the file's pages did; it begins anew with each opening of the file.
+    pub fn cache(&self) -> Result<Cache, StoreError> {
+        self.shared.with_db(|db| {
+            let stats = db.cache_stats();
+            Ok(Cache {
+                hits: stats.read_hits() + stats.write_hits(),
+                misses: stats.read_misses() + stats.write_misses(),
+                evictions: stats.evictions(),
+                bytes: stats.used_bytes() as u64,
+            })
+        })
     }
 
     /// The sequence number of the newest commit.

@@ -21,6 +21,9 @@ pub const FORMAT: u32 = 4;
 /// Its name among the file's properties.
 pub(super) const FORMAT_IS: &str = "format";
 
+/// Among the file's properties: the format in which somebody was last answered.
+pub const ANSWERED_FORMAT: &str = "answered_format";
+
 /// How a store is run.
 pub struct Options {
     pub disk: Box<dyn Disk>,
@@ -169,6 +172,30 @@ impl Shared {
 pub fn format_of(tx: &impl Reads) -> Result<u32, StoreError> {
     let text = META.expect(tx, &FORMAT_IS.to_owned())?;
     text.parse().map_err(|_| StoreError::corrupt(META.name, "the file's format is no number"))
+}
+
+/// The format in which somebody was last answered out of the file; none where that was before it was noted.
+pub fn answered_format(tx: &impl Reads) -> Result<Option<u32>, StoreError> {
+    Ok(META.get(tx, &ANSWERED_FORMAT.to_owned())?.and_then(|text| text.parse().ok()))
+}
+
+/// What a data file says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Formats {
+    pub format: u32,
+    /// See [`answered_format`].
+    pub answered: Option<u32>,
+}
+
+/// Looks into a data file of any format; none while another process has it.
+pub fn formats(path: &Path) -> Result<Option<Formats>, StoreError> {
+    let failed = |error: DatabaseError| StoreError::Disk(format!("{}: {error}", path.display()));
+    let db = match Database::open(path) {
+        Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let tx = ReadTx::new(db.begin_read()?, Time(0), 0);
+    Ok(Some(Formats { format: format_of(&tx)?, answered: answered_format(&tx)? }))
 }
 
 /// redb's own look at every page of a file that nobody has open: whether all are as it wrote them. What it finds it

@@ -269,6 +269,26 @@ impl<K: Key, V, I: Key> Index<K, V, I> {
         if garbled { Err(self.garbled()) } else { Ok(()) }
     }
 
+    /// How many entries there are in all.
+    pub fn count(&self, tx: &impl Reads) -> Result<u64, StoreError> {
+        tx.len_raw(self.name)
+    }
+
+    /// What the first entry under `at` leads to: in a list, the oldest key.
+    pub fn first_of(&self, tx: &impl Reads, at: &I) -> Result<Option<K>, StoreError> {
+        Ok(self.first(tx, Span::under(at.bytes(), Direction::Up), 1)?.pop())
+    }
+
+    /// How many entries are under `at`; counts no further than `most`.
+    pub fn count_of(&self, tx: &impl Reads, at: &I, most: u64) -> Result<u64, StoreError> {
+        let mut count = 0;
+        tx.scan_raw(self.name, Span::under(at.bytes(), Direction::Up), &mut |_, _| {
+            count += 1;
+            if count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(count)
+    }
+
     /// The keys under `at`, oldest key first.
     pub fn all(&self, tx: &impl Reads, at: &I) -> Result<Vec<K>, StoreError> {
         let mut keys = Vec::new();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redb::ReadableDatabase;
 
 use super::tx::ReadTx;
-use super::writer::{Hand, Shared, Tried, job, lock};
+use super::writer::{Hand, Rider, Shared, Tried, job, lock};
 use super::{COUNTERS, Commit, StoreError, WriteTx};
 
 /// How often a disk in trouble is tried again; a stepped store tries at each step.
@@ -114,7 +114,7 @@ impl Shared {
     fn try_to_recover(&self, hand: &mut Hand) -> Result<(), StoreError> {
         self.reopen(hand)?;
         self.disk.room().map_err(|error| StoreError::Disk(error.to_string()))?;
-        match self.try_batch(hand, &mut [job(probe, drop)]) {
+        match self.try_batch(hand, &mut [Rider::new(job(probe, |_, _| {}))]) {
             Tried::Committed => Ok(()),
             Tried::Poisoned(failure) => Err(failure.unwrap_or(StoreError::Unavailable)),
             Tried::Broken(commit, error) => self.resolve(hand, commit, error),

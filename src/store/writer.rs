@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableDatabase};
 
 use super::disk::Disk;
+use super::meters::{Meters, Ride};
 use super::trouble::TRY_EVERY;
 use super::tx::{Change, ReadTx, WriteTx};
 use super::{Commit, StoreError};
 use crate::clock::{Clock, Time};
+use crate::telemetry::{Asked, on_behalf};
 
 /// The counter that is the sequence number of the newest commit.
 pub(super) const SEQ: &str = "commit";
@@ -32,23 +34,25 @@ pub(super) enum Ran {
 pub(super) trait Job: Send {
     fn run(&mut self, tx: &mut WriteTx) -> Ran;
     /// Sends the outcome of the last run, or the failure of its commit.
-    fn answer(self: Box<Self>, fate: Result<(), StoreError>);
+    fn answer(self: Box<Self>, fate: Result<(), StoreError>, ride: Ride);
 }
 
 struct Queued<F, T, E, G> {
+    /// For which request.
+    asked: Option<Arc<Asked>>,
     act: F,
     outcome: Option<Result<T, E>>,
     answer: G,
 }
 
 /// An act that waits to be run.
-pub(super) fn job<F, T, E>(act: F, answer: impl FnOnce(Result<T, E>) + Send + 'static) -> Box<dyn Job>
+pub(super) fn job<F, T, E>(act: F, answer: impl FnOnce(Result<T, E>, Ride) + Send + 'static) -> Box<dyn Job>
 where
     F: Fn(&mut WriteTx) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    Box::new(Queued { act, outcome: None, answer })
+    Box::new(Queued { asked: Asked::current(), act, outcome: None, answer })
 }
 
 impl<F, T, E, G> Job for Queued<F, T, E, G>
@@ -56,29 +60,42 @@ where
     F: Fn(&mut WriteTx) -> Result<T, E> + Send,
     T: Send,
     E: From<StoreError> + Send,
-    G: FnOnce(Result<T, E>) + Send,
+    G: FnOnce(Result<T, E>, Ride) + Send,
 {
     fn run(&mut self, tx: &mut WriteTx) -> Ran {
         self.outcome = None;
-        let outcome = (self.act)(tx);
+        let outcome = on_behalf(self.asked.clone(), || (self.act)(tx));
         let ran = if outcome.is_ok() { Ran::Done } else { Ran::Refused };
         self.outcome = Some(outcome);
         ran
     }
 
-    fn answer(self: Box<Self>, fate: Result<(), StoreError>) {
+    fn answer(self: Box<Self>, fate: Result<(), StoreError>, ride: Ride) {
         let outcome = match (fate, self.outcome) {
             (Err(error), _) => Err(error.into()),
             (Ok(()), Some(outcome)) => outcome,
             (Ok(()), None) => Err(StoreError::Unavailable.into()),
         };
-        (self.answer)(outcome);
+        (self.answer)(outcome, ride);
+    }
+}
+
+/// An act in the queue, and since when it waits; once its batch was begun, how long it did.
+pub(super) struct Rider {
+    job: Box<dyn Job>,
+    since: Instant,
+    waited: Duration,
+}
+
+impl Rider {
+    pub(super) fn new(job: Box<dyn Job>) -> Rider {
+        Rider { job, since: Instant::now(), waited: Duration::ZERO }
     }
 }
 
 #[derive(Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<Box<dyn Job>>,
+    waiting: VecDeque<Rider>,
     closing: bool,
     /// A read of this handle of the file failed.
     pub alarm: Option<u64>,
@@ -127,8 +144,11 @@ pub(super) struct Shared {
     hearers: RwLock<Vec<Hear>>,
     /// How many bytes of the file something was in, and when.
     pub live: Mutex<Option<(Time, u64)>>,
+    /// Held by whoever finds that out.
+    pub measuring: Mutex<()>,
     /// Why nothing is written just now.
     pub trouble: Mutex<Option<String>>,
+    pub meters: Meters,
 }
 
 /// How a try to commit a batch ended.
@@ -169,7 +189,9 @@ impl Shared {
             recorded: Mutex::default(),
             hearers: RwLock::default(),
             live: Mutex::default(),
+            measuring: Mutex::default(),
             trouble: Mutex::default(),
+            meters: Meters::default(),
         }
     }
 
@@ -196,7 +218,7 @@ impl Shared {
     }
 
     /// Queues an act; `answer` is called with its outcome. A queue that is closed drops both.
-    pub(super) fn submit<F, T, E>(&self, act: F, answer: impl FnOnce(Result<T, E>) + Send + 'static)
+    pub(super) fn submit<F, T, E>(&self, act: F, answer: impl FnOnce(Result<T, E>, Ride) + Send + 'static)
     where
         F: Fn(&mut WriteTx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -204,11 +226,11 @@ impl Shared {
     {
         // Known to be in vain, so it is refused at once.
         if let Some(why) = self.trouble() {
-            return answer(Err(StoreError::ReadOnly(why).into()));
+            return answer(Err(StoreError::ReadOnly(why).into()), Ride::default());
         }
         let mut queue = lock(&self.queue);
         if !queue.closing {
-            queue.waiting.push_back(job(act, answer));
+            queue.waiting.push_back(Rider::new(job(act, answer)));
             self.wake.notify_one();
         }
     }
@@ -260,7 +282,11 @@ impl Shared {
         let (batch, alarm, is_probed) = {
             let mut queue = lock(&self.queue);
             let most = queue.waiting.len().min(MOST);
-            let batch: Vec<_> = queue.waiting.drain(..most).collect();
+            let mut batch: Vec<_> = queue.waiting.drain(..most).collect();
+            for rider in &mut batch {
+                rider.waited = rider.since.elapsed();
+                self.meters.waited.took(rider.waited);
+            }
             (batch, queue.alarm.take(), std::mem::take(&mut queue.is_probed))
         };
         self.look_after_disk(&mut hand, alarm, is_probed);
@@ -271,18 +297,22 @@ impl Shared {
         count
     }
 
-    fn run_batch(&self, hand: &mut Hand, mut batch: Vec<Box<dyn Job>>) {
+    fn run_batch(&self, hand: &mut Hand, mut batch: Vec<Rider>) {
         if let Some(why) = self.trouble() {
             return answer_all(batch, &Err(StoreError::ReadOnly(why)));
         }
         match self.try_batch(hand, &mut batch) {
             Tried::Committed => answer_all(batch, &Ok(())),
             Tried::Poisoned(_) if batch.len() > 1 => {
-                for job in batch {
-                    self.run_batch(hand, vec![job]);
+                self.meters.undone.add(1);
+                for rider in batch {
+                    self.run_batch(hand, vec![rider]);
                 }
             }
-            Tried::Poisoned(failure) => answer_all(batch, &failure.map_or(Ok(()), Err)),
+            Tried::Poisoned(failure) => {
+                self.meters.undone.add(1);
+                answer_all(batch, &failure.map_or(Ok(()), Err));
+            }
             Tried::Broken(commit, error) => {
                 let fate = self.resolve(hand, commit, error);
                 answer_all(batch, &fate);
@@ -292,13 +322,14 @@ impl Shared {
     }
 
     /// Runs all of `batch` in one transaction and commits it.
-    pub(super) fn try_batch(&self, hand: &mut Hand, batch: &mut [Box<dyn Job>]) -> Tried {
+    pub(super) fn try_batch(&self, hand: &mut Hand, batch: &mut [Rider]) -> Tried {
         let broken = |error| Tried::Broken(None, error);
         let mut tx = match self.begin(hand) {
             Ok(tx) => tx,
             Err(error) => return broken(error),
         };
-        for job in batch {
+        let acts = batch.len();
+        for Rider { job, .. } in batch {
             tx.now = self.clock.now();
             let written = tx.writes;
             let ran = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx)));
@@ -320,8 +351,11 @@ impl Shared {
             Err(error) => return broken(error),
         };
         let commit = Commit { seq, changes: std::mem::take(&mut tx.changes) };
+        let began = Instant::now();
         match tx.inner.commit() {
             Ok(()) => {
+                self.meters.commit.took(began.elapsed());
+                self.meters.batch.note(acts as u64);
                 self.publish(&commit);
                 hand.newest = commit.seq;
                 Tried::Committed
@@ -353,9 +387,10 @@ impl Shared {
     }
 }
 
-fn answer_all(batch: Vec<Box<dyn Job>>, fate: &Result<(), StoreError>) {
-    for job in batch {
-        job.answer(fate.clone());
+fn answer_all(batch: Vec<Rider>, fate: &Result<(), StoreError>) {
+    let acts = batch.len();
+    for Rider { job, waited, .. } in batch {
+        job.answer(fate.clone(), Ride { waited, acts });
     }
 }
 

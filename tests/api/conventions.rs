@@ -151,11 +151,12 @@ async fn answers_are_not_kept_by_caches_unless_they_say_so() {
 async fn too_long_a_path_and_too_many_headers_are_refused() {
     let shop = Shop::open().await;
     shop.get(&format!("/api/products/?search={}", "x".repeat(9000))).await.refused(414, "uri_too_long");
-    let mut asking = shop.request(Method::GET, "/api/products/");
-    for n in 0..150 {
-        asking = asking.header(&format!("X-Flood-{n}"), "x");
-    }
-    asking.send().await.refused(431, "headers_too_large");
+    let flood = |count| {
+        let asking = shop.request(Method::GET, "/api/products/");
+        (0..count).fold(asking, |asking, n| asking.header(&format!("X-Flood-{n}"), "x")).send()
+    };
+    flood(70).await.status(200);
+    flood(90).await.refused(431, "headers_too_large");
     let long = "x".repeat(20_000);
     shop.request(Method::GET, "/api/products/")
         .header("X-Long", &long)

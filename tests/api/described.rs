@@ -96,7 +96,8 @@ async fn what_is_done_with_orders_is_read_as_it_is_described() {
 }
 
 /// Refusals that are no operation's: what is asked for is not routed, or is not taken in at all.
-const OF_NO_OPERATION: &[(u64, &str)] = &[(405, "method_not_allowed")];
+/// The last is plain HTTP's, beside HTTPS.
+const OF_NO_OPERATION: &[(u64, &str)] = &[(405, "method_not_allowed"), (421, "misdirected")];
 
 /// Status and code of all that the code refuses, as they stand in it.
 fn refusals_in_the_code() -> BTreeSet<(u64, String)> {

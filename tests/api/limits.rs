@@ -217,6 +217,22 @@ async fn an_address_without_an_account_is_treated_like_one_with_an_account() {
     assert_eq!(answers[0], answers[1]);
 }
 
+/// Ann chooses a new password by mail, from `address`.
+async fn choose_anew(shop: &Shop, address: &str, ann: u64, password: &str) {
+    let asking = shop.request(Method::POST, "/api/auth/password/reset/").header("X-Forwarded-For", address);
+    asking.json(&json!({"email": "ann@example.com"})).send().await.status(202);
+    // The answer does not wait for the mail; whatever is written now comes after it.
+    shop.app.store.probe().await.expect("it can write");
+    let token = shop
+        .app
+        .store
+        .read(|tx| till::accounts::reset_token(tx, &shop.app.keys, UserId(ann), shop.app.clock.now()));
+    let (token, _) = token.expect("the shop can be read").expect("a link was asked for");
+    let asking =
+        shop.request(Method::POST, "/api/auth/password/reset/confirm/").header("X-Forwarded-For", address);
+    asking.json(&json!({"token": token, "new_password": password})).send().await.status(204);
+}
+
 #[tokio::test]
 async fn whoever_is_locked_out_by_strangers_comes_in_by_mail() {
     let shop = limited(&[]).await;
@@ -226,18 +242,7 @@ async fn whoever_is_locked_out_by_strangers_comes_in_by_mail() {
         log_in(&shop, STRANGER, "ann@example.com", "wrong").await;
     }
     log_in(&shop, away, "ann@example.com", PASSWORD).await.refused(429, "rate_limited");
-    let asking = shop.request(Method::POST, "/api/auth/password/reset/").header("X-Forwarded-For", away);
-    asking.json(&json!({"email": "ann@example.com"})).send().await.status(202);
-    // The answer does not wait for the mail; whatever is written now comes after it.
-    shop.app.store.probe().await.expect("it can write");
-    let token = shop
-        .app
-        .store
-        .read(|tx| till::accounts::reset_token(tx, &shop.app.keys, UserId(ann.id), shop.app.clock.now()));
-    let (token, _) = token.expect("the shop can be read").expect("a link was asked for");
-    let asking =
-        shop.request(Method::POST, "/api/auth/password/reset/confirm/").header("X-Forwarded-For", away);
-    asking.json(&json!({"token": token, "new_password": "another fine password"})).send().await.status(204);
+    choose_anew(&shop, away, ann.id, "another fine password").await;
     for _ in 0..6 {
         log_in(&shop, STRANGER, "ann@example.com", "wrong").await;
     }
@@ -254,17 +259,7 @@ async fn a_new_password_by_mail_is_good_where_others_guess_at_the_same_address()
         log_in(&shop, office, "ann@example.com", "wrong").await;
     }
     log_in(&shop, office, "ann@example.com", PASSWORD).await.refused(429, "rate_limited");
-    let asking = shop.request(Method::POST, "/api/auth/password/reset/").header("X-Forwarded-For", office);
-    asking.json(&json!({"email": "ann@example.com"})).send().await.status(202);
-    shop.app.store.probe().await.expect("it can write");
-    let token = shop
-        .app
-        .store
-        .read(|tx| till::accounts::reset_token(tx, &shop.app.keys, UserId(ann.id), shop.app.clock.now()));
-    let (token, _) = token.expect("the shop can be read").expect("a link was asked for");
-    let asking =
-        shop.request(Method::POST, "/api/auth/password/reset/confirm/").header("X-Forwarded-For", office);
-    asking.json(&json!({"token": token, "new_password": "another fine password"})).send().await.status(204);
+    choose_anew(&shop, office, ann.id, "another fine password").await;
     log_in(&shop, office, "ann@example.com", "another fine password").await.status(200);
 }
 

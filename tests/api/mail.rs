@@ -284,7 +284,7 @@ async fn a_mail_that_is_refused_for_good_is_given_up_at_once_and_the_address_is_
         (&given_up["tries"], &given_up["last_said"]),
         (&json!(1), &json!("550 <the recipient>: no such mailbox"))
     );
-    let ready = shop.get("/readyz").await.status(200).json;
+    let ready = admin.get("/readyz").await.status(200).json;
     assert_eq!(ready["mail"], json!({"sends": true, "waiting": 0, "given_up": 1}));
     admin.get("/api/admin/mails/?state=lost").await.faults(&["state"]);
     admin.get("/api/admin/mails/99/").await.refused(404, "not_found");

@@ -26,6 +26,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("/api/admin/users/{id}/password/", "sets"),
     ("/api/admin/users/{id}/erase/", "erased is erased"),
     ("/api/admin/mails/test/", "a trial"),
+    ("/api/admin/errors/test/", "a trial"),
     ("/api/admin/check/", "looks"),
     ("/api/admin/backup/", "hands out a file"),
     ("/api/admin/backups/", "one backup more"),

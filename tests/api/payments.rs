@@ -11,7 +11,7 @@ use till::orders::RefundStatus;
 use till::payments::gateway::{Charge, Gateway, GatewayError, Intent, Mode, Notice, Return, Returned};
 use till::payments::{Status, Subject};
 
-use crate::support::{Shop, address, number};
+use crate::support::{Broken, Shop, address, number};
 
 #[tokio::test]
 async fn a_payment_that_succeeds_makes_the_order_paid() {
@@ -573,43 +573,9 @@ async fn a_failed_call_says_which_order_and_payment_to_go_on_with() {
     assert_eq!(again.json["id"], failed.json["payment_id"]);
 }
 
-/// A gateway with a bug.
-struct Broken;
-
-#[async_trait]
-impl Gateway for Broken {
-    fn provider(&self) -> &'static str {
-        "broken"
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::Test
-    }
-
-    async fn create(&self, _: &Charge) -> Result<Intent, GatewayError> {
-        panic!("a bug in a gateway")
-    }
-
-    async fn fetch(&self, _: &str) -> Result<Intent, GatewayError> {
-        unreachable!("nothing was made")
-    }
-
-    async fn cancel(&self, _: &str, _: &str) -> Result<Intent, GatewayError> {
-        unreachable!("nothing was made")
-    }
-
-    async fn refund(&self, _: &Return) -> Result<Returned, GatewayError> {
-        unreachable!("nothing was made")
-    }
-
-    async fn refunds(&self, _: &str) -> Result<Vec<Returned>, GatewayError> {
-        unreachable!("nothing was made")
-    }
-}
-
 #[tokio::test]
 async fn a_handler_that_panics_is_answered_500_and_the_shop_goes_on() {
-    let shop = Shop::with_gateways(&[], vec![Arc::new(Broken)]).await;
+    let shop = Shop::with_gateways(&[], vec![Arc::new(Broken("a bug in a gateway"))]).await;
     let tea = shop.product("Tea", "4", 9).await;
     let ann = shop.buyer().await;
     let order = ann.ordered(tea.id, 1).await;

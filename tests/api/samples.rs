@@ -10,6 +10,8 @@ use till::accounts::Role;
 use till::id::UserId;
 
 use crate::fakes::paypal::Instrument;
+use crate::fakes::serve::Served;
+use crate::fakes::sinks::{FakeSentry, dsn};
 use crate::fakes::stripe::Outcome;
 use crate::gateways::{PayPalShop, StripeShop, begun};
 use crate::mail::Post;
@@ -23,7 +25,10 @@ const NEW_PASSWORD: &str = "another fine password";
 #[tokio::test]
 async fn every_sample_of_the_description_is_what_the_shop_answers() {
     let post = Post::new();
+    let sentry = Served::start(FakeSentry::default(), Shop::new_clock()).await;
+    let dsn = dsn(&sentry.base);
     let settings = [
+        ("errors.sentry_dsn", dsn.as_str()),
         ("server.public_url", "https://shop.example.com"),
         ("shop.name", "Ann's Teas"),
         ("mail.from", "a@example.com"),
@@ -323,6 +328,7 @@ async fn shop_keeping(admin: &Person<'_>) {
     admin.get("/api/admin/audit/?page_size=3").await.status(200);
     admin.get("/api/admin/audit/export/?format=csv").await.status(200);
     admin.post("/api/admin/check/", json!({})).await.status(200);
+    admin.post("/api/admin/errors/test/", json!({})).await.status(200);
     admin.post("/api/admin/backup/", json!({})).await.status(200);
     admin.post("/api/admin/backups/", json!({})).await.status(201);
     admin.get("/api/admin/backups/").await.status(200);

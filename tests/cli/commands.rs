@@ -367,15 +367,15 @@ fn settings_are_checked_and_shown_masked() {
     assert!(!shown.contains("0123456789abcdef"), "{shown}");
     std::fs::write(&file, "[shop]\nnam = \"Corner\"\n").unwrap();
     let bad = home.run(&["config", "check"]);
-    assert_eq!(bad.code, 1);
+    assert_eq!(bad.code, 2);
     assert!(
         bad.err.contains("config.toml:2: shop.nam is not a setting; did you mean shop.name?"),
         "{}",
         bad.err
     );
-    assert_eq!(home.run(&["serve"]).code, 1, "a shop does not start on settings that are wrong");
+    assert_eq!(home.run(&["serve"]).code, 2, "a shop does not start on settings that are wrong");
     let missing = home.run(&["config", "check", "--config", "elsewhere.toml"]);
-    assert!(missing.code == 1 && missing.err.contains("elsewhere.toml can't be read"), "{}", missing.err);
+    assert!(missing.code == 2 && missing.err.contains("elsewhere.toml can't be read"), "{}", missing.err);
 }
 
 #[test]

@@ -245,7 +245,8 @@ fn settings_that_would_move_the_wrong_money_are_refused_with_what_to_do() {
         }
         let said = command.output().expect("it ends");
         let err = String::from_utf8(said.stderr).expect("UTF-8");
-        assert!(said.status.code() == Some(1) && err.contains(wanted), "{settings:?}: {err}");
+        assert!(said.status.code() == Some(2) && err.contains(wanted), "{settings:?}: {err}");
+        assert!(!dir.path().join("data").exists(), "nothing was made");
         assert!(!err.contains("51abc"), "a secret in the log: {err}");
     }
 }

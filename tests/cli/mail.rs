@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Home, Said, Server, python, repository};
+use crate::support::{Home, Server, python, repository, run};
 
 const PACKAGES: [&str; 2] = ["aiosmtpd==1.4.6", "trustme==1.2.1"];
 /// Long enough for a mail to come, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 /// The mail server: what it took, and how it is reached.
-struct Postbox {
+pub struct Postbox {
     child: Child,
     lines: Receiver<Value>,
     port: u64,
@@ -23,7 +23,7 @@ struct Postbox {
 }
 
 impl Postbox {
-    fn start(mode: &str) -> Postbox {
+    pub fn start(mode: &str) -> Postbox {
         let dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(python("aiosmtpd", "aiosmtpd, trustme", &PACKAGES));
         command.arg(repository().join("tests/cli/postbox.py")).arg(mode).arg(dir.path());
@@ -47,7 +47,7 @@ impl Postbox {
     }
 
     /// Has a command send to it.
-    fn reached_by(&self, command: &mut Command, url: &str) {
+    pub fn reached_by(&self, command: &mut Command, url: &str) {
         command.env("TILL_MAIL__SMTP_URL", url.replace("PORT", &self.port.to_string()));
         command.env("TILL_MAIL__FROM", "Änne's Teas <shop@example.com>");
         command.env("TILL_SERVER__PUBLIC_URL", "https://shop.example.com");
@@ -60,12 +60,6 @@ impl Drop for Postbox {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn run(mut command: Command) -> Said {
-    let output = command.output().expect("it runs");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }
 
 fn header<'a>(mail: &'a Value, name: &str) -> &'a str {
@@ -113,7 +107,7 @@ fn newest(home: &Home, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-const STARTTLS: &str = "smtp://shop%40example.com:p%40ss%2Fword@127.0.0.1:PORT";
+pub const STARTTLS: &str = "smtp://shop%40example.com:p%40ss%2Fword@127.0.0.1:PORT";
 const IMPLICIT: &str = "smtps://shop%40example.com:p%40ss%2Fword@127.0.0.1:PORT";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,7 +256,7 @@ fn templates_are_written_changed_and_held_against_what_mails_are_made_of() {
     assert_eq!(trial(), "Hello from till");
     std::fs::write(file("trial.txt"), "Subject: {{ nonsense.at.all }}\n").expect("written");
     let faults = check();
-    assert!(faults.code == 1 && faults.err.contains("trial.txt:1"), "{}", faults.err);
+    assert!(faults.code == 2 && faults.err.contains("trial.txt:1"), "{}", faults.err);
     assert_eq!(trial(), "A trial mail from till");
     home.run(&["mail", "templates", "--write", dir, "--force"]).ok();
     check().ok();
@@ -291,7 +285,7 @@ fn mail_settings_are_checked_without_showing_the_password() {
         (vec![("TILL_MAIL__RESET_URL", "shop.example.com")], "mail.reset_url"),
     ] {
         let refused = check(&settings);
-        assert!(refused.code == 1 && refused.err.contains(said), "{settings:?}: {}", refused.err);
+        assert!(refused.code == 2 && refused.err.contains(said), "{settings:?}: {}", refused.err);
         assert!(!refused.err.contains("secret"), "{}", refused.err);
     }
 }

@@ -1,13 +1,18 @@
-//! A day's business of a shop that logs all it can: nothing of it that is a secret, or a person's, is in the log, and
-//! what it leaves on the disk is for its own user alone.
+//! A day's business of a shop that logs all it can, and reports what fails: nothing of it that is a secret, or a
+//! person's, is in the log or in a report, and what it leaves on the disk is for its own user alone.
 
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use till::clock::{Clock, ManualClock, SystemClock};
 
+use crate::fakes::serve::Served;
+use crate::fakes::sinks::{FakeRollbar, FakeSentry, ROLLBAR_TOKEN, SENTRY_KEY, dsn};
 use crate::support::{Home, Server, repository};
 
 /// Nobody says these words but the people of this test.
@@ -54,13 +59,16 @@ impl Shopper<'_> {
 }
 
 /// The shop under a umask that forbids nothing, with all its log.
-fn serve(home: &Home, log: &Path) -> Server {
+fn serve(home: &Home, log: &Path, sentry: &Served<FakeSentry>, rollbar: &Served<FakeRollbar>) -> Server {
     let own = home.command(&["serve", "--listen", "127.0.0.1:0"]);
     let mut command = Command::new("sh");
     command.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
     command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
     for (name, value) in [
         ("TILL_LOG__LEVEL", "trace"),
+        ("TILL_ERRORS__SENTRY_DSN", &dsn(&sentry.base)),
+        ("TILL_ERRORS__ROLLBAR_TOKEN", ROLLBAR_TOKEN),
+        ("TILL_ERRORS__ROLLBAR_URL", &format!("{}/api/1/item/", rollbar.base)),
         ("TILL_PAYMENT__STRIPE__SECRET_KEY", STRIPE_KEY),
         ("TILL_PAYMENT__STRIPE__WEBHOOK_SECRET", STRIPE_HOOK),
         ("TILL_PAYMENT__STRIPE__API_BASE", "http://127.0.0.1:9"),
@@ -97,13 +105,16 @@ fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
 }
 
-#[tokio::test]
-async fn the_log_has_no_secrets_and_the_disk_none_for_others() {
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_log_nor_reports_have_secrets_and_the_disk_none_for_others() {
     let home = Home::new();
     let log = home.dir.path().join("log");
     home.run_with(&["product", "import", "-"], "handle,name,price,sku,stock_quantity\ntea,Tea,4,T-1,50\n")
         .ok();
-    let server = serve(&home, &log);
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let sentry = Served::start(FakeSentry::default(), Arc::clone(&clock)).await;
+    let rollbar = Served::start(FakeRollbar::default(), clock).await;
+    let server = serve(&home, &log, &sentry, &rollbar);
     let secrets = a_day(&home, &server).await;
     // HTTP/2 has layers of its own that could tell.
     let url = format!("{}/api/orders/", server.base);
@@ -142,9 +153,19 @@ async fn the_log_has_no_secrets_and_the_disk_none_for_others() {
         SMTP_PASSWORD,
         BACKUP_PASSPHRASE,
     ];
+    let (sentry, rollbar) = (sentry.fake(), rollbar.fake());
+    let told: Vec<_> = sentry.events.iter().map(|event| &event["transaction"]).collect();
+    assert!(told.contains(&&json!("POST /api/payment/")), "a gateway that is not there: {told:?}");
+    assert!(told.contains(&&Value::Null), "a mail server that is not there: {told:?}");
+    assert_eq!(sentry.events.len(), rollbar.items.len());
     for secret in words.iter().map(|word| (*word).to_owned()).chain(secrets) {
-        let line = log.lines().find(|line| line.contains(&secret));
-        assert_eq!(line, None, "the log has {secret:?}");
+        for (place, text) in [("log", &log), ("Sentry", &sentry.raw), ("Rollbar", &rollbar.raw)] {
+            let line = text.lines().find(|line| line.contains(&secret));
+            assert_eq!(line, None, "{place} has {secret:?}");
+        }
+    }
+    for key in [SENTRY_KEY, ROLLBAR_TOKEN] {
+        assert!(!log.contains(key), "the log has {key}");
     }
 }
 
@@ -184,9 +205,16 @@ async fn a_day(home: &Home, server: &Server) -> Vec<String> {
     broken.body(format!("{{\"email\": \"{EMAIL}\", \"password\": \"{PASSWORD}\"")).send().await.unwrap();
 
     ann.post("/api/auth/password/reset/", json!({"email": EMAIL})).await;
-    let listed = home.run(&["mail", "list", "--json", "--limit", "0"]).ok().out;
-    let mails = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let mail = mails.into_iter().find(|mail| mail["kind"] == "password_reset").unwrap();
+    // The answer does not wait for the mail.
+    let until = Instant::now() + Duration::from_secs(20);
+    let mail = loop {
+        let listed = home.run(&["mail", "list", "--json", "--limit", "0"]).ok().out;
+        let mut mails = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        match mails.find(|mail| mail["kind"] == "password_reset") {
+            Some(mail) => break mail,
+            None => assert!(Instant::now() < until, "there is no mail: {listed}"),
+        }
+    };
     let shown = text(&home.run(&["mail", "show", &mail["id"].to_string(), "--json"]).json(), "text");
     let reset = shown.split("token=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     ann.token.clear();

@@ -34,7 +34,11 @@ fn a_second_till_on_the_same_data_is_told_why_not() {
     assert!(second.err.contains("in use by another process"), "{}", second.err);
     let port = server.base.strip_prefix("http://").unwrap().to_owned();
     let other = Home::new().run(&["serve", "--listen", &port]);
-    assert!(other.code == 1 && other.err.contains("--listen picks another port"), "{}", other.err);
+    assert!(
+        other.code == 1 && other.err.contains("The setting server.listen picks another"),
+        "{}",
+        other.err
+    );
 }
 
 #[test]

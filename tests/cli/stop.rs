@@ -111,6 +111,29 @@ fn connections_on_which_nothing_runs_do_not_hold_up_a_stop() {
 }
 
 #[test]
+fn who_has_just_come_or_was_just_answered_is_heard_once_more_and_told_to_close() {
+    let mut server = Home::new().serve();
+    let request = "GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let mut kept = say(&server, request);
+    let mut said = [0; 2000];
+    assert!(kept.read(&mut said).unwrap() > 0);
+    let new = say(&server, "");
+    // It is accepted.
+    std::thread::sleep(Duration::from_millis(100));
+    let asked = Instant::now();
+    server.signal("TERM");
+    std::thread::sleep(Duration::from_millis(200));
+    for mut client in [kept, new] {
+        client.write_all(request.as_bytes()).unwrap();
+        let mut said = String::new();
+        client.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
+    }
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+}
+
+#[test]
 fn a_second_signal_stops_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT")] {
         let home = Home::new();

@@ -1,5 +1,6 @@
 //! Running `till`.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,6 +8,21 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// As long as the version, and newer.
+pub const NEWER: &str = "9.9.9";
+
+/// A till that is the one at hand but for what it says its version is.
+pub fn newer(dir: &Path) -> PathBuf {
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_till")).expect("built");
+    let found: Vec<_> = memchr::memmem::find_iter(&bytes, env!("CARGO_PKG_VERSION")).collect();
+    for at in found {
+        bytes[at..at + NEWER.len()].copy_from_slice(NEWER.as_bytes());
+    }
+    let path = dir.join("newer");
+    fs::write(&path, bytes).expect("written");
+    path
+}
 
 /// A data directory, and commands that work on it.
 pub struct Home {
@@ -44,6 +60,11 @@ pub fn till() -> Command {
     command
 }
 
+/// Runs a command to its end.
+pub fn run(mut command: Command) -> Said {
+    said(command.output().expect("it runs"))
+}
+
 fn said(output: Output) -> Said {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -57,9 +78,9 @@ impl Home {
     /// A stopped shop's copy.
     pub fn twin(&self) -> Home {
         let twin = Home::new();
-        std::fs::create_dir(twin.path()).expect("it is new");
+        fs::create_dir(twin.path()).expect("it is new");
         for file in ["till.redb", "signing.key"] {
-            std::fs::copy(self.path().join(file), twin.path().join(file)).expect("it is there");
+            fs::copy(self.path().join(file), twin.path().join(file)).expect("it is there");
         }
         twin
     }
@@ -79,7 +100,7 @@ impl Home {
 
     /// Runs a command to its end.
     pub fn run(&self, words: &[&str]) -> Said {
-        said(self.command(words).output().expect("it runs"))
+        run(self.command(words))
     }
 
     /// Runs a command that reads `input`.

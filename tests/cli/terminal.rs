@@ -10,14 +10,14 @@ use crate::support::{Home, till};
 /// How long anything may take (milliseconds).
 const PATIENCE: u64 = 30_000;
 
-fn on_terminal(home: &Home, words: &[&str]) -> PtySession {
+pub fn on_terminal(home: &Home, words: &[&str]) -> PtySession {
     let mut command = home.command(words);
     command.env("TERM", "xterm").env("COLUMNS", "120").stdin(Stdio::inherit());
     spawn_command(command, Some(PATIENCE)).expect("a pseudo-terminal")
 }
 
 /// The rest of what a session says, and the exit code.
-fn rest(mut session: PtySession) -> (String, i32) {
+pub fn rest(mut session: PtySession) -> (String, i32) {
     let text = session.exp_eof().expect("it ends");
     // `Exited(Pid(7), 0)`: its type is not the library's own.
     let ended = format!("{:?}", session.process().wait().expect("it ends"));
@@ -35,71 +35,6 @@ fn many(home: &Home, rows: usize) -> String {
     let path = home.dir.path().join("many.csv");
     std::fs::write(&path, file).expect("written");
     path.display().to_string()
-}
-
-#[test]
-fn init_asks_and_takes_no_nonsense() {
-    let home = Home::new();
-    let mut session = on_terminal(&home, &["init"]);
-    for (asks, answer) in [
-        ("What is the shop called? [till] ", "Ann's \"Corner\""),
-        ("address", "1 High Street\\nLeeds"),
-        ("Which currency", "euros"),
-        ("must be", "eur"),
-        ("cost? [0] ", "4.999"),
-        ("decimals", "4,90"),
-        ("sending free", ""),
-        ("tax", "19%"),
-        ("customers call the shop", "shop.example.com"),
-        ("listen? [127.0.0.1:8080] ", "here"),
-        ("must be ADDRESS:PORT", "8081"),
-        ("test gateway", "yes"),
-    ] {
-        session.exp_string(asks).unwrap_or_else(|error| panic!("{asks}: {error}"));
-        session.send_line(answer).expect("it reads");
-    }
-    let (text, code) = rest(session);
-    assert!(code == 0 && text.contains("config.toml is written") && text.contains("till serve"), "{text}");
-    let shown = home.run(&["config", "show", "--json"]).ok().out;
-    for said in [
-        "Ann's \\\"Corner\\\"",
-        "\"EUR\"",
-        "\"4.90\"",
-        "\"19\"",
-        "https://shop.example.com",
-        "127.0.0.1:8081",
-    ] {
-        assert!(shown.contains(said), "{said} in {shown}");
-    }
-    let written = std::fs::read_to_string(home.dir.path().join("config.toml")).expect("there");
-    assert!(written.contains("# free_from = \"\""), "{written}");
-
-    let mut again = on_terminal(&home, &["init"]);
-    again.exp_string("is there already").expect("it asks");
-    again.send_line("").expect("it reads");
-    assert_eq!(rest(again).1, 1);
-    let mut stopped = on_terminal(&home, &["init", "--out", "other.toml"]);
-    stopped.exp_string("called?").expect("it asks");
-    stopped.send_control('d').expect("it reads");
-    let (text, code) = rest(stopped);
-    assert!(code == 1 && text.contains("nothing was written"), "{text}");
-    assert!(!home.dir.path().join("other.toml").exists());
-}
-
-#[test]
-fn init_asks_nothing_without_a_terminal() {
-    let home = Home::new();
-    let said = home.run(&["init", "--name", "Corner", "--currency", "JPY", "--shipping", "500"]).ok();
-    assert!(said.out.contains("config.toml is written"), "{said:?}");
-    home.run(&["config", "check"]).ok();
-    let before = std::fs::read_to_string(home.dir.path().join("config.toml")).expect("there");
-    let refused = home.run(&["init", "--name", "Other"]);
-    assert!(refused.code == 1 && refused.err.contains("--yes"), "{}", refused.err);
-    let wrong = home.run(&["init", "--yes", "--currency", "JPY", "--shipping", "5.5"]);
-    assert!(wrong.code == 1 && wrong.err.contains("--shipping 5.5: "), "{}", wrong.err);
-    assert_eq!(std::fs::read_to_string(home.dir.path().join("config.toml")).expect("there"), before);
-    home.run(&["init", "--yes", "--name", "Other"]).ok();
-    assert!(home.run(&["config", "show"]).out.contains("Other"));
 }
 
 #[test]

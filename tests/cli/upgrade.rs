@@ -111,5 +111,5 @@ fn an_upgrade_can_be_told_not_to_copy_and_not_to_take_place() {
     let (code, said) = run("direct");
     assert_eq!(code, Some(0), "{said}");
     assert!(!home.path().join("till.redb.format-1").exists());
-    assert_eq!(run("never").0, Some(1));
+    assert_eq!(run("never").0, Some(2));
 }

@@ -305,6 +305,7 @@ fn parts(disk: &Memory, shop: &str) -> Parts {
         gateways,
         mail: None,
         demo: false,
+        errors: Arc::default(),
     }
 }
 

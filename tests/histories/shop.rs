@@ -203,6 +203,7 @@ impl Template {
             gateways: Vec::new(),
             mail: None,
             demo: false,
+            errors: Arc::default(),
         }
     }
 

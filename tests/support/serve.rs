@@ -176,7 +176,8 @@ async fn talk<F: Fake, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 
-async fn whole(request: Request<Incoming>) -> Request<Vec<u8>> {
+/// A request with its body.
+pub async fn whole(request: Request<Incoming>) -> Request<Vec<u8>> {
     let (head, mut body) = request.into_parts();
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await
@@ -189,7 +190,7 @@ async fn whole(request: Request<Incoming>) -> Request<Vec<u8>> {
 }
 
 /// A body in one piece.
-struct OneBody(Option<Bytes>);
+pub struct OneBody(pub Option<Bytes>);
 
 impl Body for OneBody {
     type Data = Bytes;

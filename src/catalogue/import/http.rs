@@ -22,6 +22,7 @@ use crate::http::input::Nothing;
 use crate::http::{Answer, ApiError, LINES, Req, Routes, get, ok, post, teller, unsupported};
 use crate::id::ImportId;
 use crate::store::{Direction, Seen, StoreError};
+use crate::telemetry::aside;
 
 /// Most bytes of a file that is imported.
 const LIMIT: u64 = 4 << 30;
@@ -192,7 +193,7 @@ async fn import(mut req: Req) -> Answer {
     };
     let app = Arc::clone(&req.app);
     let ending = async move {
-        let reply = tokio::task::spawn_blocking(move || job.run()).await.map_err(ApiError::internal)??;
+        let reply = aside(move || job.run()).await.map_err(ApiError::internal)??;
         crate::http::remember(&app, key, &reply).await?;
         drop(guard);
         Ok(reply)
@@ -228,7 +229,7 @@ async fn spool(req: &mut Req) -> Result<Spooled, ApiError> {
 async fn off<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?;
+    let done = aside(work).await.map_err(ApiError::internal)?;
     done.map_err(|error| {
         tracing::error!(%error, "a file that is imported can't be kept");
         StoreError::Disk(error.to_string()).into()

@@ -2,6 +2,8 @@
 //! so it is kept in memory, fed by the store's change feed and published as one snapshot per commit. A reader
 //! takes the newest snapshot and holds up nobody.
 
+mod digits;
+mod memo;
 mod postings;
 mod snapshot;
 mod sorted;
@@ -13,19 +15,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use self::snapshot::Building;
-use self::snapshot::slot;
+use self::memo::Memo;
+use self::snapshot::{Building, slot};
 pub use self::snapshot::{Listing, words};
 use super::model::Product;
 use super::store::PRODUCTS;
+use super::view::Rendered;
 use crate::id::{ProductId, VariantId};
 use crate::inventory::Stock;
 use crate::inventory::store::STOCK;
 use crate::money::Money;
+use crate::page::{Page, Paged};
 use crate::store::{Change, Commit, Key, ReadTx, Record, Store, StoreError, commit_of};
 
 /// What a product is listed by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum By {
     Price,
     Name,
@@ -35,8 +39,8 @@ pub enum By {
     StockQuantity,
 }
 
-/// An order: by what, and which way. Ties go by id, so that paging never repeats or skips.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// An order: by what, and which way. Ties go by id, the same way, so that paging never repeats or skips.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Order {
     pub by: By,
     pub descending: bool,
@@ -65,7 +69,7 @@ impl FromStr for Order {
 }
 
 /// Which products are wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Filter {
     /// Those that customers see; or all that are not archived; or those that are.
     pub among: Among,
@@ -82,7 +86,7 @@ pub struct Filter {
     pub ordering: Order,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Among {
     Public,
     Live,
@@ -98,6 +102,7 @@ pub struct Listings {
     current: ArcSwap<Listing>,
     /// The sequence number of the newest commit that the list has taken over.
     heard: watch::Sender<u64>,
+    memo: Memo,
 }
 
 impl Listings {
@@ -110,15 +115,76 @@ impl Listings {
             at.map(|at| stocks[at])
                 .map_err(|_| StoreError::corrupt(STOCK.name, format!("variant {id} has none")))
         };
-        let mut building = Building::default();
+        let seq = commit_of(tx)?;
+        let mut building = Building::of(seq);
         PRODUCTS.try_each(tx, |id, product| {
             let stocks = product.variants.iter().map(|variant| stock_of(variant.id));
             building.add(slot(id), &product, stocks.collect::<Result<_, StoreError>>()?);
             Ok::<_, StoreError>(())
         })?;
         let listing = building.finish();
-        let heard = watch::Sender::new(commit_of(tx)?);
-        Ok(Listings { current: ArcSwap::from_pointee(listing), heard })
+        let heard = watch::Sender::new(seq);
+        Ok(Listings { current: ArcSwap::from_pointee(listing), heard, memo: Memo::default() })
+    }
+
+    /// One page of what `filter` lets through, and how much that is in all.
+    pub async fn page(
+        &self,
+        store: &Store,
+        filter: &Filter,
+        page: Page,
+    ) -> Result<Paged<Rendered>, StoreError> {
+        // The newest list is never older than the last answered write, and what is known of its products already
+        // needs no look into the file.
+        let listing = self.current.load_full();
+        let found = self.memo.page(&listing, filter, page);
+        let known = found.items.iter().map(|slot| self.known(&listing, *slot)).collect::<Option<_>>();
+        if let Some(items) = known {
+            return Ok(Paged { count: found.count, items });
+        }
+        let look = |listing: &Listing, tx: &ReadTx| {
+            let found = self.memo.page(listing, filter, page);
+            let items = found.items.iter().map(|slot| self.rendered(listing, tx, *slot));
+            Ok(Paged { count: found.count, items: items.collect::<Result<_, StoreError>>()? })
+        };
+        self.read(store, look).await
+    }
+
+    /// A product as it is sent, and whether customers see it; none where there is no such product.
+    pub async fn product(
+        &self,
+        store: &Store,
+        id: ProductId,
+    ) -> Result<Option<(Rendered, bool)>, StoreError> {
+        let Some(slot) = u32::try_from(id.0).ok() else { return Ok(None) };
+        let listing = self.current.load_full();
+        let Some(row) = listing.row(slot) else { return Ok(None) };
+        if let Some(known) = self.known(&listing, slot) {
+            return Ok(Some((known, row.is_public())));
+        }
+        let look = |listing: &Listing, tx: &ReadTx| {
+            let Some(row) = listing.row(slot) else { return Ok(None) };
+            Ok(Some((self.rendered(listing, tx, slot)?, row.is_public())))
+        };
+        self.read(store, look).await
+    }
+
+    /// The product at this place as `listing` has it, if it was rendered lately.
+    fn known(&self, listing: &Listing, slot: u32) -> Option<Rendered> {
+        self.memo.product(slot, listing.row(slot)?.since())
+    }
+
+    /// The product at this place as the list and the records of one and the same commit have it.
+    fn rendered(&self, listing: &Listing, tx: &ReadTx, slot: u32) -> Result<Rendered, StoreError> {
+        if let Some(known) = self.known(listing, slot) {
+            return Ok(known);
+        }
+        let id = ProductId(slot.into());
+        let product = Rendered::of(tx, id, &PRODUCTS.expect(tx, &id)?)?;
+        if let Some(row) = listing.row(slot) {
+            self.memo.keep_product(slot, row.since(), &product);
+        }
+        Ok(product)
     }
 
     /// Hands `look` the list and the records of one and the same commit.
@@ -148,6 +214,11 @@ impl Listings {
         }
     }
 
+    /// How many products customers see, and how many of these are sold out.
+    pub fn public(&self) -> (u64, u64) {
+        self.current.load().count_public()
+    }
+
     /// Takes over what a commit changed.
     pub fn hear(&self, commit: &Commit) {
         let of = |table: &'static str| commit.changes.iter().filter(move |change| change.table == table);
@@ -155,7 +226,7 @@ impl Listings {
             self.heard.send_replace(commit.seq);
             return;
         }
-        let mut next = Listing::clone(&self.current.load());
+        let mut next = self.current.load().following(commit.seq);
         for change in of(PRODUCTS.name) {
             if let Some((id, product)) = decoded::<ProductId, Product>(change) {
                 let before = change.before.as_deref().and_then(Product::decode);

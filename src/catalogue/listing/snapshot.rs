@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::digits::Digits;
 use super::postings::{Gathering, Postings};
 use super::sorted::Sorted;
 use super::{Among, By, Filter, Order};
@@ -36,10 +37,12 @@ pub struct Row {
     name: Arc<str>,
     created_at: i64,
     stocks: Box<[Figures]>,
+    /// The number of the commit that changed it last, or that it was read from.
+    since: u64,
 }
 
 impl Row {
-    fn new(slot: u32, product: &Product, stocks: Box<[Figures]>) -> Row {
+    fn new(slot: u32, product: &Product, stocks: Box<[Figures]>, since: u64) -> Row {
         let thousandths = product.rating.sum.saturating_mul(1000).checked_div(product.rating.count);
         Row {
             slot,
@@ -53,7 +56,26 @@ impl Row {
             name: product.name.to_lowercase().into(),
             created_at: product.created_at.0,
             stocks,
+            since,
         }
+    }
+
+    /// The number of the commit that changed it last.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    pub fn is_public(&self) -> bool {
+        self.among == Among::Public
+    }
+
+    fn price_digits(&self) -> u64 {
+        self.price.max(0).cast_unsigned()
+    }
+
+    /// 0 without a rating, else a thousandth more than it is.
+    fn rating_digits(&self) -> u64 {
+        (i64::from(self.rating) + 1).max(0).cast_unsigned()
     }
 
     fn stock(&self) -> i64 {
@@ -113,9 +135,23 @@ impl Terms {
 
 type Ranked = Sorted<(i64, u32)>;
 
+/// The numbers of the commits that last changed what lists go by.
+#[derive(Clone, Copy, Default)]
+struct Changed {
+    /// Anything but stock.
+    figures: u64,
+    /// Which products are in stock.
+    in_stock: u64,
+    /// How many units are in stock, and were sold.
+    units: u64,
+}
+
 /// One snapshot. Its parts are shared with the snapshots before and after it.
 #[derive(Clone, Default)]
 pub struct Listing {
+    /// The number of the commit that it is as of.
+    seq: u64,
+    changed: Changed,
     rows: Sorted<u32, Arc<Row>>,
     by_price: Ranked,
     by_created_at: Ranked,
@@ -123,6 +159,8 @@ pub struct Listing {
     by_sold: Ranked,
     by_stock: Ranked,
     by_name: Sorted<(Arc<str>, u32)>,
+    prices: Digits,
+    ratings: Digits,
     public: Arc<RoaringBitmap>,
     live: Arc<RoaringBitmap>,
     archived: Arc<RoaringBitmap>,
@@ -133,6 +171,11 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// A copy, for what the commit of this number changed to be put in.
+    pub fn following(&self, seq: u64) -> Listing {
+        Listing { seq, ..self.clone() }
+    }
+
     /// Puts a product in, or in the place of its former self.
     pub fn put_product(&mut self, slot: u32, before: Option<&Product>, product: &Product) {
         let old = self.rows.get(&slot).cloned();
@@ -142,8 +185,9 @@ impl Listing {
             stocks.copied().find(|(known, ..)| *known == id).unwrap_or((id, 0, 0))
         };
         let stocks = product.variants.iter().map(|variant| known(variant.id)).collect();
-        self.put(old.as_deref(), Row::new(slot, product, stocks));
+        self.put(old.as_deref(), Row::new(slot, product, stocks, self.seq));
         if before.is_none_or(|before| !Terms::are_same(before, product)) {
+            self.changed.figures = self.seq;
             let (had, has) = (before.map(Terms::of).unwrap_or_default(), Terms::of(product));
             self.categories.move_from(slot, &had.category, &has.category);
             self.tags.move_from(slot, &had.tags, &has.tags);
@@ -157,6 +201,7 @@ impl Listing {
         let mut row = Row::clone(&old);
         if let Some(known) = row.stocks.iter_mut().find(|(id, ..)| *id == variant) {
             *known = (variant, stock.quantity, stock.sold);
+            row.since = self.seq;
             self.put(Some(&old), row);
         }
     }
@@ -176,19 +221,52 @@ impl Listing {
                     set.remove(&(before, slot));
                 }
                 set.insert((after, slot), ());
+                match by {
+                    By::Popularity | By::StockQuantity => self.changed.units = self.seq,
+                    By::Price | By::Name | By::CreatedAt | By::Rating => self.changed.figures = self.seq,
+                }
             }
         }
+        let before = |figure: fn(&Row) -> u64| old.map_or(0, figure);
+        self.prices.change(slot, before(Row::price_digits), row.price_digits());
+        self.ratings.change(slot, before(Row::rating_digits), row.rating_digits());
         if old.is_none_or(|old| old.name != row.name) {
             if let Some(old) = old {
                 self.by_name.remove(&(Arc::clone(&old.name), slot));
             }
             self.by_name.insert((Arc::clone(&row.name), slot), ());
+            self.changed.figures = self.seq;
+        }
+        if old.is_none_or(|old| old.among != row.among) {
+            self.changed.figures = self.seq;
+        }
+        if self.in_stock.contains(slot) != (row.stock() > 0) {
+            self.changed.in_stock = self.seq;
         }
         set(&mut self.public, slot, row.among == Among::Public);
         set(&mut self.live, slot, row.among != Among::Archived);
         set(&mut self.archived, slot, row.among == Among::Archived);
         set(&mut self.in_stock, slot, row.stock() > 0);
         self.rows.insert(slot, Arc::new(row));
+    }
+
+    /// What is known of the product at this place.
+    pub fn row(&self, slot: u32) -> Option<&Row> {
+        self.rows.get(&slot).map(|row| &**row)
+    }
+
+    /// The number of the last commit that may have changed what `filter` finds.
+    pub fn as_of(&self, filter: &Filter) -> u64 {
+        let Changed { figures, in_stock, units } = self.changed;
+        let is_of_units = matches!(filter.ordering.by, By::Popularity | By::StockQuantity);
+        let of_units = if is_of_units { units } else { 0 };
+        figures.max(if filter.in_stock.is_some() { in_stock } else { 0 }).max(of_units)
+    }
+
+    /// How many products are public, and how many of these are sold out.
+    pub fn count_public(&self) -> (u64, u64) {
+        let all = self.public.len();
+        (all, all - self.public.intersection_len(&self.in_stock))
     }
 
     /// How many public products a category has; none where no product has it that is not archived.
@@ -198,16 +276,13 @@ impl Listing {
     }
 
     /// One page of what `filter` lets through, and how much that is in all.
-    pub fn page(&self, filter: &Filter, page: Page) -> Paged<ProductId> {
+    pub fn page(&self, filter: &Filter, page: Page) -> Paged<u32> {
         let wanted = self.matching(filter);
         let count = wanted.len();
         let (skip, take) = (page.offset() as usize, page.size as usize);
-        let items = if count.saturating_mul(8) < self.live.len() + self.archived.len() {
-            self.sorted(&wanted, filter.ordering, skip, take)
-        } else {
-            self.walked(&wanted, filter.ordering, skip, take)
-        };
-        Paged { count, items: items.into_iter().map(|slot| ProductId(u64::from(slot))).collect() }
+        let walked = self.walked(&wanted, filter.ordering, skip, take);
+        let items = walked.unwrap_or_else(|| self.sorted(&wanted, filter.ordering, skip, take));
+        Paged { count, items }
     }
 
     fn matching(&self, filter: &Filter) -> RoaringBitmap {
@@ -232,15 +307,16 @@ impl Listing {
             Some(false) => wanted -= &*self.in_stock,
             None => {}
         }
-        if filter.min_price.is_some() || filter.max_price.is_some() {
-            let least = filter.min_price.map_or(i64::MIN, |price| price.minor);
-            let most = filter.max_price.map_or(i64::MAX, |price| price.minor);
-            wanted &= ranked_between(&self.by_price, least, most);
+        if let Some(most) = filter.max_price {
+            wanted = self.prices.up_to(most.minor.max(0).cast_unsigned(), &wanted);
+        }
+        if let Some(least) = filter.min_price {
+            wanted = self.prices.from(least.minor.max(0).cast_unsigned(), wanted);
         }
         if let Some(least) = filter.min_rating {
             // From here on an average is shown as `least`.
-            let from = (least * 100 - 50).max(0);
-            wanted &= ranked_between(&self.by_rating, from, i64::MAX);
+            let thousandths = (least * 100 - 50).max(0);
+            wanted = self.ratings.from(thousandths.cast_unsigned() + 1, wanted);
         }
         wanted
     }
@@ -249,19 +325,19 @@ impl Listing {
     fn sorted(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Vec<u32> {
         let mut rows: Vec<_> = wanted.iter().filter_map(|slot| self.rows.get(&slot)).collect();
         if ordering.by == By::Name {
-            rows.sort_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
-            if ordering.descending {
-                rows.sort_by(|a, b| b.name.cmp(&a.name));
-            }
+            rows.sort_unstable_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
         } else {
-            let key = |row: &Row| row.rank(ordering.by);
-            rows.sort_by_key(|row| (if ordering.descending { !key(row) } else { key(row) }, row.slot));
+            rows.sort_unstable_by_key(|row| (row.rank(ordering.by), row.slot));
+        }
+        if ordering.descending {
+            rows.reverse();
         }
         rows.iter().map(|row| row.slot).skip(skip).take(take).collect()
     }
 
-    /// Many are wanted: the order is walked, and who is not wanted is passed over.
-    fn walked(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Vec<u32> {
+    /// Many are wanted: the order is walked, and who is not wanted is passed over. None if so many are passed over that
+    /// sorting those who are wanted costs less.
+    fn walked(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Option<Vec<u32>> {
         let ranked = match ordering.by {
             By::Name => return walk(&self.by_name, wanted, ordering.descending, skip, take),
             By::Price => &self.by_price,
@@ -274,41 +350,25 @@ impl Listing {
     }
 }
 
-/// Walks an order; equal keys go by id both ways.
+/// How many entries of an order are walked over in the time in which one is looked up and sorted.
+const STEPS: u64 = 8;
+
 fn walk<K: Ord + Clone>(
     ranked: &Sorted<(K, u32)>,
     wanted: &RoaringBitmap,
     descending: bool,
     skip: usize,
     take: usize,
-) -> Vec<u32> {
-    if !descending {
-        let slots = ranked.iter().map(|((_, slot), ())| *slot).filter(|slot| wanted.contains(*slot));
-        return slots.skip(skip).take(take).collect();
-    }
-    let (mut passed, mut found, mut ties) = (0, Vec::new(), Vec::new());
-    let wanted = ranked.iter().rev().map(|(entry, ())| entry).filter(|(_, slot)| wanted.contains(*slot));
-    let mut rest = wanted.peekable();
-    while let Some((key, slot)) = rest.next() {
-        ties.push(*slot);
-        if rest.peek().is_none_or(|(next, _)| next != key) {
-            for slot in ties.drain(..).rev() {
-                passed += 1;
-                if passed > skip && found.len() < take {
-                    found.push(slot);
-                }
-            }
-            if found.len() == take {
-                break;
-            }
-        }
-    }
-    found
-}
-
-fn ranked_between(ranked: &Ranked, least: i64, most: i64) -> RoaringBitmap {
-    let range = ranked.starting(&(least, 0)).take_while(|((key, _), ())| *key <= most);
-    range.map(|((_, slot), ())| *slot).collect()
+) -> Option<Vec<u32>> {
+    let most = (wanted.len() * STEPS) as usize;
+    let last = wanted.len().min((skip + take) as u64) as usize;
+    let of = |entries: &mut dyn Iterator<Item = &((K, u32), ())>| {
+        let slots = entries.take(most).map(|((_, slot), ())| *slot);
+        slots.filter(|slot| wanted.contains(*slot)).take(last).collect::<Vec<_>>()
+    };
+    let mut found = if descending { of(&mut ranked.iter().rev()) } else { of(&mut ranked.iter()) };
+    let is_all = found.len() == last;
+    is_all.then(|| found.split_off(skip.min(last)))
 }
 
 fn set(bitmap: &mut Arc<RoaringBitmap>, slot: u32, to: bool) {
@@ -325,6 +385,7 @@ fn set(bitmap: &mut Arc<RoaringBitmap>, slot: u32, to: bool) {
 /// A snapshot in the making, of products that come in the order of their ids.
 #[derive(Default)]
 pub struct Building {
+    seq: u64,
     rows: Vec<Arc<Row>>,
     categories: Gathering,
     tags: Gathering,
@@ -332,8 +393,13 @@ pub struct Building {
 }
 
 impl Building {
+    /// Of products as this commit left them.
+    pub fn of(seq: u64) -> Building {
+        Building { seq, ..Building::default() }
+    }
+
     pub fn add(&mut self, slot: u32, product: &Product, stocks: Box<[Figures]>) {
-        self.rows.push(Arc::new(Row::new(slot, product, stocks)));
+        self.rows.push(Arc::new(Row::new(slot, product, stocks, self.seq)));
         let terms = Terms::of(product);
         for (gathering, terms) in [
             (&mut self.categories, &terms.category),
@@ -358,13 +424,18 @@ impl Building {
         let those = |is: fn(&Row) -> bool| {
             Arc::new(rows.iter().filter(|row| is(row)).map(|row| row.slot).collect::<RoaringBitmap>())
         };
+        let seq = self.seq;
         Listing {
+            seq,
+            changed: Changed { figures: seq, in_stock: seq, units: seq },
             by_price: ranked(By::Price),
             by_created_at: ranked(By::CreatedAt),
             by_rating: ranked(By::Rating),
             by_sold: ranked(By::Popularity),
             by_stock: ranked(By::StockQuantity),
             by_name: Sorted::from_sorted(by_name),
+            prices: Digits::from_sorted(&rows.iter().map(|row| (row.slot, row.price_digits()))),
+            ratings: Digits::from_sorted(&rows.iter().map(|row| (row.slot, row.rating_digits()))),
             public: those(|row| row.among == Among::Public),
             live: those(|row| row.among != Among::Archived),
             archived: those(|row| row.among == Among::Archived),

@@ -4,6 +4,7 @@ mod amount;
 pub mod paypal;
 pub mod stripe;
 pub mod test;
+pub mod watched;
 pub mod wire;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use super::lifecycle::Status;
 use super::model::{Disputed, Payment, Refund, Stray, Subject, Told};
+use crate::advice::Advice;
 use crate::clock::Time;
 use crate::hex::hex;
 use crate::id::OrderId;
@@ -284,6 +286,18 @@ pub trait Gateway: Send + Sync {
     async fn made(&self, _since: Time, _page: Option<&str>) -> Result<Made, GatewayError> {
         Ok(Made::default())
     }
+
+    /// Whether the account there is set up as the shop needs it: its keys and rights, and whether its webhook leads to
+    /// the shop at `shop_url`. Nothing is changed.
+    async fn examine(&self, _shop_url: Option<&str>, _now: Time) -> Vec<Advice> {
+        Vec::new()
+    }
+}
+
+/// Whether a webhook's URL is the one that is wanted: a slash at its end makes no difference here.
+fn points_at(url: &str, wanted: &str) -> bool {
+    let (url, wanted) = (url.trim_end_matches('/'), wanted.trim_end_matches('/'));
+    url.eq_ignore_ascii_case(wanted)
 }
 
 /// The gateways that there are.

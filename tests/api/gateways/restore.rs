@@ -60,7 +60,8 @@ async fn orders_that_the_backup_does_not_know_are_not_refunded_until_somebody_sa
     let restored = Shop::in_dir(dir, Arc::clone(&shop.clock), &settings, Vec::new()).await;
     restored.later(Duration::from_hours(3));
     let admin = restored.named("operator@example.com", till::accounts::Role::Admin).await;
-    let mark = restored.get("/readyz").await.status(200).json["restored"].clone();
+    let ready = restored.request(Method::GET, "/readyz").token(&admin.access).send().await.status(200).json;
+    let mark = ready["restored"].clone();
     assert!(mark["restored_at"].is_string(), "{mark}");
 
     // Whoever was logged in still is; a session that is not known any more is nobody else's.

@@ -125,6 +125,9 @@ fn undescribed_headers(response: &Value, headers: &HeaderMap) -> Vec<String> {
         "location",
         "idempotency-replayed",
         "content-disposition",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
         "x-total-count",
         "www-authenticate",
     ];

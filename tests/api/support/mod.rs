@@ -1,5 +1,6 @@
 //! A shop to test against, and the people in it.
 
+mod broken;
 mod contract;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,12 @@ use till::accounts::{NewUser, Role};
 use till::app::{App, Parts};
 use till::clock::{Clock, ManualClock, Time};
 use till::config::{Config, Flags};
-use till::http::{Listeners, Running};
+use till::http::{Door, Inherited, Listeners, Running};
 use till::mail::Transport;
 use till::payments::gateway::Gateway;
+use till::telemetry::Errors;
+
+pub use broken::Broken;
 
 /// The password of everybody in the tests.
 pub const PASSWORD: &str = "correct horse battery";
@@ -85,6 +89,7 @@ impl Shop {
     }
 
     /// A shop with all that may be handed in.
+    #[expect(clippy::unused_async, reason = "sockets are opened within a runtime")]
     pub async fn of(
         dir: TempDir,
         clock: Arc<ManualClock>,
@@ -103,7 +108,9 @@ impl Shop {
             flags.0.push((key, "test", (*value).to_owned()));
         }
         let config = Config::load(None, [], &flags).expect("good settings");
+        let errors = Arc::new(Errors::new(&config));
         let parts = Parts {
+            errors,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             gateways,
             mail,
@@ -111,8 +118,10 @@ impl Shop {
         };
         let app = App::open(parts).expect("a new shop opens");
         let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let running = Listeners::tcp(address).await.expect("a port").serve(&app);
-        let base = format!("http://{}", running.address().expect("it listens"));
+        let doors =
+            Listeners::default().open(Door::Shop, address, &mut Inherited::default()).expect("a port");
+        let running = doors.serve(&app);
+        let base = format!("http://{}", running.address(Door::Shop).expect("it listens"));
         let client = till::http::outgoing().timeout(Duration::from_secs(60)).build().expect("a client");
         Shop {
             app,

@@ -103,6 +103,11 @@ impl FakePayPal {
             ("GET", ["v2", "payments", "captures", id]) => self.show_capture(id),
             ("GET", ["v2", "payments", "refunds", id]) => self.show_refund(id),
             ("GET", ["v1", "notifications", "webhooks-events"]) => Ok(self.list_events(call)),
+            ("GET", ["v1", "notifications", "webhooks"]) => Ok((200, json!({ "webhooks": self.webhooks }))),
+            ("GET", ["v1", "notifications", "webhooks", id]) => {
+                let found = self.webhooks.iter().find(|webhook| webhook["id"] == **id);
+                found.map(|webhook| (200, webhook.clone())).ok_or_else(|| refusal("INVALID_RESOURCE_ID"))
+            }
             ("POST", ["v1", "notifications", "verify-webhook-signature"]) => Ok(self.verify(call)),
             _ => Err(self.violated(request, "nobody answers here")),
         }

@@ -53,6 +53,8 @@ pub struct FakePayPal {
     pub api_base: String,
     /// The shop's credentials are withdrawn: no tokens, and those given out are good for nothing.
     pub revoked: bool,
+    /// What the application has as webhooks.
+    pub webhooks: Vec<Value>,
     /// Whether requests are judged by the descriptions; off for the speed of very long runs.
     pub checks: bool,
     /// Whether refunds wait for [`FakePayPal::finish_refund`].

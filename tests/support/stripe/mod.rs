@@ -38,6 +38,10 @@ pub struct FakeStripe {
     pub latest_charge_expanded: bool,
     /// The secret key has expired.
     pub revoked: bool,
+    /// What the key, a restricted one, has no right to: the names of lists, such as `events`.
+    pub forbidden: Vec<String>,
+    /// What the dashboard has as webhook endpoints.
+    pub webhook_endpoints: Vec<Value>,
     /// How many more calls find the object locked.
     pub busy: u32,
     /// New refunds begin as pending.
@@ -83,6 +87,8 @@ impl FakeStripe {
             new_shape: false,
             latest_charge_expanded: false,
             revoked: false,
+            forbidden: Vec::new(),
+            webhook_endpoints: Vec::new(),
             busy: 0,
             pending_refunds: false,
             checks: true,
@@ -153,6 +159,10 @@ impl FakeStripe {
         })?;
         if let Fault::Status(status) = fault {
             return Err(Refusal::accident(*status));
+        }
+        let named = call.path.split('/').nth(2).unwrap_or_default();
+        if self.forbidden.iter().any(|list| list == named) {
+            return Err(Refusal::no_right(named));
         }
         if self.busy > 0 {
             self.busy -= 1;
@@ -258,6 +268,9 @@ impl FakeStripe {
             ("GET", ["charges", id]) => self.find("charge", id),
             ("GET", ["disputes", id]) => self.find("dispute", id),
             ("GET", ["events", id]) => self.find_event(id),
+            ("GET", ["webhook_endpoints"]) => {
+                lists::page(&call.path, self.webhook_endpoints.clone(), parameters)
+            }
             ("GET", ["balance"]) => Ok(self.balance()),
             _ => Err(Refusal::no_such_address(&call.method, &call.path)),
         }

@@ -70,6 +70,13 @@ impl Refusal {
         Self::new(401, "invalid_request_error", Some("api_key_expired"), message)
     }
 
+    /// The key is a restricted one.
+    pub fn no_right(list: &str) -> Self {
+        let message =
+            format!("The provided key does not have the required permissions for this endpoint: '{list}'.");
+        Self { stored: false, ..Self::new(403, "invalid_request_error", None, message) }
+    }
+
     /// The key was used for something else.
     pub fn other_call(key: &str) -> Self {
         let message = format!(

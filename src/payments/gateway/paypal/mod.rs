@@ -2,6 +2,7 @@
 //! <https://developer.paypal.com/docs/api/orders/v2/>
 
 mod certificate;
+mod examine;
 mod objects;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ use self::objects::{
 use super::amount::to_paypal;
 use super::wire::{Wire, call, read, unmakeable};
 use super::{Charge, Gateway, GatewayError, Heard, Intent, Mode, Notice, Return, Returned, Tag, Unheard};
+use crate::advice::Advice;
 use crate::clock::{Clock, Time};
 use crate::config::Secret;
 use crate::money::Money;
@@ -373,5 +375,9 @@ impl Gateway for PayPal {
             }
         }
         Ok(notices)
+    }
+
+    async fn examine(&self, shop_url: Option<&str>, _: Time) -> Vec<Advice> {
+        self.look_over(shop_url).await
     }
 }

@@ -1,6 +1,7 @@
 //! Stripe's REST API: PaymentIntents, Refunds, Disputes, Events.
 //! <https://docs.stripe.com/api>
 
+mod examine;
 mod objects;
 mod signature;
 
@@ -15,6 +16,7 @@ use self::objects::{DisputeObject, ErrorBody, EventObject, IntentObject, List, R
 use super::amount::to_stripe;
 use super::wire::{Wire, call, read, unmakeable};
 use super::{Charge, Gateway, GatewayError, Heard, Intent, Made, Mode, Notice, Return, Returned, Unheard};
+use crate::advice::Advice;
 use crate::clock::Time;
 use crate::config::Secret;
 use crate::money::Money;
@@ -327,6 +329,10 @@ impl Gateway for Stripe {
         let query = vec![("created[gte]", since.seconds().to_string())];
         let all: Vec<RefundObject> = self.all("/v1/refunds", query).await?;
         Ok(all.into_iter().filter_map(|refund| refund.payment()).collect())
+    }
+
+    async fn examine(&self, shop_url: Option<&str>, now: Time) -> Vec<Advice> {
+        self.look_over(shop_url, now).await
     }
 }
 
