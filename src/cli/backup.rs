@@ -82,7 +82,7 @@ pub struct Verify {
 pub async fn run(options: Options, shop: &Shop, global: &Global, out: &Output) -> Result<ExitCode, CliError> {
     match options {
         Options::Create(create) if create.keep => {
-            let kept = shop.follow("/api/admin/backups/", Payload::None, out).await?;
+            let kept = shop.follow("/api/admin/backups/", None, out).await?;
             out.document(&kept, |kept| format!("{}\n", text_of(kept, "name")));
             Ok(ExitCode::SUCCESS)
         }

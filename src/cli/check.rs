@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{Payload, Shop};
+use super::client::Shop;
 use super::output::{Output, text_of};
 use super::sealed::{Source, Unlock};
 use super::{CliError, Global};
@@ -49,7 +49,7 @@ impl Options {
 
 pub async fn run(options: &Options, shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
     let asked = json!({"repair": options.repair});
-    let report = shop.follow("/api/admin/check/", Payload::Json(asked), out).await?;
+    let report = shop.follow("/api/admin/check/", Some(asked), out).await?;
     if let Some(repaired) = report["repaired"].as_u64() {
         out.note(&format!("{repaired} rows of indexes and counters were made anew"));
     }

@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
@@ -19,6 +20,9 @@ use crate::app::{App, DATA_FILE, Parts};
 use crate::config::Flags;
 use crate::http::input::decode;
 use crate::http::{Body, Content, Incoming, LINES, Origin, answer, find_socket, outgoing};
+
+/// How long after it was told that another piece of long work runs it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 pub enum Shop {
     Elsewhere { client: reqwest::Client, base: String, token: Option<String> },
@@ -187,17 +191,26 @@ impl Shop {
         Err(CliError::failed(said.unwrap_or_else(|| refusal(&body, answered.status))))
     }
 
-    /// [`Shop::call`] of long work, which is shown while it goes on.
-    pub async fn follow(&self, path: &str, payload: Payload, out: &Output) -> Result<Value, CliError> {
+    /// [`Shop::call`] of long work, which is shown while it goes on, and waits for another of its kind to end: the
+    /// backup of the schedule is no reason why the operator's fails.
+    pub async fn follow(&self, path: &str, asked: Option<Value>, out: &Output) -> Result<Value, CliError> {
         let mut progress = out.progress();
         let following = async {
-            let answering = self.open(Method::POST, path, Some(LINES), payload).await?;
-            let number = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
-            let told = answering.told(|line| {
-                let stage = line["stage"].as_str().unwrap_or_default();
-                progress.at(stage, number(&line, "done"), number(&line, "of"), false);
-            });
-            told.await
+            loop {
+                let payload = asked.clone().map_or(Payload::None, Payload::Json);
+                let answering = self.open(Method::POST, path, Some(LINES), payload).await?;
+                let number = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
+                let told = answering.told(|line| {
+                    let stage = line["stage"].as_str().unwrap_or_default();
+                    progress.at(stage, number(&line, "done"), number(&line, "of"), false);
+                });
+                let (status, body) = told.await?;
+                if status != 409 || !body["code"].as_str().is_some_and(|code| code.ends_with("_running")) {
+                    return Ok((status, body));
+                }
+                progress.at("waiting", 0, 0, false);
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
         };
         let followed = tokio::select! {
             followed = following => followed,

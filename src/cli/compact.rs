@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::CliError;
-use super::client::{Payload, Shop};
+use super::client::Shop;
 use super::output::Output;
 
 /// Makes the data file as small as what is in it, while the shop sells
@@ -19,7 +19,7 @@ use super::output::Output;
 pub struct Options {}
 
 pub async fn run(shop: &Shop, out: &Output) -> Result<ExitCode, CliError> {
-    let done = shop.follow("/api/admin/compact/", Payload::None, out).await?;
+    let done = shop.follow("/api/admin/compact/", None, out).await?;
     out.document(&done, |done| {
         let [before, after, paused] =
             ["bytes_before", "bytes_after", "paused_ms"].map(|name| done[name].as_u64().unwrap_or(0));

@@ -126,6 +126,20 @@ fn a_pipe_and_a_passphrase_will_do() {
 }
 
 #[test]
+fn a_backup_waits_for_the_one_that_is_being_made() {
+    let home = shop();
+    let server = home.serve();
+    let make =
+        || home.command(&["backup", "create", "--keep"]).stderr(Stdio::piped()).spawn().expect("it runs");
+    let making: Vec<_> = (0..4).map(|_| make()).collect();
+    for one in making {
+        let output = one.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn backups_go_to_a_bucket_and_come_back() {
     let moto = Moto::start();
     let home = shop();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::client::{Payload, Shop};
+use super::client::Shop;
 use super::output::{Output, text_of};
 use super::service::{BINARY, CONFIG, SERVICE, SOCKET};
 use super::{CliError, Global};
@@ -206,7 +206,7 @@ impl Upgrading<'_> {
     async fn back_up(&self) -> Result<String, CliError> {
         let shop = Shop::running(&self.config.data_dir).await?;
         let shop = shop.ok_or_else(|| CliError::failed("the shop is gone"))?;
-        let kept = shop.follow("/api/admin/backups/", Payload::None, self.out).await?;
+        let kept = shop.follow("/api/admin/backups/", None, self.out).await?;
         let name = text_of(&kept, "name");
         self.out.note(&format!("the shop has made the backup {name}"));
         Ok(name)
