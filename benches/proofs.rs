@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use till::address::Address;
 use till::app::{App, Parts};
 use till::backup::format::{Header, write};
 use till::backup::{Place, Trial, restore};
-use till::checkout::{Attempt, Basket, Item, Pay, PayError, Placing, pay};
+use till::checkout::{Attempt, Basket, Item, Pay, PayError, pay};
 use till::clock::{Clock, SystemClock};
 use till::config::Config;
 use till::id::{ProductId, UserId};
@@ -44,20 +43,7 @@ fn placing(products: &[ProductId], rng: &mut StdRng) -> Pay {
     };
     let mut items: Vec<_> = (0..lines).map(|_| item(rng)).collect();
     items.dedup_by_key(|item| item.product);
-    Pay::New(Box::new(Placing {
-        basket: Basket::Items(items),
-        shipping_address: Address {
-            name: "Ann Example".into(),
-            line1: "1 High Street".into(),
-            city: "Leeds".into(),
-            postal_code: "LS1 1AA".into(),
-            country: "GB".into(),
-            ..Address::default()
-        },
-        billing_address: None,
-        note: String::new(),
-        total: None,
-    }))
+    Pay::New(Box::new(support::placing(Basket::Items(items))))
 }
 
 /// Orders, each paid through a gateway and invoiced.

@@ -6,8 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
-use till::address::Address;
-use till::checkout::{Basket, Item, Pay, PayError, Placing, pay};
+use till::checkout::{Basket, Item, Pay, PayError, pay};
 
 fn checkouts(c: &mut Criterion) {
     let shop = support::shop(1000);
@@ -23,17 +22,7 @@ fn checkouts(c: &mut Criterion) {
                             variant: None,
                             quantity: 1,
                         };
-                        let placing = Placing {
-                            basket: Basket::Items(vec![item]),
-                            shipping_address: Address {
-                                name: "Bench".into(),
-                                country: "GB".into(),
-                                ..Address::default()
-                            },
-                            billing_address: None,
-                            note: String::new(),
-                            total: None,
-                        };
+                        let placing = support::placing(Basket::Items(vec![item]));
                         let (buyer, rules, what) =
                             (shop.buyer, shop.app.rules(), Pay::New(Box::new(placing)));
                         let gateway = shop.app.gateways.of("test").expect("it is on");

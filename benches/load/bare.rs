@@ -18,14 +18,13 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use redb::{Database, TableDefinition};
-use till::address::Address;
 use till::cart::CartError;
-use till::checkout::{Basket, PlaceError, Placing};
+use till::checkout::{Basket, PlaceError};
 use till::id::{ProductId, UserId};
 use till::store::{Direction, Reads, Span, StoreError, schema};
 
 use crate::client::Answer;
-use crate::support::Bench;
+use crate::support::{self, Bench};
 
 /// An answer's headers and body.
 type Sample = (Vec<(HeaderName, HeaderValue)>, Bytes);
@@ -163,21 +162,7 @@ fn add(shop: &Bench, buyer: UserId, product: ProductId) -> Waiting<'_> {
 }
 
 fn order(shop: &Bench, buyer: UserId) -> Waiting<'_> {
-    let shipping_address = Address {
-        name: "Ann Example".into(),
-        line1: "1 High Street".into(),
-        city: "Leeds".into(),
-        postal_code: "LS1 1AA".into(),
-        country: "GB".into(),
-        ..Address::default()
-    };
-    let placing = Placing {
-        basket: Basket::Cart,
-        shipping_address,
-        billing_address: None,
-        note: String::new(),
-        total: None,
-    };
+    let placing = support::placing(Basket::Cart);
     let rules = shop.app.rules();
     let act =
         move |tx: &mut till::store::WriteTx| till::checkout::place(tx, buyer, &placing, &rules, |_| Ok(()));

@@ -7,11 +7,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use till::accounts::{NewUser, Role};
+use till::address::Address;
 use till::app::{App, Parts};
 use till::catalogue::{Draft, Rating, VariantDraft, create, rate};
+use till::checkout::{Basket, Placing};
 use till::config::{Config, Flags};
 use till::id::{ProductId, UserId};
 use till::inventory::Cause;
+
+/// An order of what is in `basket`.
+pub fn placing(basket: Basket) -> Placing {
+    let shipping_address = Address {
+        name: "Ann Example".into(),
+        line1: "1 High Street".into(),
+        city: "Leeds".into(),
+        postal_code: "LS1 1AA".into(),
+        country: "GB".into(),
+        ..Address::default()
+    };
+    Placing { basket, shipping_address, billing_address: None, note: String::new(), total: None }
+}
 
 pub struct Bench {
     pub app: Arc<App>,

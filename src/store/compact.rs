@@ -196,14 +196,14 @@ fn catch_up(db: &Database, seq: u64, recorded: &[Commit]) -> Result<u64, StoreEr
     let Some(last) = missed.last().map(|commit| commit.seq) else { return Ok(seq) };
     let mut inner = db.begin_write()?;
     inner.set_quick_repair(true);
-    let mut tx = WriteTx::new(inner, Time(0), StdRng::from_seed([0; 32]));
+    let mut tx = WriteTx::new(db, inner, Time(0), StdRng::from_seed([0; 32]))?;
     let tables = schema::tables();
     for change in missed.iter().flat_map(|commit| &commit.changes) {
         let table = tables.iter().find(|table| table.name() == change.table);
         let table = table.ok_or_else(|| StoreError::corrupt(change.table, "a change of no table"))?;
         table.repeat(&mut tx, &change.key, change.after.as_deref())?;
     }
-    tx.inner.commit()?;
+    tx.commit()?;
     Ok(last)
 }
 

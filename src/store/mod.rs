@@ -11,6 +11,7 @@ mod agree;
 mod codec;
 mod compact;
 mod disk;
+mod held;
 mod key;
 mod look;
 mod meters;

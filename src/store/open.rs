@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableHandle};
 
 use super::disk::Disk;
 use super::writer::Shared;
@@ -151,19 +151,22 @@ impl Shared {
             }
             let mut inner = db.begin_write()?;
             inner.set_quick_repair(true);
-            let mut tx = WriteTx::new(inner, self.now(), StdRng::from_seed([0; 32]));
+            let mut tx = WriteTx::new(db, inner, self.now(), StdRng::from_seed([0; 32]))?;
             for table in schema::tables() {
                 let names = table.index_names();
                 for name in names.iter().chain([&table.name()]) {
-                    tx.inner.open_table(TableDefinition::<&[u8], &[u8]>::new(name))?;
+                    tx.make_table(name)?;
                 }
-                let new: Vec<_> = names.into_iter().filter(|name| !have.contains(*name)).collect();
-                table.fill(&mut tx, &new)?;
+                // A table that is new has nothing that an index could lead to.
+                if have.contains(table.name()) {
+                    let new: Vec<_> = names.into_iter().filter(|name| !have.contains(*name)).collect();
+                    table.fill(&mut tx, &new)?;
+                }
             }
             if have.contains(META.name) {
                 tx.set_meta(FORMAT_IS, &FORMAT.to_string())?;
             }
-            Ok(tx.inner.commit()?)
+            tx.commit()
         })
     }
 }

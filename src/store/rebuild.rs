@@ -66,13 +66,13 @@ impl Rebuild {
         if self.tx.is_none() {
             let mut inner = self.db.begin_write()?;
             inner.set_durability(Durability::None).map_err(|error| StoreError::Disk(error.to_string()))?;
-            self.tx = Some(WriteTx::new(inner, Time(0), StdRng::from_seed([0; 32])));
+            self.tx = Some(WriteTx::new(&self.db, inner, Time(0), StdRng::from_seed([0; 32]))?);
         }
         Ok(self.tx.as_mut().expect("it was made"))
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        self.tx.take().map_or(Ok(()), |tx| Ok(tx.inner.commit()?))
+        self.tx.take().map_or(Ok(()), WriteTx::commit)
     }
 
     /// Makes it a file of this till's format, safe on the disk.
@@ -83,9 +83,10 @@ impl Rebuild {
         for table in tables {
             let names = table.index_names();
             for name in names.into_iter().chain([table.name()]) {
-                self.tx()?.put_new(name, std::iter::empty::<(&[u8], &[u8])>())?;
+                self.tx()?.make_table(name)?;
             }
         }
+        self.commit()?;
         self.tx()?.set_meta(FORMAT_IS, &FORMAT.to_string())?;
         self.commit()?;
         // The commits before this one are safe with it.

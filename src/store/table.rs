@@ -447,18 +447,11 @@ impl<K: Key, V: Record> AnyTable for Table<K, V> {
     }
 
     fn fill(&self, tx: &mut WriteTx, new: &[&'static str]) -> Result<(), StoreError> {
-        let new: Vec<_> = self.indexes.iter().filter(|index| new.contains(&index.name())).collect();
-        let mut rows = Vec::new();
-        if !new.is_empty() {
-            self.each(tx, |key, record| {
-                for index in &new {
-                    let entries = entries(**index, &record, &key.bytes());
-                    rows.extend(entries.into_iter().map(|(entry, target)| (index.name(), entry, target)));
-                }
-            })?;
-        }
-        for (index, entry, target) in rows {
-            tx.put_raw(index, &entry, &target)?;
+        for index in self.indexes.iter().filter(|index| new.contains(&index.name())) {
+            let mut rows = Vec::new();
+            self.each(tx, |key, record| rows.append(&mut entries(*index, &record, &key.bytes())))?;
+            rows.sort_unstable();
+            tx.put_new(index.name(), rows.into_iter())?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the store promises, on a disk that can fail and a writer that is stepped.
 
 mod compact;
+mod held;
 mod trouble;
 
 use std::ops::{Bound, ControlFlow};

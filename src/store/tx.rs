@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
-use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableHandle,
+};
 
 use super::StoreError;
+use super::held::Held;
 use super::table::{COUNTERS, META};
 use super::writer::Readers;
 use crate::clock::Time;
@@ -24,7 +28,7 @@ pub enum Direction {
 type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// The redb table of this name. All are bytes to bytes; [`Table`](super::Table) gives them their types.
-fn raw(name: &'static str) -> Bytes {
+pub(super) fn raw(name: &'static str) -> Bytes {
     TableDefinition::new(name)
 }
 
@@ -41,6 +45,21 @@ pub struct Span {
 impl Span {
     pub fn all(direction: Direction) -> Span {
         Span { from: Bound::Unbounded, to: Bound::Unbounded, direction }
+    }
+
+    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (self.from.as_ref().map(Vec::as_slice), self.to.as_ref().map(Vec::as_slice))
+    }
+
+    /// Whether its end is before its beginning.
+    pub(super) fn is_empty(&self) -> bool {
+        match self.bounds() {
+            (Bound::Included(from), Bound::Included(to)) => from > to,
+            (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
+                from >= to
+            }
+            _ => false,
+        }
     }
 
     /// The rows whose key begins with `prefix`.
@@ -68,8 +87,7 @@ fn scan(
     span: &Span,
     visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
-    let (from, to) = (span.from.as_ref().map(Vec::as_slice), span.to.as_ref().map(Vec::as_slice));
-    let mut rows = table.range::<&[u8]>((from, to))?;
+    let mut rows = table.range::<&[u8]>(span.bounds())?;
     loop {
         let row = match span.direction {
             Direction::Up => rows.next(),
@@ -176,9 +194,13 @@ pub struct Change {
 
 /// The writer's transaction, lent to one act after the other. Time, ids and random bytes come from it.
 pub struct WriteTx {
-    pub(super) inner: redb::WriteTransaction,
+    inner: redb::WriteTransaction,
+    /// The commit that it builds on.
+    base: ReadTx,
+    /// What it has changed of that.
+    held: Held,
     pub(super) now: Time,
-    pub(super) rng: StdRng,
+    rng: StdRng,
     pub(super) changes: Vec<Change>,
     /// Rows written so far, indexes and counters included.
     pub(super) writes: u64,
@@ -187,8 +209,30 @@ pub struct WriteTx {
 }
 
 impl WriteTx {
-    pub(super) fn new(inner: redb::WriteTransaction, now: Time, rng: StdRng) -> WriteTx {
-        WriteTx { inner, now, rng, changes: Vec::new(), writes: 0, broken: Cell::new(false) }
+    /// Begins in `db`, with `inner` as its transaction.
+    pub(super) fn new(
+        db: &Database,
+        inner: redb::WriteTransaction,
+        now: Time,
+        rng: StdRng,
+    ) -> Result<WriteTx, StoreError> {
+        // What is read must not change while it is written: nobody else commits before this does.
+        let base = ReadTx::new(db.begin_read()?, now, 0);
+        let (held, changes, broken) = (Held::default(), Vec::new(), Cell::new(false));
+        Ok(WriteTx { inner, base, held, now, rng, changes, writes: 0, broken })
+    }
+
+    /// Makes sure that there is such a table.
+    pub(super) fn make_table(&self, name: &'static str) -> Result<(), StoreError> {
+        self.inner.open_table(raw(name))?;
+        Ok(())
+    }
+
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        // Pages of older commits are free when nobody reads from them.
+        drop(self.base);
+        self.held.enter(&self.inner)?;
+        Ok(self.inner.commit()?)
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -198,18 +242,24 @@ impl WriteTx {
         result
     }
 
+    fn set_raw(
+        &mut self,
+        table: &'static str,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.writes += 1;
+        let set = self.held.set(table, key, value, || self.base.get_raw(table, key));
+        self.note(set)
+    }
+
     pub(super) fn put_raw(
         &mut self,
         table: &'static str,
         key: &[u8],
         value: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.writes += 1;
-        let put = || {
-            let mut open = self.inner.open_table(raw(table))?;
-            Ok(open.insert(key, value)?.map(|old| old.value().to_vec()))
-        };
-        self.note(put())
+        self.set_raw(table, key, Some(value))
     }
 
     pub(super) fn delete_raw(
@@ -217,15 +267,11 @@ impl WriteTx {
         table: &'static str,
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.writes += 1;
-        let delete = || {
-            let mut open = self.inner.open_table(raw(table))?;
-            Ok(open.remove(key)?.map(|old| old.value().to_vec()))
-        };
-        self.note(delete())
+        self.set_raw(table, key, None)
     }
 
-    /// Writes rows that are new in this file, without asking what was there before.
+    /// Writes rows that are new in this file, without asking what was there before. This transaction does not see
+    /// them.
     pub(super) fn put_new(
         &mut self,
         table: &'static str,
@@ -271,18 +317,23 @@ impl WriteTx {
 
 impl Reads for WriteTx {
     fn get_raw(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let get = || Ok(self.inner.open_table(raw(table))?.get(key)?.map(|value| value.value().to_vec()));
-        self.note(get())
+        match self.held.of(table).and_then(|rows| rows.get(key)) {
+            Some(held) => Ok(held.map(<[u8]>::to_vec)),
+            None => self.note(self.base.get_raw(table, key)),
+        }
     }
 
     fn scan_raw(&self, table: &'static str, span: Span, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut rows = || scan(&self.inner.open_table(raw(table))?, &span, visit);
-        self.note(rows())
+        let Some(rows) = self.held.of(table) else {
+            return self.note(self.base.scan_raw(table, span, visit));
+        };
+        let mut scan = || rows.scan_over(&*self.base.table(table)?, &span, visit);
+        self.note(scan())
     }
 
     fn len_raw(&self, table: &'static str) -> Result<u64, StoreError> {
-        let len = || Ok(self.inner.open_table(raw(table))?.len()?);
-        self.note(len())
+        let stored = self.note(self.base.len_raw(table))?;
+        Ok(self.held.of(table).map_or(stored, |rows| rows.len_over(stored)))
     }
 
     fn now(&self) -> Time {

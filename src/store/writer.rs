@@ -352,7 +352,7 @@ impl Shared {
         };
         let commit = Commit { seq, changes: std::mem::take(&mut tx.changes) };
         let began = Instant::now();
-        match tx.inner.commit() {
+        match tx.commit() {
             Ok(()) => {
                 self.meters.commit.took(began.elapsed());
                 self.meters.batch.note(acts as u64);
@@ -360,17 +360,19 @@ impl Shared {
                 hand.newest = commit.seq;
                 Tried::Committed
             }
-            Err(error) => Tried::Broken(Some(commit), error.into()),
+            Err(error) => Tried::Broken(Some(commit), error),
         }
     }
 
     fn begin(&self, hand: &mut Hand) -> Result<WriteTx, StoreError> {
-        let mut inner = self.with_db(|db| Ok(db.begin_write()?))?;
-        // Not for speed alone: it has redb commit in two phases, which is what `reopen` goes by after a failed sync.
-        inner.set_quick_repair(true);
         let mut seed = [0; 32];
         hand.rng.fill_bytes(&mut seed);
-        Ok(WriteTx::new(inner, self.clock.now(), StdRng::from_seed(seed)))
+        self.with_db(|db| {
+            let mut inner = db.begin_write()?;
+            // Not for speed alone: it has redb commit in two phases, which is what `reopen` goes by after a failed sync.
+            inner.set_quick_repair(true);
+            WriteTx::new(db, inner, self.clock.now(), StdRng::from_seed(seed))
+        })
     }
 
     pub(super) fn publish(&self, commit: &Commit) {
