@@ -196,7 +196,7 @@ impl App {
             store.write_now(outbox::begin)?;
         }
 
-        let listings = Arc::new(store.read(Listings::build)?);
+        let listings = Arc::new(Listings::build(&store)?);
         let heard = Arc::clone(&listings);
         store.on_commit(move |commit| heard.hear(commit));
 

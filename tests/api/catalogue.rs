@@ -396,10 +396,10 @@ async fn orders_break_ties_by_id_and_paging_repeats_and_skips_nothing() {
             }
             assert_eq!(seen.len() as u64, count, "{ordering}{filter}");
             let mut sorted = seen.clone();
-            sorted.sort();
-            if ordering.starts_with('-') {
-                sorted.reverse();
-            }
+            sorted.sort_by(|a, b| {
+                let by_key = if ordering.starts_with('-') { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
+                by_key.then(a.1.cmp(&b.1))
+            });
             assert_eq!(seen, sorted, "{ordering}{filter}");
         }
     }

@@ -7,7 +7,10 @@ mod memo;
 mod postings;
 mod snapshot;
 mod sorted;
+#[cfg(test)]
+mod tests;
 
+use std::ops::{Bound, Range};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +29,9 @@ use crate::inventory::Stock;
 use crate::inventory::store::STOCK;
 use crate::money::Money;
 use crate::page::{Page, Paged};
-use crate::store::{Change, Commit, Key, ReadTx, Record, Store, StoreError, commit_of};
+use crate::store::{
+    AnyTable, Change, Commit, Direction, Key, ReadTx, Record, Span, Store, StoreError, commit_of,
+};
 
 /// What a product is listed by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -39,7 +44,7 @@ pub enum By {
     StockQuantity,
 }
 
-/// An order: by what, and which way. Ties go by id, the same way, so that paging never repeats or skips.
+/// An order: by what, and which way. Ties go by id, upwards in both, so that paging never repeats or skips.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Order {
     pub by: By,
@@ -105,25 +110,57 @@ pub struct Listings {
     memo: Memo,
 }
 
+/// How many products are read in one go, though there are more cores.
+const PART: u64 = 1000;
+
+/// What the list knows of these products, and the number of the commit that they were read from.
+fn part(
+    tx: &ReadTx,
+    ids: Range<ProductId>,
+    stocks: &[(VariantId, i64, i64)],
+) -> Result<(u64, Building), StoreError> {
+    let stock_of = |id: VariantId| {
+        let at = stocks.binary_search_by_key(&id, |(variant, ..)| *variant);
+        at.map(|at| stocks[at]).map_err(|_| StoreError::corrupt(STOCK.name, format!("variant {id} has none")))
+    };
+    let seq = commit_of(tx)?;
+    let mut building = Building::of(seq);
+    let (from, to) = (Bound::Included(ids.start.bytes()), Bound::Excluded(ids.end.bytes()));
+    PRODUCTS.try_scan(tx, Span { from, to, direction: Direction::Up }, |id, product| {
+        let stocks = product.variants.iter().map(|variant| stock_of(variant.id));
+        building.add(slot(id), &product, stocks.collect::<Result<_, StoreError>>()?);
+        Ok::<_, StoreError>(())
+    })?;
+    Ok((seq, building))
+}
+
 impl Listings {
-    /// Builds the list from all products.
-    pub fn build(tx: &ReadTx) -> Result<Listings, StoreError> {
+    /// Builds the list from all products: from many of them, with all cores.
+    pub fn build(store: &Store) -> Result<Listings, StoreError> {
         let mut stocks = Vec::new();
-        STOCK.each(tx, |variant, stock| stocks.push((variant, stock.quantity, stock.sold)))?;
-        let stock_of = |id: VariantId| {
-            let at = stocks.binary_search_by_key(&id, |(variant, ..)| *variant);
-            at.map(|at| stocks[at])
-                .map_err(|_| StoreError::corrupt(STOCK.name, format!("variant {id} has none")))
-        };
-        let seq = commit_of(tx)?;
-        let mut building = Building::of(seq);
-        PRODUCTS.try_each(tx, |id, product| {
-            let stocks = product.variants.iter().map(|variant| stock_of(variant.id));
-            building.add(slot(id), &product, stocks.collect::<Result<_, StoreError>>()?);
-            Ok::<_, StoreError>(())
+        let (seq, last) = store.read(|tx| {
+            STOCK.each(tx, |variant, stock| stocks.push((variant, stock.quantity, stock.sold)))?;
+            Ok::<_, StoreError>((commit_of(tx)?, PRODUCTS.highest(tx)?.unwrap_or(0)))
         })?;
-        let listing = building.finish();
-        let heard = watch::Sender::new(seq);
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let size = last.div_ceil(cores).max(PART);
+        let mut parts = std::thread::scope(|scope| {
+            let begin = |from| {
+                let stocks = &stocks;
+                scope
+                    .spawn(move || store.read(|tx| part(tx, ProductId(from)..ProductId(from + size), stocks)))
+            };
+            let begun: Vec<_> = (1..=last.max(1)).step_by(size as usize).map(begin).collect();
+            let done = begun.into_iter().map(|part| part.join().expect("it does not panic"));
+            done.collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        if parts.iter().any(|(seen, _)| *seen != seq) {
+            // A commit came between.
+            return Listings::build(store);
+        }
+        let mut all = Building::of(seq);
+        parts.drain(..).for_each(|(_, part)| all.append(part));
+        let (listing, heard) = (all.finish(), watch::Sender::new(seq));
         Ok(Listings { current: ArcSwap::from_pointee(listing), heard, memo: Memo::default() })
     }
 

@@ -1,6 +1,7 @@
 //! Which products have a word, a tag or a category: a set of products for each.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::BitOrAssign;
 use std::sync::Arc;
 
@@ -107,6 +108,20 @@ enum Slots {
     Many(Vec<u32>),
 }
 
+impl Slots {
+    fn append(&mut self, later: Slots) {
+        let mut all = match std::mem::replace(self, Slots::Many(Vec::new())) {
+            Slots::One(slot) => vec![slot],
+            Slots::Many(slots) => slots,
+        };
+        match later {
+            Slots::One(slot) => all.push(slot),
+            Slots::Many(slots) => all.extend(slots),
+        }
+        *self = Slots::Many(all);
+    }
+}
+
 impl Gathering {
     pub fn add(&mut self, slot: u32, word: &str) {
         match self.slots.get_mut(word) {
@@ -122,6 +137,16 @@ impl Gathering {
                 {
                     *one = Slots::Many(vec![*first, slot]);
                 }
+            }
+        }
+    }
+
+    /// Adds what was gathered of products that come after these.
+    pub fn append(&mut self, later: Gathering) {
+        for (word, slots) in later.slots {
+            match (self.slots.entry(word), slots) {
+                (Entry::Vacant(place), slots) => drop(place.insert(slots)),
+                (Entry::Occupied(mut known), slots) => known.get_mut().append(slots),
             }
         }
     }

@@ -18,6 +18,17 @@ pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
+/// [`words`], each in the same memory.
+fn each_word(text: &str, lower: &mut String, mut see: impl FnMut(&str)) {
+    if !text.is_ascii() {
+        return words(text).for_each(|word| see(&word));
+    }
+    lower.clear();
+    lower.push_str(text);
+    lower.make_ascii_lowercase();
+    lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).for_each(see);
+}
+
 /// A product's place in the bitmaps.
 pub fn slot(id: ProductId) -> u32 {
     u32::try_from(id.0).expect("ids of products are counted from 1, and memory ends before 32 bits do")
@@ -107,11 +118,15 @@ struct Terms {
 }
 
 impl Terms {
-    /// Each kind in order, none twice.
-    fn of(product: &Product) -> Terms {
+    /// What words are taken from.
+    fn texts(product: &Product) -> impl Iterator<Item = &str> {
         let skus = product.variants.iter().filter_map(|variant| variant.sku.as_deref());
         let texts = [product.name.as_str(), product.description.as_str()].into_iter();
-        let texts = texts.chain(skus).chain(product.tags.iter().map(String::as_str));
+        texts.chain(skus).chain(product.tags.iter().map(String::as_str))
+    }
+
+    /// Each kind in order, none twice.
+    fn of(product: &Product) -> Terms {
         let sorted = |mut all: Vec<String>| {
             all.sort_unstable();
             all.dedup();
@@ -120,7 +135,7 @@ impl Terms {
         Terms {
             category: product.category.iter().cloned().collect(),
             tags: sorted(product.tags.iter().map(|tag| tag.to_lowercase()).collect()),
-            words: sorted(texts.flat_map(words).collect()),
+            words: sorted(Terms::texts(product).flat_map(words).collect()),
         }
     }
 
@@ -324,14 +339,14 @@ impl Listing {
     /// Few are wanted: they are looked up and sorted.
     fn sorted(&self, wanted: &RoaringBitmap, ordering: Order, skip: usize, take: usize) -> Vec<u32> {
         let mut rows: Vec<_> = wanted.iter().filter_map(|slot| self.rows.get(&slot)).collect();
-        if ordering.by == By::Name {
-            rows.sort_unstable_by(|a, b| (&a.name, a.slot).cmp(&(&b.name, b.slot)));
-        } else {
-            rows.sort_unstable_by_key(|row| (row.rank(ordering.by), row.slot));
-        }
-        if ordering.descending {
-            rows.reverse();
-        }
+        rows.sort_unstable_by(|a, b| {
+            let order = match ordering.by {
+                By::Name => a.name.cmp(&b.name),
+                by => a.rank(by).cmp(&b.rank(by)),
+            };
+            let order = if ordering.descending { order.reverse() } else { order };
+            order.then(a.slot.cmp(&b.slot))
+        });
         rows.iter().map(|row| row.slot).skip(skip).take(take).collect()
     }
 
@@ -362,11 +377,11 @@ fn walk<K: Ord + Clone>(
 ) -> Option<Vec<u32>> {
     let most = (wanted.len() * STEPS) as usize;
     let last = wanted.len().min((skip + take) as u64) as usize;
-    let of = |entries: &mut dyn Iterator<Item = &((K, u32), ())>| {
-        let slots = entries.take(most).map(|((_, slot), ())| *slot);
-        slots.filter(|slot| wanted.contains(*slot)).take(last).collect::<Vec<_>>()
+    let of = |slots: &mut dyn Iterator<Item = u32>| {
+        slots.take(most).filter(|slot| wanted.contains(*slot)).take(last).collect::<Vec<_>>()
     };
-    let mut found = if descending { of(&mut ranked.iter().rev()) } else { of(&mut ranked.iter()) };
+    let mut found =
+        if descending { of(&mut ranked.down()) } else { of(&mut ranked.iter().map(|((_, slot), ())| *slot)) };
     let is_all = found.len() == last;
     is_all.then(|| found.split_off(skip.min(last)))
 }
@@ -390,6 +405,8 @@ pub struct Building {
     categories: Gathering,
     tags: Gathering,
     words: Gathering,
+    /// Room for a text in lower case.
+    lower: String,
 }
 
 impl Building {
@@ -400,20 +417,39 @@ impl Building {
 
     pub fn add(&mut self, slot: u32, product: &Product, stocks: Box<[Figures]>) {
         self.rows.push(Arc::new(Row::new(slot, product, stocks, self.seq)));
-        let terms = Terms::of(product);
-        for (gathering, terms) in [
-            (&mut self.categories, &terms.category),
-            (&mut self.tags, &terms.tags),
-            (&mut self.words, &terms.words),
-        ] {
-            for term in terms {
-                gathering.add(slot, term);
-            }
+        if let Some(category) = &product.category {
+            self.categories.add(slot, category);
+        }
+        for tag in &product.tags {
+            self.tags.add(slot, &tag.to_lowercase());
+        }
+        for text in Terms::texts(product) {
+            each_word(text, &mut self.lower, |word| self.words.add(slot, word));
         }
     }
 
+    /// Adds products that come after these.
+    pub fn append(&mut self, later: Building) {
+        self.rows.extend(later.rows);
+        self.categories.append(later.categories);
+        self.tags.append(later.tags);
+        self.words.append(later.words);
+    }
+
     pub fn finish(self) -> Listing {
-        let rows = self.rows;
+        let Building { seq, rows, categories, tags, words, lower: _ } = self;
+        std::thread::scope(|scope| {
+            let found_by = scope.spawn(move || (categories.finish(), tags.finish(), words.finish()));
+            let ordered = Listing::ordered(seq, &rows);
+            let (categories, tags, words) = found_by.join().expect("it does not panic");
+            Listing { categories, tags, words, ..ordered }
+        })
+    }
+}
+
+impl Listing {
+    /// These rows in every order; nothing is found by words yet.
+    fn ordered(seq: u64, rows: &[Arc<Row>]) -> Listing {
         let ranked = |by| {
             let mut all: Vec<_> = rows.iter().map(|row| ((row.rank(by), row.slot), ())).collect();
             all.sort_unstable();
@@ -424,7 +460,6 @@ impl Building {
         let those = |is: fn(&Row) -> bool| {
             Arc::new(rows.iter().filter(|row| is(row)).map(|row| row.slot).collect::<RoaringBitmap>())
         };
-        let seq = self.seq;
         Listing {
             seq,
             changed: Changed { figures: seq, in_stock: seq, units: seq },
@@ -440,10 +475,8 @@ impl Building {
             live: those(|row| row.among != Among::Archived),
             archived: those(|row| row.among == Among::Archived),
             in_stock: those(|row| row.stock() > 0),
-            categories: self.categories.finish(),
-            tags: self.tags.finish(),
-            words: self.words.finish(),
             rows: Sorted::from_sorted(rows.iter().map(|row| (row.slot, Arc::clone(row)))),
+            ..Listing::default()
         }
     }
 }

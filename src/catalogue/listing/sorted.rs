@@ -101,7 +101,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         }
     }
 
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &(K, V)> {
+    pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
@@ -116,6 +116,16 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         first.iter().chain(rest.iter().flat_map(|chunk| chunk.iter()))
     }
 
+    /// The entries from one place to another.
+    fn between(&self, from: (usize, usize), to: (usize, usize)) -> impl Iterator<Item = &(K, V)> {
+        let chunks = self.chunks[from.0..].iter().take(to.0 + 1 - from.0).enumerate();
+        chunks.flat_map(move |(n, chunk)| {
+            let begin = if n == 0 { from.1 } else { 0 };
+            let end = if from.0 + n == to.0 { to.1 } else { chunk.len() };
+            &chunk[begin..end]
+        })
+    }
+
     /// The chunk that has, or would have, `key`, and its place there.
     fn find(&self, key: &K) -> (usize, Result<usize, usize>) {
         let after = self.chunks.partition_point(|chunk| chunk[0].0 <= *key);
@@ -123,6 +133,34 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         let at =
             self.chunks.get(n).map_or(Err(0), |chunk| chunk.binary_search_by(|(known, _)| known.cmp(key)));
         (n, at)
+    }
+}
+
+impl<R: Ord + Clone, V: Clone> Sorted<(R, u32), V> {
+    /// The numbers from the highest rank to the lowest; those of one rank in their own order.
+    pub fn down(&self) -> impl Iterator<Item = u32> {
+        let last = self.chunks.last().map(|chunk| (self.chunks.len() - 1, chunk.len()));
+        std::iter::successors(last.map(|end| self.run_before(end)), |(from, _)| {
+            let is_first = *from == (0, 0);
+            (!is_first).then(|| self.run_before(*from))
+        })
+        .flat_map(|(from, to)| self.between(from, to).map(|((_, number), _)| *number))
+    }
+
+    /// From where to where those go that have the rank of the entry before `end`.
+    fn run_before(&self, end: (usize, usize)) -> ((usize, usize), (usize, usize)) {
+        let (n, at) = if end.1 == 0 { (end.0 - 1, self.chunks[end.0 - 1].len()) } else { end };
+        let chunk = &self.chunks[n];
+        let rank = &chunk[at - 1].0.0;
+        let is_alone = at > 1 && chunk[at - 2].0.0 != *rank;
+        if is_alone {
+            return ((n, at - 1), (n, at));
+        }
+        let (first, place) = self.find(&(rank.clone(), 0));
+        // What would come after all of a chunk comes before the next.
+        let place = place.unwrap_or_else(|place| place);
+        let from = if place == self.chunks[first].len() { (first + 1, 0) } else { (first, place) };
+        (from, (n, at))
     }
 }
 
@@ -160,12 +198,29 @@ mod tests {
             }
             let pairs = |map: &BTreeMap<u16, u8>| map.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>();
             prop_assert_eq!(sorted.iter().copied().collect::<Vec<_>>(), pairs(&model));
-            let mut down: Vec<_> = sorted.iter().rev().copied().collect();
-            down.reverse();
-            prop_assert_eq!(down, pairs(&model));
             let rest: Vec<_> = sorted.starting(&from).copied().collect();
             prop_assert_eq!(rest, model.range(from..).map(|(k, v)| (*k, *v)).collect::<Vec<_>>());
             prop_assert_eq!(copy.iter().copied().collect::<Vec<_>>(), pairs(&first));
+        }
+
+        #[test]
+        fn downwards_those_of_one_rank_keep_their_order(
+            ranks in (1_u16..900).prop_flat_map(|most| prop::collection::vec(0..most, 0..1500)),
+            gone in prop::collection::vec(any::<prop::sample::Index>(), 0..1500),
+        ) {
+            let numbered = ranks.iter().zip(1_u32..);
+            let mut model: std::collections::BTreeSet<_> = numbered.map(|(rank, number)| (*rank, number)).collect();
+            let mut sorted = Sorted::from_sorted(model.iter().map(|key| (*key, ())));
+            for index in gone.iter().filter(|_| !ranks.is_empty()) {
+                let n = index.index(ranks.len());
+                let key = (ranks[n], u32::try_from(n + 1).expect("few"));
+                sorted.remove(&key);
+                model.remove(&key);
+            }
+            let mut all: Vec<_> = model.into_iter().collect();
+            all.sort_by_key(|(rank, number)| (std::cmp::Reverse(*rank), *number));
+            let all: Vec<_> = all.into_iter().map(|(_, number)| number).collect();
+            prop_assert_eq!(sorted.down().collect::<Vec<_>>(), all);
         }
     }
 }
