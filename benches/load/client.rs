@@ -77,11 +77,12 @@ impl Connection {
     }
 }
 
-/// Opens a connection for each list of `acts` and goes through it again and again, for `span` after a short warm-up.
+/// Opens a connection for each list of `acts` and goes through it again and again, for `span` after a short warm-up,
+/// with a `pause` after each act.
 ///
 /// # Panics
 /// On any answer that is no success.
-pub async fn drive(to: SocketAddr, acts: Vec<Vec<Act>>, span: Duration) -> Took {
+pub async fn drive(to: SocketAddr, acts: Vec<Vec<Act>>, span: Duration, pause: Duration) -> Took {
     let mut connections = Vec::new();
     for acts in acts {
         connections.push((Connection::open(to).await, acts));
@@ -108,6 +109,9 @@ pub async fn drive(to: SocketAddr, acts: Vec<Vec<Act>>, span: Duration) -> Took 
             }
             if asked >= begin {
                 took.push((act.kind, answered - asked));
+            }
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
         }
         took

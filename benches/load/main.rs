@@ -11,6 +11,7 @@ mod acts;
 mod bare;
 mod client;
 mod process;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
@@ -54,6 +55,9 @@ struct Args {
     /// Only what has this in its name.
     #[arg(long, default_value = "")]
     only: String,
+    /// Instead of all that: so many minutes of the mixed day, with an import, a backup and a compaction in the middle.
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
     /// Writes the figures there, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -85,6 +89,12 @@ fn main() {
     for products in &args.products {
         println!("\n{products} products");
         let shop = support::shop(*products);
+        if let Some(minutes) = args.soak {
+            let support::Bench { dir, app, .. } = shop;
+            drop(app);
+            runtime.block_on(soak::run(dir.path(), *products, minutes));
+            continue;
+        }
         let written = args.wants("checkout").then(|| committed(&shop));
         // What runs is the only one that has the file.
         let support::Bench { dir, app, .. } = shop;
@@ -193,7 +203,7 @@ async fn beside_bare(
 async fn round(args: &Args, server: &Process, name: &'static str, acts: Vec<Vec<Act>>) -> Row {
     let connections = acts.len();
     let before = server.usage();
-    let took = drive(server.address, acts, args.span()).await;
+    let took = drive(server.address, acts, args.span(), Duration::ZERO).await;
     let after = server.usage();
     Row::of(name, connections, &took, after.cpu.saturating_sub(before.cpu), after.written - before.written)
 }

@@ -60,6 +60,13 @@ impl Process {
         Process { child, address: address.expect("where it listens"), began_in }
     }
 
+    /// Begins a command of the till that is measured, on the shop in `dir`.
+    pub fn command(dir: &Path, words: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_till"));
+        command.args(words).arg("--data-dir").arg(dir).current_dir(dir);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+    }
+
     pub fn usage(&self) -> Usage {
         let read = |what| fs::read_to_string(format!("/proc/{}/{what}", self.child.id())).expect("it runs");
         let stat = read("stat");

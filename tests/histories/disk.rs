@@ -242,6 +242,11 @@ impl SimDisk {
         self.platter().is_calm = is_calm;
     }
 
+    /// Has the power hold for now; after how many writes and syncs it would have failed, for [`SimDisk::light`].
+    pub fn put_out(&self) -> Option<u32> {
+        self.platter().fuse.take()
+    }
+
     /// The power fails under the write or sync after so many.
     pub fn light(&self, fuse: u32) {
         self.platter().fuse = Some(fuse.max(1));

@@ -62,9 +62,14 @@ impl World<'_> {
         let can_be_read = !self.disk.is_off() && self.holds_the_same();
         assert!(can_be_read || self.disk.is_off(), "it can be read");
         if can_be_read {
+            // Reads may write, too: redb lets go of pages that it has not written yet.
+            let left = self.disk.put_out();
             self.disk.calm(true);
             audit::holds(self);
             self.disk.calm(!self.is_rough);
+            if let Some(left) = left {
+                self.disk.light(left);
+            }
         }
     }
 
