@@ -9,10 +9,10 @@ use crate::client::{Act, Connection, request};
 use crate::process::Process;
 
 /// How many acts a connection has before it begins again.
-const ACTS: usize = 400;
+const ACTS: usize = 4000;
 
 /// What is looked at: a name, and the query of a list of products.
-pub const LISTS: [(&str, &str); 15] = [
+pub const LISTS: [(&str, &str); 16] = [
     ("list, the newest", ""),
     ("list by price", "?ordering=price"),
     ("list by price, down", "?ordering=-price"),
@@ -23,6 +23,7 @@ pub const LISTS: [(&str, &str); 15] = [
     ("list of a category", "?category=category-{20}"),
     ("list of a tag", "?tag=tag{7}"),
     ("list in a price range", "?min_price={150}&max_price=180"),
+    ("list in a price range, each once", "?min_price={150}.{10}{10}&max_price=1{80}.{10}{10}"),
     ("list in stock", "?in_stock=true"),
     ("list by least rating", "?min_rating=4"),
     (

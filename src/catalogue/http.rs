@@ -166,13 +166,10 @@ fn filter(req: &Req, is_staff: bool) -> Result<Filter, ApiError> {
 
 async fn show(req: Req, product: ProductRef) -> Answer {
     let is_staff = req.is_staff(Scope::ProductsRead)?;
-    let id = match product {
-        ProductRef::Id(id) => Some(id),
-        ProductRef::Slug(slug) => req.app.store.read(|tx| ops::find_slug(tx, &slug))?,
-    };
-    let found = match id {
-        Some(id) => req.app.listings.product(&req.app.store, id).await?,
-        None => None,
+    let (listings, store) = (&req.app.listings, &req.app.store);
+    let found = match product {
+        ProductRef::Id(id) => listings.product(store, id).await?,
+        ProductRef::Slug(slug) => listings.product_by_slug(store, &slug).await?,
     };
     let found = found.filter(|(_, is_public)| *is_public || is_staff);
     let (product, _) = found.ok_or_else(ApiError::not_found)?;

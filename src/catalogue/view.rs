@@ -109,7 +109,8 @@ impl Rendered {
     pub fn of(tx: &impl Reads, id: ProductId, product: &Product) -> Result<Rendered, StoreError> {
         let json = render(tx, id, product)?;
         let tag = HeaderValue::try_from(etag(&json)).expect("tags are letters and digits");
-        Ok(Rendered { json: json.into(), tag })
+        // It is kept: without the room that it grew with.
+        Ok(Rendered { json: json.into_boxed_slice().into(), tag })
     }
 }
 

@@ -100,10 +100,10 @@ fn unpaid(tx: &ReadTx, all: &mut Figures) -> Result<(), StoreError> {
     }
     let help = "Refunds that the gateway has not said its last word on.";
     all.gauge("till.refunds.open", Unit::None, help).is(payments::open_refunds(tx)?);
-    let (events, oldest) = payments::waiting_events(tx)?;
+    let (events, oldest) = payments::waiting_events(tx, MOST as usize)?;
     let help = "Events of gateways (webhooks) that were not worked off.";
     all.gauge("till.webhook.events", Unit::None, help).is(events);
-    let help = "How long the one that is next waits; 0 for none.";
+    let help = "How long the oldest of them waits; 0 for none.";
     all.gauge("till.webhook.events.age", Unit::Seconds, help).is(age(now, oldest));
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What is not done yet, for whoever watches over the shop: read from the indexes, without counting what is done.
 
+use std::ops::ControlFlow;
+
 use super::Status;
 use super::store::{BY_STATUS, EVENTS, OPEN_REFUNDS, OPEN_STRAYS, PAYMENTS, UNDONE};
 use crate::clock::Time;
@@ -30,13 +32,18 @@ pub fn open_refunds(tx: &impl Reads) -> Result<u64, StoreError> {
     Ok(OPEN_REFUNDS.count(tx)? + OPEN_STRAYS.count(tx)?)
 }
 
-/// Events of gateways that were not worked off, and when the first of those came that is to be next.
-pub fn waiting_events(tx: &impl Reads) -> Result<(u64, Option<Time>), StoreError> {
-    let mut oldest = None;
+/// Events of gateways that were not worked off, and when the oldest of them came; looks at no more than `most`.
+pub fn waiting_events(tx: &impl Reads, most: usize) -> Result<(u64, Option<Time>), StoreError> {
+    // In the order in which they are tried next, which is not that in which they came.
+    let mut ids = Vec::new();
     UNDONE.scan(tx, Span::all(Direction::Up), |_, id| {
-        oldest = Some(id);
-        std::ops::ControlFlow::Break(())
+        ids.push(id);
+        if ids.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let oldest = oldest.map(|id| EVENTS.expect(tx, &id)).transpose()?;
-    Ok((UNDONE.count(tx)?, oldest.map(|event| event.received_at)))
+    let mut oldest = None;
+    for id in &ids {
+        let came = EVENTS.expect(tx, id)?.received_at;
+        oldest = Some(oldest.map_or(came, |oldest: Time| oldest.min(came)));
+    }
+    Ok((UNDONE.count(tx)?, oldest))
 }

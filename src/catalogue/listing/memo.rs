@@ -16,8 +16,8 @@ use crate::page::{Page, Paged};
 const PRODUCTS: u64 = 32 << 20;
 /// Bytes of pages of lists.
 const PAGES: u64 = 4 << 20;
-/// What keeping anything takes beside itself (bytes).
-const BESIDE: usize = 100;
+/// What keeping anything takes beside itself (bytes): its key, its tag, and what the allocator and the cache need.
+const BESIDE: usize = 250;
 
 /// Something, and the number of the commit that it is as of.
 #[derive(Clone)]
@@ -69,7 +69,9 @@ impl Memo {
             return found;
         }
         let found = Arc::new(listing.page(filter, page));
-        self.pages.insert(asked, AsOf(as_of, Arc::clone(&found)));
+        if !found.items.is_empty() {
+            self.pages.insert(asked, AsOf(as_of, Arc::clone(&found)));
+        }
         found
     }
 

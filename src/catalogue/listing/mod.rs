@@ -22,6 +22,7 @@ use self::memo::Memo;
 use self::snapshot::{Building, slot};
 pub use self::snapshot::{Listing, words};
 use super::model::Product;
+use super::ops::find_slug;
 use super::store::PRODUCTS;
 use super::view::Rendered;
 use crate::id::{ProductId, VariantId};
@@ -199,11 +200,31 @@ impl Listings {
         if let Some(known) = self.known(&listing, slot) {
             return Ok(Some((known, row.is_public())));
         }
-        let look = |listing: &Listing, tx: &ReadTx| {
-            let Some(row) = listing.row(slot) else { return Ok(None) };
-            Ok(Some((self.rendered(listing, tx, slot)?, row.is_public())))
+        self.read(store, |listing, tx| self.seen(listing, tx, slot)).await
+    }
+
+    /// [`Listings::product`], of the product that has this slug and is not archived.
+    pub async fn product_by_slug(
+        &self,
+        store: &Store,
+        slug: &str,
+    ) -> Result<Option<(Rendered, bool)>, StoreError> {
+        let look = |listing: &Listing, tx: &ReadTx| match find_slug(tx, slug)? {
+            Some(id) => self.seen(listing, tx, slot(id)),
+            None => Ok(None),
         };
         self.read(store, look).await
+    }
+
+    /// The product at this place, and whether customers see it.
+    fn seen(
+        &self,
+        listing: &Listing,
+        tx: &ReadTx,
+        slot: u32,
+    ) -> Result<Option<(Rendered, bool)>, StoreError> {
+        let Some(row) = listing.row(slot) else { return Ok(None) };
+        Ok(Some((self.rendered(listing, tx, slot)?, row.is_public())))
     }
 
     /// The product at this place as `listing` has it, if it was rendered lately.

@@ -294,6 +294,10 @@ impl Listing {
     pub fn page(&self, filter: &Filter, page: Page) -> Paged<u32> {
         let wanted = self.matching(filter);
         let count = wanted.len();
+        if page.offset() >= count {
+            // There is no such page, and nothing to walk for it.
+            return Paged { count, items: Vec::new() };
+        }
         let (skip, take) = (page.offset() as usize, page.size as usize);
         let walked = self.walked(&wanted, filter.ordering, skip, take);
         let items = walked.unwrap_or_else(|| self.sorted(&wanted, filter.ordering, skip, take));

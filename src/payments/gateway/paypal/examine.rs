@@ -8,8 +8,8 @@ use crate::payments::gateway::{Gateway, GatewayError, Mode, points_at};
 
 /// Where PayPal's events are heard.
 const HOOK: &str = "/api/payment/webhook/paypal/";
-/// The types of events that decide over payments, refunds and disputes.
-const EVENTS: [&str; 10] = [
+/// The types of events that the shop goes by (`EventObject::into_notice`) and that PayPal has.
+const EVENTS: [&str; 12] = [
     "CHECKOUT.ORDER.APPROVED",
     "PAYMENT.CAPTURE.COMPLETED",
     "PAYMENT.CAPTURE.PENDING",
@@ -17,6 +17,8 @@ const EVENTS: [&str; 10] = [
     "PAYMENT.CAPTURE.DENIED",
     "PAYMENT.CAPTURE.REFUNDED",
     "PAYMENT.CAPTURE.REVERSED",
+    "PAYMENT.REFUND.PENDING",
+    "PAYMENT.REFUND.FAILED",
     "CUSTOMER.DISPUTE.CREATED",
     "CUSTOMER.DISPUTE.UPDATED",
     "CUSTOMER.DISPUTE.RESOLVED",
