@@ -139,3 +139,25 @@ async fn calls_to_gateways_are_timed_by_how_they_end() {
     let found = shop.admin().await.get("/api/admin/payments/?page_size=1").await.status(200).json;
     assert_eq!(found["results"][0]["status"], "requires_payment", "it goes on with the same key");
 }
+
+#[tokio::test]
+async fn what_waits_longest_of_what_gateways_told_is_known_whatever_is_tried_next() {
+    let shop = StripeShop::open().await;
+    let tea = shop.product("Tea", "4", 50).await;
+    let ann = shop.buyer().await;
+    let (_, first) = begun(&ann, tea.id, 1).await;
+    let (_, second) = begun(&ann, tea.id, 1).await;
+    shop.stripe.network(std::iter::repeat_n(Net::LostBefore, 200));
+    shop.confirm(&first, Outcome::Succeed);
+    shop.deliver().await;
+    for _ in 0..4 {
+        shop.later(std::time::Duration::from_mins(10));
+        shop.run_jobs().await;
+    }
+    shop.confirm(&second, Outcome::Succeed);
+    shop.deliver().await;
+    let figures = scrape(&shop).await;
+    assert_eq!(figures["till_webhook_events"], 2.0);
+    let age = figures["till_webhook_events_age_seconds"];
+    assert!((2400.0..3000.0).contains(&age), "{age}");
+}
