@@ -31,6 +31,8 @@ pub(super) struct Rows {
 #[derive(Default)]
 pub(super) struct Held {
     tables: BTreeMap<&'static str, Rows>,
+    #[cfg(test)]
+    pub meets_a_broken_page: bool,
 }
 
 type Stored = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -65,6 +67,8 @@ impl Held {
 
     /// Enters all of it.
     pub fn enter(self, file: &WriteTransaction) -> Result<(), StoreError> {
+        #[cfg(test)]
+        assert!(!self.meets_a_broken_page, "a broken page");
         for (name, Rows { rows, .. }) in self.tables {
             let mut table = file.open_table(raw(name))?;
             for (key, row) in rows {

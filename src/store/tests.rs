@@ -230,6 +230,22 @@ fn an_act_that_panics_is_answered_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_broken_page_fails_the_act_that_meets_it_and_no_other() {
+    let store = open(&FlakyDisk::default(), false);
+    let first = queue(&store, |tx| Ok(tx.next_number("tea")?));
+    let meets = queue::<()>(&store, |tx| {
+        tx.next_number("tea")?;
+        tx.meet_a_broken_page();
+        Ok(())
+    });
+    let last = queue(&store, |tx| Ok(tx.next_number("tea")?));
+    store.step();
+    assert_eq!((now(first).expect("done"), now(last).expect("done")), (1, 2));
+    assert!(matches!(now(meets), Err(No::Store(StoreError::Panicked(said))) if said == "a broken page"));
+    assert_eq!(number(&store, "tea"), 2);
+}
+
+#[test]
 fn a_batch_that_only_refuses_writes_nothing() {
     let disk = FlakyDisk::default();
     let store = open(&disk, false);

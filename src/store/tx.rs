@@ -228,11 +228,22 @@ impl WriteTx {
         Ok(())
     }
 
-    pub(super) fn commit(self) -> Result<(), StoreError> {
+    /// Hands redb what was changed. Nothing can be read or changed after that.
+    pub(super) fn enter(&mut self) -> Result<(), StoreError> {
+        std::mem::take(&mut self.held).enter(&self.inner)
+    }
+
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.enter()?;
         // Pages of older commits are free when nobody reads from them.
         drop(self.base);
-        self.held.enter(&self.inner)?;
         Ok(self.inner.commit()?)
+    }
+
+    /// Has redb panic when it is handed what was changed, as it does at a page that is not what it wrote.
+    #[cfg(test)]
+    pub(super) fn meet_a_broken_page(&mut self) {
+        self.held.meets_a_broken_page = true;
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {

@@ -350,6 +350,12 @@ impl Shared {
             Ok(seq) => seq,
             Err(error) => return broken(error),
         };
+        // redb panics at a page that is not what it wrote, and the writer must outlive that.
+        match catch_unwind(AssertUnwindSafe(|| tx.enter())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return broken(error),
+            Err(panic) => return Tried::Poisoned(Some(StoreError::Panicked(said(&*panic)))),
+        }
         let commit = Commit { seq, changes: std::mem::take(&mut tx.changes) };
         let began = Instant::now();
         match tx.commit() {
