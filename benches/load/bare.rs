@@ -127,7 +127,7 @@ pub struct Checkouts {
 
 /// Checks out `pairs` times with each of `batch` buyers, and notes which rows each commit changed.
 pub fn checkouts(shop: &Bench, batch: usize, pairs: usize) -> Checkouts {
-    let buyers = shop.buyers(batch);
+    let buyers = support::buyers(&shop.app, batch);
     let before = rows(shop);
     let (mut last, mut commits) = (before.clone(), Vec::new());
     for pair in 0..pairs {

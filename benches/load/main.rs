@@ -11,6 +11,7 @@ mod acts;
 mod bare;
 mod client;
 mod process;
+mod scale;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
@@ -58,6 +59,9 @@ struct Args {
     /// Instead of all that: so many minutes of the mixed day, with an import, a backup and a compaction in the middle.
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
+    /// Instead of all that: how cost grows, with so many paid orders in each shop, one number after the other.
+    #[arg(long, value_delimiter = ',', conflicts_with = "soak")]
+    orders: Vec<usize>,
     /// Writes the figures there, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -88,6 +92,12 @@ fn main() {
     let mut shops = Vec::new();
     for products in &args.products {
         println!("\n{products} products");
+        if !args.orders.is_empty() {
+            let measured = runtime.block_on(scale::run(*products, &args.orders, args.span()));
+            scale::print(&measured);
+            shops.extend(measured);
+            continue;
+        }
         let shop = support::shop(*products);
         if let Some(minutes) = args.soak {
             let support::Bench { dir, app, .. } = shop;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A server that runs; it is killed when this is let go of.
@@ -60,11 +60,30 @@ impl Process {
         Process { child, address: address.expect("where it listens"), began_in }
     }
 
-    /// Begins a command of the till that is measured, on the shop in `dir`.
+    /// Begins a command of the till that is measured, on the shop in `dir`; what it says is in `command.txt` there.
     pub fn command(dir: &Path, words: &[&str]) -> Child {
+        let said = fs::File::create(dir.join("command.txt")).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_till"));
         command.args(words).arg("--data-dir").arg(dir).current_dir(dir);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+        command.stderr(said.try_clone().expect("a file")).stdout(said).spawn().expect("it runs")
+    }
+
+    /// How long the command took.
+    ///
+    /// # Panics
+    /// When it fails, with what it says.
+    pub fn done(dir: &Path, words: &[&str]) -> Duration {
+        let began = Instant::now();
+        let status = Process::command(dir, words).wait().expect("it runs");
+        Process::must_be_well(dir, words[0], status);
+        began.elapsed()
+    }
+
+    /// # Panics
+    /// When the command in `dir` failed, with what it says.
+    pub fn must_be_well(dir: &Path, name: &str, status: ExitStatus) {
+        let said = || fs::read_to_string(dir.join("command.txt")).unwrap_or_default();
+        assert!(status.success(), "{name}: {status}\n{}", said());
     }
 
     pub fn usage(&self) -> Usage {

@@ -70,7 +70,7 @@ pub async fn run(dir: &Path, products: usize, minutes: u64) {
                 () = tokio::time::sleep(Duration::from_millis(20)) => {
                     let Some(Begun { name, child, at }) = &mut begun else { continue };
                     if let Some(status) = child.try_wait().expect("it runs") {
-                        assert!(status.success(), "{name}: {status}");
+                        Process::must_be_well(dir, name, status);
                         let _ = write!(told, "{name} took {:.1} s", at.elapsed().as_secs_f64());
                         begun = None;
                     }
@@ -91,9 +91,8 @@ pub async fn run(dir: &Path, products: usize, minutes: u64) {
     println!("{table}");
     println!("most memory {} MB; no request was refused or lost", till.memory("VmHWM"));
     till.kill();
-    let mut check = Process::command(dir, &["check"]);
-    assert!(check.wait().expect("it runs").success(), "the check finds something wrong");
-    println!("killed, and checked: all is as it must be");
+    let took = Process::done(dir, &["check"]);
+    println!("killed, and checked in {:.1} s: all is as it must be", took.as_secs_f64());
 }
 
 /// Of a thousand acts of these kinds, how long the so manyth took, in milliseconds.

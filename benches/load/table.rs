@@ -48,6 +48,11 @@ impl Row {
         self.bare.map(|bare| self.rate / bare)
     }
 
+    /// How many a second, and how long the slow ones took.
+    pub fn brief(&self) -> Value {
+        json!({ "name": self.name, "per_second": self.rate, "p99_ms": self.took[1] })
+    }
+
     fn json(&self) -> Value {
         json!({
             "name": self.name, "connections": self.connections, "per_second": self.rate,
