@@ -1,5 +1,10 @@
 //! What customers do, as lists of acts for each connection.
 
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -68,6 +73,15 @@ pub fn list((name, query): (&'static str, &str), rng: &mut StdRng) -> Act {
     asks(name, [request("GET", &format!("/api/products/{}", filled(query, rng)), None, "")])
 }
 
+/// What is looked at in a day: products, and lists with and without filters.
+pub fn read(products: usize, rng: &mut StdRng) -> Act {
+    match rng.random_range(0..4) {
+        0..2 => product(products, rng),
+        2 => list(("list", LISTS[rng.random_range(0..7)].1), rng),
+        _ => list(("list, filtered", LISTS[rng.random_range(7..LISTS.len())].1), rng),
+    }
+}
+
 /// Customers with accounts.
 pub struct Buyers {
     emails: Vec<String>,
@@ -79,10 +93,13 @@ const PASSWORD: &str = "a fine password";
 
 impl Buyers {
     pub async fn register(shop: &Process, count: usize, products: usize) -> Buyers {
+        // One shop meets several crowds.
+        static CROWD: AtomicUsize = AtomicUsize::new(0);
+        let crowd = CROWD.fetch_add(1, Ordering::Relaxed);
         let mut connection = Connection::open(shop.address).await;
         let (mut emails, mut tokens) = (Vec::new(), Vec::new());
         for n in 0..count {
-            let email = format!("buyer{n}.{}@example.com", std::process::id());
+            let email = format!("buyer{n}.{crowd}@example.com");
             let body = json!({"email": email, "password": PASSWORD}).to_string();
             let answer = connection.ask(&request("POST", "/api/auth/register/", None, &body)).await;
             let account: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -123,14 +140,26 @@ impl Buyers {
 
     /// What a day is made of: 80 % of reads, 15 % carts, 5 % orders.
     pub fn day(&self, buyer: usize, rng: &mut StdRng) -> Act {
-        let filter = LISTS[rng.random_range(7..LISTS.len())];
         match rng.random_range(0..100) {
-            0..40 => product(self.products, rng),
-            40..60 => list(("list", LISTS[rng.random_range(0..7)].1), rng),
-            60..80 => list(("list, filtered", filter.1), rng),
+            0..80 => read(self.products, rng),
             80..85 => self.view(buyer),
             85..95 => self.add(buyer, rng),
             _ => self.checkout(buyer, rng),
         }
     }
+}
+
+/// Leaves a file of so many products that the shop does not have in `dir`; its path.
+pub fn catalogue(dir: &Path, rows: usize) -> String {
+    let mut file = String::from("handle,name,price,sku,stock_quantity,description\n");
+    for n in 0..rows {
+        let _ = writeln!(
+            file,
+            "new-{n},New thing {n},{}.50,NEW-{n},1000000,A thing that came while others bought",
+            n % 90
+        );
+    }
+    let path = dir.join("new.csv");
+    fs::write(&path, file).expect("written");
+    path.display().to_string()
 }

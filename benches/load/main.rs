@@ -9,6 +9,7 @@
 
 mod acts;
 mod bare;
+mod busy;
 mod client;
 mod process;
 mod scale;
@@ -148,15 +149,25 @@ async fn measure(args: &Args, products: usize, dir: &Path, written: Option<(f64,
             }
         }
     }
-    table.print();
     let most_mb = till.memory("VmHWM");
     till.kill();
-    let restart_ms = milliseconds(Process::till(dir).began_in);
+    let till = Process::till(dir);
+    let restart_ms = milliseconds(till.began_in);
+    let mut killed_ms = None;
+    if args.wants("reads beside") {
+        busy::run(till, dir, products, args.span(), &mut table).await;
+        killed_ms = Some(milliseconds(Process::till(dir).began_in));
+    }
+    table.print();
     println!("most memory {most_mb} MB; start to first answer after kill -9 {restart_ms:.0} ms");
+    if let Some(ms) = killed_ms {
+        println!("start to first answer after kill -9 in the middle of checkouts and an import {ms:.0} ms");
+    }
     json!({
         "products": products,
         "start_ms": began_ms,
         "restart_ms": restart_ms,
+        "restart_in_the_middle_ms": killed_ms,
         "rest_mb": rest_mb,
         "most_mb": most_mb,
         "bare_checkouts_per_second": written.map(|(bare, _)| bare),

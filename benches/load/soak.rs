@@ -1,7 +1,7 @@
 //! A long day: whether memory stays what it is, the file no larger than what is in it, every request is answered, and
 //! how long the slowest wait, while operators do what they do.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Child;
@@ -33,9 +33,7 @@ struct Begun {
 pub async fn run(dir: &Path, products: usize, minutes: u64) {
     let till = Process::till(dir);
     let buyers = Buyers::register(&till, CONNECTIONS, products).await;
-    let file = dir.join("new.csv");
-    fs::write(&file, catalogue()).expect("written");
-    let file = file.display().to_string();
+    let file = acts::catalogue(dir, IMPORTED);
     let mut work = vec![
         (minutes * 3 / 4, "compaction", vec!["compact"]),
         (minutes / 2, "backup", vec!["backup", "create", "--out", "soak.backup"]),
@@ -102,17 +100,4 @@ fn of(took: &Took, kinds: impl Fn(&str) -> bool, permille: usize) -> f64 {
     times.sort_unstable();
     let at = (times.len() * permille / 1000).min(times.len().saturating_sub(1));
     times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-}
-
-/// A file of products.
-fn catalogue() -> String {
-    let mut file = String::from("handle,name,price,sku,stock_quantity,description\n");
-    for n in 0..IMPORTED {
-        let _ = writeln!(
-            file,
-            "new-{n},New thing {n},{}.50,NEW-{n},1000000,A thing that came while others bought",
-            n % 90
-        );
-    }
-    file
 }
