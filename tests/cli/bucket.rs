@@ -14,7 +14,7 @@ use till::config::{Secret, Setting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::python;
+use crate::support::{free, python};
 
 const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 const MIB: usize = 1 << 20;
@@ -243,7 +243,7 @@ async fn a_bucket_that_refuses_is_said_with_what_to_do() {
             }
         }
     }
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+    let closed = free();
     let nowhere = moto.bucket(&format!("http://{closed}"), "s3://shop-backups", moto.key("owner"));
     let said = nowhere.list().await.expect_err("nobody listens").to_string();
     assert!(said.contains("can't be reached") && said.contains("refused"), "{said}");

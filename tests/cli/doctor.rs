@@ -15,7 +15,7 @@ use crate::fakes::paypal::FakePayPal;
 use crate::fakes::serve::Served;
 use crate::fakes::stripe::FakeStripe;
 use crate::mail::Postbox;
-use crate::support::{Home, Said, Server, run};
+use crate::support::{Home, Said, Server, free, run};
 
 /// Every secret that these tests put into settings begins so, and none may ever be shown.
 const SECRET: &str = "s3cr3t";
@@ -25,10 +25,6 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(SystemClock.now()))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
 }
 
 /// A command on defaults, without what tests of other things switch off.
@@ -78,7 +74,7 @@ fn assert_found(all: &[Value], subject: &str, level: &str, says: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_shop_has_no_error_and_no_warning() {
     let (home, stripe) = (Home::new(), Served::start(FakeStripe::new(), clock()).await);
-    let (postbox, port) = (Postbox::start("starttls"), free_port());
+    let (postbox, port) = (Postbox::start("starttls"), free().port());
     let url = format!("http://localhost:{port}");
     stripe.fake().webhook_endpoints = vec![json!({
         "id": "we_1", "object": "webhook_endpoint", "url": format!("{url}/api/payment/webhook/"),
@@ -332,7 +328,7 @@ fn a_clock_that_is_off_is_told_by_how_far() {
 
 #[test]
 fn a_certificate_that_ends_or_is_not_trusted_is_told() {
-    let (home, port) = (Home::new(), free_port());
+    let (home, port) = (Home::new(), free().port());
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     params.not_after = (std::time::SystemTime::now() + Duration::from_hours(84)).into();

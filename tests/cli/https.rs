@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Client, Version, header, redirect};
 
-use crate::pebble::free;
-use crate::support::{Home, Server, run};
+use crate::support::{Home, Server, free, run};
 
 const NAME: &str = "shop.example.test";
 

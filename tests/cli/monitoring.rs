@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, Server, python, repository};
+use crate::support::{Home, Server, free, python, repository};
 
 /// A shop that runs, and where its operations door is.
 struct Watched {
@@ -262,8 +262,6 @@ impl Rotel {
             .output()
             .expect("it runs");
         let agent = String::from_utf8(found.stdout).expect("UTF-8").trim().to_owned();
-        let free =
-            || std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         let (http, grpc) = (free(), free());
         let log = dir.join("rotel.log");
         let file = File::create(&log).expect("a file");

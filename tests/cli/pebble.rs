@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::fakes::serve::{OneBody, whole};
+use crate::support::free;
 
 /// What the network in front does to one request.
 #[derive(Clone, Debug)]
@@ -58,11 +59,6 @@ struct Front {
     hidden: Option<&'static str>,
 }
 
-/// A free address, which nobody else is given meanwhile.
-pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound")
-}
-
 impl Pebble {
     /// `validity` is how long its certificates are good.
     pub fn start(validity: Duration) -> Pebble {
@@ -87,8 +83,8 @@ impl Pebble {
         names.args(["-management", &free().to_string(), "-defaultIPv6", ""]);
         let mut pebble = Command::new("pebble");
         pebble.arg("-config").arg(&path).args(["-dnsserver", &dns.to_string()]);
-        // One in so many nonces is no good.
-        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "5").env("PEBBLE_AUTHZREUSE", "0");
+        // It uses a proof that it had before again in one of a hundred orders all the same (`> authzReusePercent`).
+        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0").env("PEBBLE_AUTHZREUSE", "0");
         let children = [names, pebble]
             .map(|mut command| {
                 command.stdout(Stdio::null()).stderr(Stdio::null());

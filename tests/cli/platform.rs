@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::bucket::Moto;
-use crate::support::{Home, Server};
+use crate::support::{Home, Server, free};
 
 fn serve(home: &Home, environment: &[(&str, &str)]) -> Command {
     let mut command = home.command(&["serve"]);
@@ -22,7 +22,7 @@ fn refused(mut command: Command) -> String {
 #[test]
 fn the_shop_listens_where_the_platform_says() {
     let home = Home::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free().port().to_string();
     let server = Server::start(serve(&home, &[("PORT", &port)]));
     assert_eq!(server.base, format!("http://0.0.0.0:{port}"));
     assert_eq!(server.stop(), Some(0));

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -115,6 +117,25 @@ impl Home {
     /// Starts the shop on a free port, with the test gateway on.
     pub fn serve(&self) -> Server {
         Server::start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
+    }
+}
+
+/// A free address that nobody else is given meanwhile: each port once, and none of those that the system gives to
+/// whoever asks for any, or to connections that go out.
+pub fn free() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static ENDS: LazyLock<u16> = LazyLock::new(|| {
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux says it");
+        range.split_whitespace().next().expect("two numbers").parse().expect("a port")
+    });
+    let span = ENDS.checked_sub(10_000).expect("there are ports below the system's own");
+    loop {
+        // Each run begins elsewhere.
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add((std::process::id() * 97) as u16);
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + nth % span));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
 

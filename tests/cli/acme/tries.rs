@@ -11,8 +11,8 @@ use till::http::outgoing;
 use till::store::{Disk, FileDisk};
 
 use super::{DAY, MONTHS, NAME, Shop, challenged, command, dir, now, serve, shows};
-use crate::pebble::{Fault, Pebble, free};
-use crate::support::{Home, run};
+use crate::pebble::{Fault, Pebble};
+use crate::support::{Home, free, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_proven_by_tls_is_proven_by_http_at_the_next_try() {
@@ -29,7 +29,7 @@ async fn what_is_not_proven_by_tls_is_proven_by_http_at_the_next_try() {
     assert_eq!(challenged(&pebble.asked()), 1);
     // What went well is tried first the next time.
     assert!(shop.later(DAY * 61).await.failed.is_none());
-    assert_eq!(challenged(&pebble.asked()), 1);
+    assert!(challenged(&pebble.asked()) <= 1, "none where the authority takes the last one");
     shop.close().await;
 }
 
@@ -40,8 +40,11 @@ async fn what_the_authority_does_not_offer_is_not_waited_for() {
     let shop = Shop::open(home.path(), &pebble, &clock, &[]);
     let standing = shop.step().await;
     assert!(standing.failed.is_none(), "{standing:?}");
-    pebble.hides("-01");
-    let failed = shop.later(DAY * 61).await.failed.expect("there is no way left");
+    shop.close().await;
+    let other = Pebble::start(MONTHS);
+    other.hides("-01");
+    let shop = Shop::open(home.path(), &other, &clock, &[]);
+    let failed = shop.step().await.failed.expect("there is no way left");
     assert!(failed.said.contains("offers no way to prove"), "{}", failed.said);
     shop.close().await;
 }
